@@ -1,0 +1,7 @@
+//! Liebre: an AMQP 0-9-1 message broker that stands in for RabbitMQ.
+//!
+//! `ARCHITECTURE.md` beside this crate has the map and the life of a message.
+
+pub mod limits;
+pub mod model;
+pub mod wire;

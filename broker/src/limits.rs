@@ -1,0 +1,46 @@
+//! Every limit of the broker, with its name and unit. Checked before memory is taken.
+//!
+//! Defaults follow RabbitMQ's (<https://www.rabbitmq.com/docs/configure>) unless a comment says why not.
+
+use std::time::Duration;
+
+/// From accept to `connection.open-ok`, absolute: a peer that drips bytes gains nothing.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A failed login without the `authentication_failure_close` capability is closed after this pause.
+pub const SILENT_CLOSE_DELAY: Duration = Duration::from_secs(3);
+/// How long a connection that sent `connection.close` waits for `close-ok`.
+pub const CLOSING_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest frame before `tune-ok`, bytes.
+pub const FRAME_MAX_INITIAL: u32 = 8_192;
+/// Smallest frame_max a client may ask for (AMQP 0-9-1 section 1.1 `frame-min-size`), bytes.
+pub const FRAME_MIN: u32 = 4_096;
+/// frame_max offered in `connection.tune`, bytes.
+pub const FRAME_MAX: u32 = 131_072;
+/// RabbitMQ tolerates a payload of frame_max itself: the 8 bytes of frame overhead do not count.
+pub const FRAME_GRACE: u32 = 8;
+/// channel_max offered in `connection.tune`.
+pub const CHANNEL_MAX: u16 = 2_047;
+/// Heartbeat interval offered in `connection.tune`, seconds.
+pub const HEARTBEAT_SECS: u16 = 60;
+/// Largest message body, bytes (RabbitMQ 3.13's default), refused at the content header.
+pub const MESSAGE_SIZE_MAX: u64 = 134_217_728;
+/// A declared body size above this is a framing error, not a large message, bytes.
+pub const BODY_SIZE_CEILING: u64 = 536_870_912;
+/// Deepest nesting of tables and arrays in a field table.
+pub const TABLE_DEPTH_MAX: usize = 32;
+/// Longest name (a short string), bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Consumers on one channel.
+pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
+/// Unsent bytes a connection may gather before its consumers count as having no credit.
+pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Longest permission pattern, bytes.
+pub const PATTERN_BYTES_MAX: usize = 1_024;
+/// `#` words in one topic binding key.
+pub const TOPIC_HASHES_MAX: usize = 2;
+/// Tags of one user.
+pub const USER_TAGS_MAX: usize = 32;
+/// Body of one HTTP request, bytes.
+pub const HTTP_BODY_MAX: usize = 10 << 20;
+/// Messages one dispatch hands out before others get their turn.
+pub const DISPATCH_RUN_MAX: usize = 256;

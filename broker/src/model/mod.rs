@@ -1,0 +1,7 @@
+//! The nouns and rules of the broker. Pure: no sockets, no files, no clock.
+
+pub mod arguments;
+pub mod binding;
+pub mod exchange;
+pub mod name;
+pub mod user;

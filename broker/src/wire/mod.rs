@@ -1,0 +1,1 @@
+//! Bytes to AMQP and back. Pure: no sockets, no files, no clock.
