@@ -3,5 +3,7 @@
 pub mod arguments;
 pub mod binding;
 pub mod exchange;
+pub mod message;
 pub mod name;
+pub mod queue;
 pub mod user;

@@ -1,0 +1,184 @@
+//! Messages, and the arena they live in.
+
+use bytes::{Bytes, BytesMut};
+
+/// What was published; immutable. One allocation shared by all queues it went to, laid out as it goes
+/// back on the wire:
+///
+/// ```text
+/// | exchange shortstr | routing key shortstr | content header payload | body |
+/// |<---------- route (u16 bytes) ----------->|<---- header (u32) ----->|
+/// ```
+///
+/// The header payload is kept as it came: properties and headers are re-sent byte for byte.
+#[derive(Clone, Debug)]
+pub struct Message {
+    bytes: Bytes,
+    header_size: u32,
+    route_size: u16,
+    is_persistent: bool,
+}
+
+/// The parts of a message while it is being received, before its body is known.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageHead<'a> {
+    /// Exchange and routing key, two adjacent short strings.
+    pub route: &'a [u8],
+    /// The payload of the content header frame.
+    pub header: &'a [u8],
+    /// `delivery-mode` is 2.
+    pub is_persistent: bool,
+}
+
+impl Message {
+    /// A message in an allocation of its own, whose buffer begins with route and header.
+    #[must_use]
+    pub fn from_buffer(buffer: Bytes, head_sizes: (u16, u32), is_persistent: bool) -> Self {
+        let (route_size, header_size) = head_sizes;
+        Self { bytes: buffer, header_size, route_size, is_persistent }
+    }
+
+    /// Exchange and routing key as two adjacent short strings.
+    #[must_use]
+    pub fn route(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.route_size)]
+    }
+
+    /// The exchange it was published to.
+    #[must_use]
+    pub fn exchange(&self) -> &[u8] {
+        let route = self.route();
+        &route[1..=usize::from(route[0])]
+    }
+
+    /// The publisher's routing key.
+    #[must_use]
+    pub fn routing_key(&self) -> &[u8] {
+        let route = self.route();
+        &route[usize::from(route[0]) + 2..]
+    }
+
+    /// The payload of the content header frame: class, weight, body size, properties.
+    #[must_use]
+    pub fn header(&self) -> &[u8] {
+        let start = usize::from(self.route_size);
+        &self.bytes[start..start + self.header_size as usize]
+    }
+
+    /// The application's bytes.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[self.body_start()..]
+    }
+
+    /// The body as a slice that shares the message's memory.
+    #[must_use]
+    pub fn shared_body(&self) -> Bytes {
+        self.bytes.slice(self.body_start()..)
+    }
+
+    /// Length of the body, bytes.
+    #[must_use]
+    pub fn body_size(&self) -> usize {
+        self.bytes.len() - self.body_start()
+    }
+
+    /// Whether the publisher asked for it to survive a restart (`delivery-mode` 2).
+    #[must_use]
+    pub fn is_persistent(&self) -> bool {
+        self.is_persistent
+    }
+
+    fn body_start(&self) -> usize {
+        usize::from(self.route_size) + self.header_size as usize
+    }
+}
+
+/// Where messages are copied to, once: segments of 1 MiB shared by the messages in them. A segment is
+/// freed (or used again) when its last message is gone.
+#[derive(Debug, Default)]
+pub struct Arena {
+    segment: BytesMut,
+}
+
+/// Size of one arena segment, bytes.
+pub const SEGMENT_SIZE: usize = 1 << 20;
+/// A message above this gets an allocation of its own, so that it pins nothing else, bytes.
+const SHARED_MAX: usize = SEGMENT_SIZE / 16;
+
+impl Arena {
+    /// Copies a message into the arena.
+    pub fn message(&mut self, head: MessageHead<'_>, body: &[u8]) -> Message {
+        let size = head.route.len() + head.header.len() + body.len();
+        let bytes = if size > SHARED_MAX {
+            let mut own = BytesMut::with_capacity(size);
+            write_parts(&mut own, head, body);
+            own.freeze()
+        } else {
+            self.make_room(size);
+            write_parts(&mut self.segment, head, body);
+            self.segment.split().freeze()
+        };
+        Message::from_buffer(bytes, head.sizes(), head.is_persistent)
+    }
+
+    fn make_room(&mut self, size: usize) {
+        if self.segment.capacity() < size && !self.segment.try_reclaim(SEGMENT_SIZE) {
+            self.segment = BytesMut::with_capacity(SEGMENT_SIZE);
+        }
+    }
+}
+
+impl MessageHead<'_> {
+    /// Sizes of route and header. A route is two short strings (at most 512 bytes) and a header fits a
+    /// frame, so neither conversion can lose anything.
+    #[must_use]
+    pub fn sizes(&self) -> (u16, u32) {
+        (
+            u16::try_from(self.route.len()).unwrap_or(u16::MAX),
+            u32::try_from(self.header.len()).unwrap_or(u32::MAX),
+        )
+    }
+}
+
+fn write_parts(out: &mut BytesMut, head: MessageHead<'_>, body: &[u8]) {
+    out.extend_from_slice(head.route);
+    out.extend_from_slice(head.header);
+    out.extend_from_slice(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: MessageHead<'static> =
+        MessageHead { route: b"\x01x\x03a.b", header: b"header", is_persistent: true };
+
+    #[test]
+    fn parts_come_back_as_they_went_in() {
+        let mut arena = Arena::default();
+        for body in [&b""[..], b"hello", &[7; SHARED_MAX + 1]] {
+            let message = arena.message(HEAD, body);
+            assert_eq!(message.exchange(), b"x");
+            assert_eq!(message.routing_key(), b"a.b");
+            assert_eq!(message.header(), b"header");
+            assert_eq!(message.body(), body);
+            assert_eq!(message.body_size(), body.len());
+            assert!(message.is_persistent());
+        }
+    }
+
+    #[test]
+    fn small_messages_share_a_segment_and_a_free_segment_is_used_again() {
+        let mut arena = Arena::default();
+        let first = arena.message(HEAD, b"1");
+        let start = first.bytes.as_ptr();
+        let second = arena.message(HEAD, b"2");
+        assert_eq!(second.bytes.as_ptr(), start.wrapping_add(first.bytes.len()));
+        drop((first, second));
+        for _ in 0..SEGMENT_SIZE / 1024 {
+            arena.message(HEAD, &[0; 1024]);
+        }
+        assert!(arena.segment.capacity() <= SEGMENT_SIZE);
+    }
+}

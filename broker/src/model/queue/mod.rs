@@ -1,0 +1,275 @@
+//! A queue as a pure state machine.
+//!
+//! It learns of messages through [`Queue::on_appended`], decides in [`Queue::dispatch`] who gets the next
+//! ones, and takes them back or forgets them in [`Queue::settle`]. It does nothing itself: the caller
+//! carries the decisions out.
+//!
+//! ```text
+//!  on_appended ──> ready ── dispatch, get ──> unsettled ── Accept, Discard ──> gone
+//!                    ^                            │
+//!                    └────────── Requeue ─────────┘   (to the place its position gives it)
+//! ```
+
+mod consumers;
+mod options;
+mod ready;
+
+pub use consumers::{ConsumeError, ConsumerId, Credit, Member};
+pub use options::{EquivalenceError, Inequivalent, QueueOptions, QueueOptionsError, QueueType, locked_text};
+
+use consumers::Consumers;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use ready::Ready;
+
+use crate::model::message::Message;
+
+/// A message's place in its queue's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position(pub u64);
+
+/// A message as a queue holds it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place.
+    pub position: Position,
+    /// What was published.
+    pub message: Message,
+    /// How often it was handed out before.
+    pub delivery_count: u32,
+}
+
+/// One handing-over of a message.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Where it stands in the queue.
+    pub position: Position,
+    /// What to hand over.
+    pub message: Message,
+    /// It may have been handed over before.
+    pub is_redelivered: bool,
+}
+
+/// The deliveries of one dispatch that go to one consumer, in order.
+#[derive(Debug)]
+pub struct Lane<C> {
+    /// Who gets them.
+    pub consumer: C,
+    /// What.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// How a delivery ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The consumer is done with it (`basic.ack`).
+    Accept,
+    /// Back to its old place (`basic.nack`/`reject` with requeue, or its channel died).
+    Requeue,
+    /// The consumer refused it for good (`basic.nack`/`reject` without requeue).
+    Discard,
+}
+
+/// Numbers of a queue that tools show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// Messages waiting.
+    pub ready: usize,
+    /// Messages delivered and not yet settled.
+    pub unsettled: usize,
+    /// Bodies of the waiting ones, bytes.
+    pub ready_bytes: u64,
+    /// Bodies of the unsettled ones, bytes.
+    pub unsettled_bytes: u64,
+    /// Consumers.
+    pub consumers: usize,
+}
+
+/// A queue. `C` is the caller's handle of a consumer.
+///
+/// Invariant: every message is in exactly one of `ready` and `unsettled`.
+#[derive(Debug)]
+pub struct Queue<C> {
+    ready: Ready,
+    unsettled: HashMap<Position, Entry, FixedState>,
+    unsettled_bytes: u64,
+    consumers: Consumers<C>,
+    next_position: u64,
+}
+
+impl<C: Clone + Credit> Default for Queue<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Clone + Credit> Queue<C> {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            ready: Ready::default(),
+            unsettled: HashMap::with_hasher(FixedState::default()),
+            unsettled_bytes: 0,
+            consumers: Consumers::default(),
+            next_position: 0,
+        }
+    }
+
+    /// The position that the next appended message gets.
+    #[must_use]
+    pub fn next_position(&self) -> Position {
+        Position(self.next_position)
+    }
+
+    /// The log has taken a message for this queue: it is ready.
+    pub fn on_appended(&mut self, position: Position, message: Message) {
+        debug_assert!(position.0 >= self.next_position, "positions grow");
+        self.next_position = position.0 + 1;
+        self.ready.push_back(Entry { position, message, delivery_count: 0 });
+    }
+
+    /// Hands out up to `limit` ready messages, one by one to the next consumer in turn that has credit,
+    /// and adds a lane for each consumer that got any. Says whether it stopped at the limit with more
+    /// to hand out.
+    pub fn dispatch(&mut self, limit: usize, lanes: &mut Vec<Lane<C>>) -> bool {
+        let mut count = 0;
+        while count < limit {
+            let Some(size) = self.ready.head_size() else { return false };
+            let Some(member) = self.consumers.take_turn(size) else { return false };
+            let Some(entry) = self.ready.pop_front() else { return false };
+            let delivery = if member.is_no_ack {
+                Delivery {
+                    position: entry.position,
+                    is_redelivered: entry.delivery_count > 0,
+                    message: entry.message,
+                }
+            } else {
+                hold(&mut self.unsettled, &mut self.unsettled_bytes, entry)
+            };
+            let lane = member.lane(lanes);
+            lanes[lane].deliveries.push(delivery);
+            count += 1;
+        }
+        !self.ready.is_empty()
+    }
+
+    /// Takes the head out for a `basic.get`.
+    pub fn get(&mut self, is_no_ack: bool) -> Option<Delivery> {
+        let entry = self.ready.pop_front()?;
+        if is_no_ack {
+            return Some(Delivery {
+                position: entry.position,
+                is_redelivered: entry.delivery_count > 0,
+                message: entry.message,
+            });
+        }
+        Some(hold(&mut self.unsettled, &mut self.unsettled_bytes, entry))
+    }
+
+    /// Ends a delivery. False when the position is not unsettled here.
+    pub fn settle(&mut self, position: Position, outcome: Outcome) -> bool {
+        let Some(entry) = self.unsettled.remove(&position) else { return false };
+        self.unsettled_bytes -= entry.message.body_size() as u64;
+        if outcome == Outcome::Requeue {
+            self.ready.put_back(entry);
+        }
+        true
+    }
+
+    /// Takes back a delivery that never reached its consumer: as if it had not been handed out.
+    pub fn take_back(&mut self, delivery: Delivery) {
+        let entry = match self.unsettled.remove(&delivery.position) {
+            Some(mut entry) => {
+                self.unsettled_bytes -= entry.message.body_size() as u64;
+                entry.delivery_count -= 1;
+                entry
+            }
+            None => Entry {
+                position: delivery.position,
+                message: delivery.message,
+                delivery_count: u32::from(delivery.is_redelivered),
+            },
+        };
+        self.ready.put_back(entry);
+    }
+
+    /// Drops all ready messages (`queue.purge`); says how many.
+    pub fn purge(&mut self) -> usize {
+        self.ready.clear()
+    }
+
+    /// Whether a consumer may join: `basic.consume` with `exclusive` needs to be alone.
+    pub fn check_consume(&self, is_exclusive: bool) -> Result<(), ConsumeError> {
+        self.consumers.check_join(is_exclusive)
+    }
+
+    /// Adds a consumer at the end of the round.
+    pub fn add_consumer(&mut self, member: Member<C>) {
+        self.consumers.join(member);
+    }
+
+    /// Removes a consumer; its unsettled messages stay unsettled.
+    pub fn remove_consumer(&mut self, id: ConsumerId) -> Option<C> {
+        self.consumers.leave(id)
+    }
+
+    /// Removes all consumers, as a deleted queue does.
+    pub fn remove_consumers(&mut self) -> Vec<C> {
+        self.consumers.leave_all()
+    }
+
+    /// A consumer may have credit again: it takes part in the next dispatch.
+    pub fn resume(&mut self, id: ConsumerId) {
+        self.consumers.resume(id);
+    }
+
+    /// The consumers, in no particular order.
+    pub fn consumers(&self) -> impl Iterator<Item = &Member<C>> {
+        self.consumers.iter()
+    }
+
+    /// The numbers that tools show.
+    #[must_use]
+    pub fn counts(&self) -> QueueCounts {
+        QueueCounts {
+            ready: self.ready.len(),
+            unsettled: self.unsettled.len(),
+            ready_bytes: self.ready.bytes(),
+            unsettled_bytes: self.unsettled_bytes,
+            consumers: self.consumers.len(),
+        }
+    }
+
+    /// Messages waiting.
+    #[must_use]
+    pub fn ready_count(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Consumers, with credit or without.
+    #[must_use]
+    pub fn consumer_count(&self) -> usize {
+        self.consumers.len()
+    }
+}
+
+/// Moves an entry to the unsettled ones.
+fn hold(
+    unsettled: &mut HashMap<Position, Entry, FixedState>,
+    unsettled_bytes: &mut u64,
+    mut entry: Entry,
+) -> Delivery {
+    let delivery = Delivery {
+        position: entry.position,
+        message: entry.message.clone(),
+        is_redelivered: entry.delivery_count > 0,
+    };
+    entry.delivery_count += 1;
+    *unsettled_bytes += entry.message.body_size() as u64;
+    unsettled.insert(entry.position, entry);
+    delivery
+}
+
+#[cfg(test)]
+mod tests;
