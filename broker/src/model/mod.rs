@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod binding;
+pub mod definition;
 pub mod exchange;
 pub mod message;
 pub mod name;

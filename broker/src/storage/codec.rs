@@ -1,0 +1,388 @@
+//! Definitions as bytes: the keys and values of the definitions file.
+//!
+//! ```text
+//! key     kind u8 | name* | sha256 of the arguments, of a binding that has some
+//!         name = length u8, bytes
+//!         1 vhost       name                      4 exchange  vhost, name
+//!         2 user        name                      5 queue     vhost, name
+//!         3 permission  vhost, user               6 binding   vhost, source, "queue"|"exchange", destination, key
+//! value   crc32 of key and body, u32 little-endian | body: JSON of one `Record`
+//! ```
+//!
+//! Arguments are kept as the bytes they have on the wire, so that every type comes back as it was declared. The
+//! checksum covers the key, so a value that ended up under another key counts as damaged.
+
+use amq_protocol::{
+    frame::WriteContext,
+    types::{AMQPValue, FieldArray, FieldTable, generation::gen_field_table, parsing::parse_field_table},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    model::{
+        arguments::Arguments,
+        binding::{Binding, Destination},
+        definition::{Definition, DefinitionKey, PermissionDefinition, QueueDefinition, VhostDefinition},
+        exchange::{Exchange, ExchangeKind},
+        name::Name,
+        user::{HashingAlgorithm, PasswordHash, User},
+    },
+    storage::StoreError,
+};
+
+const CHECKSUM_BYTES: usize = 4;
+
+/// The key a definition is stored under.
+pub(super) fn encode_key(key: &DefinitionKey) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    match key {
+        DefinitionKey::Vhost(name) => write_names(&mut bytes, 1, &[name]),
+        DefinitionKey::User(name) => write_names(&mut bytes, 2, &[name]),
+        DefinitionKey::Permission { user, vhost } => write_names(&mut bytes, 3, &[vhost, user]),
+        DefinitionKey::Exchange { vhost, name } => write_names(&mut bytes, 4, &[vhost, name]),
+        DefinitionKey::Queue { vhost, name } => write_names(&mut bytes, 5, &[vhost, name]),
+        DefinitionKey::Binding { vhost, binding } => {
+            let Binding { source, destination, binding_key, arguments } = binding;
+            let names = [vhost, source, destination.kind(), destination.name(), binding_key];
+            write_names(&mut bytes, 6, &names);
+            if !arguments.is_empty() {
+                let table = encode_arguments(arguments).map_err(|reason| unstorable(key, reason))?;
+                bytes.extend_from_slice(&Sha256::digest(table));
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// The key and the value of a definition.
+pub(super) fn encode(definition: &Definition) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    let key = encode_key(&definition.key())?;
+    let body = Record::try_from(definition)
+        .and_then(|record| serde_json::to_vec(&record).map_err(|error| error.to_string()))
+        .map_err(|reason| unstorable(&definition.key(), reason))?;
+    let value = seal(&key, &body);
+    Ok((key, value))
+}
+
+/// The definition that was stored under `key`; otherwise what was lost and why, as a sentence.
+pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Definition, String> {
+    let definition = unseal(key, value)
+        .ok_or_else(|| "its checksum does not match".to_owned())
+        .and_then(|body| serde_json::from_slice::<Record>(body).map_err(|error| error.to_string()))
+        .and_then(Definition::try_from);
+    definition.map_err(|reason| format!("{} is damaged: {reason}", describe_key(key)))
+}
+
+/// `body` with a checksum that ties it to `key`.
+pub(super) fn seal(key: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut value = checksum(key, body).to_vec();
+    value.extend_from_slice(body);
+    value
+}
+
+/// The body sealed under `key`; none when it is not what was stored there.
+pub(super) fn unseal<'a>(key: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
+    let (stored, body) = value.split_at_checked(CHECKSUM_BYTES)?;
+    (stored == checksum(key, body)).then_some(body)
+}
+
+fn checksum(key: &[u8], body: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(body);
+    hasher.finalize().to_le_bytes()
+}
+
+fn unstorable(key: &DefinitionKey, reason: String) -> StoreError {
+    StoreError::Unstorable { what: key.to_string(), reason }
+}
+
+fn write_names(bytes: &mut Vec<u8>, kind: u8, names: &[&str]) {
+    bytes.push(kind);
+    for name in names {
+        // Names have at most 255 bytes (`Name::parse`), so the length fits.
+        bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(name.as_bytes());
+    }
+}
+
+/// A key as an operator reads it, also when its value is gone and the key itself is not to be trusted.
+fn describe_key(key: &[u8]) -> String {
+    let key_text = || match key.split_first()? {
+        (1, rest) => Some(DefinitionKey::Vhost(read_names::<1>(rest)?.into_iter().next()?).to_string()),
+        (2, rest) => Some(DefinitionKey::User(read_names::<1>(rest)?.into_iter().next()?).to_string()),
+        (3, rest) => {
+            read_names(rest).map(|[vhost, user]| DefinitionKey::Permission { user, vhost }.to_string())
+        }
+        (4, rest) => {
+            read_names(rest).map(|[vhost, name]| DefinitionKey::Exchange { vhost, name }.to_string())
+        }
+        (5, rest) => read_names(rest).map(|[vhost, name]| DefinitionKey::Queue { vhost, name }.to_string()),
+        (6, rest) => read_names(rest).map(|[vhost, source, kind, name, binding_key]| {
+            let is_queue = kind.as_str() == "queue";
+            let destination = if is_queue { Destination::Queue(name) } else { Destination::Exchange(name) };
+            let binding = Binding { source, destination, binding_key, arguments: Arguments::default() };
+            DefinitionKey::Binding { vhost, binding }.to_string()
+        }),
+        _ => None,
+    };
+    key_text().unwrap_or_else(|| format!("the entry with the unreadable key {}", BASE64_STANDARD.encode(key)))
+}
+
+fn read_names<const COUNT: usize>(mut bytes: &[u8]) -> Option<[Name; COUNT]> {
+    let mut names = Vec::with_capacity(COUNT);
+    for _ in 0..COUNT {
+        let (length, rest) = bytes.split_first()?;
+        let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+        names.push(Name::parse(std::str::from_utf8(name).ok()?).ok()?);
+        bytes = rest;
+    }
+    names.try_into().ok()
+}
+
+/// The stored form. Its names are part of the file format.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Record {
+    Vhost {
+        name: String,
+        description: String,
+        tags: Vec<String>,
+        default_queue_type: Option<String>,
+    },
+    User {
+        name: String,
+        password_hash: String,
+        hashing_algorithm: String,
+        tags: Vec<String>,
+    },
+    Permission {
+        user: String,
+        vhost: String,
+        configure: String,
+        write: String,
+        read: String,
+    },
+    Exchange {
+        vhost: String,
+        name: String,
+        exchange_kind: String,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: String,
+    },
+    Queue {
+        vhost: String,
+        name: String,
+        id: u64,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: String,
+    },
+    Binding {
+        vhost: String,
+        source: String,
+        destination_kind: String,
+        destination: String,
+        binding_key: String,
+        arguments: String,
+    },
+}
+
+impl TryFrom<&Definition> for Record {
+    type Error = String;
+
+    fn try_from(definition: &Definition) -> Result<Self, String> {
+        Ok(match definition {
+            Definition::Vhost(vhost) => Self::Vhost {
+                name: vhost.name.to_string(),
+                description: vhost.description.clone(),
+                tags: vhost.tags.clone(),
+                default_queue_type: vhost.default_queue_type.clone(),
+            },
+            Definition::User(user) => Self::User {
+                name: user.name.to_string(),
+                password_hash: BASE64_STANDARD.encode(&user.password.bytes),
+                hashing_algorithm: algorithm_name(user.password.algorithm).to_owned(),
+                tags: user.tags.clone(),
+            },
+            Definition::Permission(permission) => Self::Permission {
+                user: permission.user.to_string(),
+                vhost: permission.vhost.to_string(),
+                configure: permission.configure.clone(),
+                write: permission.write.clone(),
+                read: permission.read.clone(),
+            },
+            Definition::Exchange { vhost, exchange } => Self::Exchange {
+                vhost: vhost.to_string(),
+                name: exchange.name.to_string(),
+                exchange_kind: exchange.kind.as_str().to_owned(),
+                durable: exchange.is_durable,
+                auto_delete: exchange.is_auto_delete,
+                internal: exchange.is_internal,
+                arguments: arguments_text(&exchange.arguments)?,
+            },
+            Definition::Queue { vhost, queue } => Self::Queue {
+                vhost: vhost.to_string(),
+                name: queue.name.to_string(),
+                id: queue.id,
+                durable: queue.is_durable,
+                exclusive: queue.is_exclusive,
+                auto_delete: queue.is_auto_delete,
+                arguments: arguments_text(&queue.arguments)?,
+            },
+            Definition::Binding { vhost, binding } => Self::Binding {
+                vhost: vhost.to_string(),
+                source: binding.source.to_string(),
+                destination_kind: binding.destination.kind().to_owned(),
+                destination: binding.destination.name().to_string(),
+                binding_key: binding.binding_key.to_string(),
+                arguments: arguments_text(&binding.arguments)?,
+            },
+        })
+    }
+}
+
+impl TryFrom<Record> for Definition {
+    type Error = String;
+
+    fn try_from(record: Record) -> Result<Self, String> {
+        Ok(match record {
+            Record::Vhost { name, description, tags, default_queue_type } => Self::Vhost(VhostDefinition {
+                name: parse_name(&name)?,
+                description,
+                tags,
+                default_queue_type,
+            }),
+            Record::User { name, password_hash, hashing_algorithm, tags } => {
+                let password = PasswordHash {
+                    bytes: decode_base64(&password_hash)?,
+                    algorithm: parse_algorithm(&hashing_algorithm)?,
+                };
+                Self::User(User { name: parse_name(&name)?, password, tags })
+            }
+            Record::Permission { user, vhost, configure, write, read } => {
+                let (user, vhost) = (parse_name(&user)?, parse_name(&vhost)?);
+                Self::Permission(PermissionDefinition { user, vhost, configure, write, read })
+            }
+            Record::Exchange { vhost, name, exchange_kind, durable, auto_delete, internal, arguments } => {
+                let exchange = Exchange {
+                    name: parse_name(&name)?,
+                    kind: ExchangeKind::parse(&exchange_kind)
+                        .ok_or_else(|| format!("unknown exchange type '{exchange_kind}'"))?,
+                    is_durable: durable,
+                    is_auto_delete: auto_delete,
+                    is_internal: internal,
+                    arguments: parse_arguments(&arguments)?,
+                };
+                Self::Exchange { vhost: parse_name(&vhost)?, exchange }
+            }
+            Record::Queue { vhost, name, id, durable, exclusive, auto_delete, arguments } => {
+                let queue = QueueDefinition {
+                    id,
+                    name: parse_name(&name)?,
+                    is_durable: durable,
+                    is_exclusive: exclusive,
+                    is_auto_delete: auto_delete,
+                    arguments: parse_arguments(&arguments)?,
+                };
+                Self::Queue { vhost: parse_name(&vhost)?, queue }
+            }
+            Record::Binding { vhost, source, destination_kind, destination, binding_key, arguments } => {
+                let binding = Binding {
+                    source: parse_name(&source)?,
+                    destination: parse_destination(&destination_kind, &destination)?,
+                    binding_key: parse_name(&binding_key)?,
+                    arguments: parse_arguments(&arguments)?,
+                };
+                Self::Binding { vhost: parse_name(&vhost)?, binding }
+            }
+        })
+    }
+}
+
+fn parse_name(text: &str) -> Result<Name, String> {
+    Name::parse(text).map_err(|_| "a name is longer than 255 bytes".to_owned())
+}
+
+fn parse_destination(kind: &str, name: &str) -> Result<Destination, String> {
+    match kind {
+        "queue" => Ok(Destination::Queue(parse_name(name)?)),
+        "exchange" => Ok(Destination::Exchange(parse_name(name)?)),
+        _ => Err(format!("unknown destination type '{kind}'")),
+    }
+}
+
+fn algorithm_name(algorithm: HashingAlgorithm) -> &'static str {
+    match algorithm {
+        HashingAlgorithm::Sha256 => "sha256",
+        HashingAlgorithm::Sha512 => "sha512",
+        HashingAlgorithm::Md5 => "md5",
+    }
+}
+
+fn parse_algorithm(text: &str) -> Result<HashingAlgorithm, String> {
+    match text {
+        "sha256" => Ok(HashingAlgorithm::Sha256),
+        "sha512" => Ok(HashingAlgorithm::Sha512),
+        "md5" => Ok(HashingAlgorithm::Md5),
+        _ => Err(format!("unknown hashing algorithm '{text}'")),
+    }
+}
+
+fn decode_base64(text: &str) -> Result<Vec<u8>, String> {
+    BASE64_STANDARD.decode(text).map_err(|error| error.to_string())
+}
+
+fn arguments_text(arguments: &Arguments) -> Result<String, String> {
+    Ok(if arguments.is_empty() {
+        String::new()
+    } else {
+        BASE64_STANDARD.encode(encode_arguments(arguments)?)
+    })
+}
+
+fn parse_arguments(text: &str) -> Result<Arguments, String> {
+    if text.is_empty() {
+        return Ok(Arguments::default());
+    }
+    match parse_field_table(decode_base64(text)?.as_slice()) {
+        Ok(([], table)) => Ok(Arguments::from(table)),
+        Ok(_) => Err("bytes follow the arguments table".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn encode_arguments(arguments: &Arguments) -> Result<Vec<u8>, String> {
+    let table = with_wire_types(arguments.as_table());
+    match gen_field_table(&table)(WriteContext::from(Vec::new())) {
+        Ok(context) => Ok(context.write),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Short strings have no type of their own in a table (`s` is a 16-bit integer to RabbitMQ), so they travel, and
+/// are stored, as long strings.
+fn with_wire_types(table: &FieldTable) -> FieldTable {
+    let mut typed = FieldTable::default();
+    for (key, value) in table {
+        typed.insert(key.clone(), with_wire_type(value));
+    }
+    typed
+}
+
+fn with_wire_type(value: &AMQPValue) -> AMQPValue {
+    match value {
+        AMQPValue::ShortString(text) => AMQPValue::LongString(text.as_str().into()),
+        AMQPValue::FieldTable(table) => AMQPValue::FieldTable(with_wire_types(table)),
+        AMQPValue::FieldArray(array) => {
+            let values: Vec<AMQPValue> = array.as_slice().iter().map(with_wire_type).collect();
+            AMQPValue::FieldArray(FieldArray::from(values))
+        }
+        other => other.clone(),
+    }
+}

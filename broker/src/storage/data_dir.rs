@@ -1,0 +1,174 @@
+//! The data directory: made, locked, and the helpers that make its entries durable.
+//!
+//! A new file is durable only when its directory is synced too: whoever creates, renames or removes something in
+//! here uses [`create_durable`] or ends with [`sync_dir`].
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    process,
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::storage::StoreError;
+
+/// The directory's own user alone: definitions hold password hashes, queues hold messages.
+const DIRECTORY_MODE: u32 = 0o700;
+pub(super) const FILE_MODE: u32 = 0o600;
+const LOCK_FILE: &str = "lock";
+
+/// A data directory that this process alone uses, as long as this value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Closing it gives the lock back.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Creates the directory if need be and locks it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        create_dir_durable(path).map_err(|error| StoreError::io("create data directory", path, &error))?;
+        let lock = lock(path)?;
+        Ok(Self { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Creates the file with `content` so that a crash leaves either none or all of it, replacing one of that name.
+pub fn create_durable(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = draft_of(path);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    rename_durable(&draft, path)
+}
+
+/// Gives a file, synced by the caller, its final name, durably.
+pub fn rename_durable(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_dir(parent_of(to))
+}
+
+/// Makes what was created, renamed or removed in the directory durable.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// The name under which a file is built before it is complete.
+pub(super) fn draft_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
+fn create_dir_durable(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
+    missing.into_iter().try_for_each(|created| sync_dir(parent_of(created)))
+}
+
+/// The lock is the kernel's, so it ends with the process however that ends; the pid in the file is for people.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(LOCK_FILE);
+    let failed = |action, error: &io::Error| StoreError::io(action, &path, error);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(FILE_MODE)
+        .open(&path)
+        .map_err(|error| failed("open", &error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            return Err(StoreError::Locked {
+                directory: directory.to_path_buf(),
+                holder: read_pid(&mut file),
+            });
+        }
+        Err(error) => return Err(failed("lock", &error.into())),
+    }
+    file.set_len(0).map_err(|error| failed("write", &error))?;
+    writeln!(file, "{}", process::id()).map_err(|error| failed("write", &error))?;
+    Ok(file)
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn directory_is_made_for_its_user_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("var/data");
+        let data_dir = DataDir::open(&path).unwrap();
+        assert_eq!(data_dir.path(), path);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn second_lock_is_refused_and_names_the_holder() {
+        let root = tempfile::tempdir().unwrap();
+        let first = DataDir::open(root.path()).unwrap();
+        let error = DataDir::open(root.path()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("data directory {} is in use by process {}", root.path().display(), process::id())
+        );
+        drop(first);
+        DataDir::open(root.path()).unwrap();
+    }
+
+    #[test]
+    fn lock_with_an_unreadable_pid_is_refused_too() {
+        let root = tempfile::tempdir().unwrap();
+        let _first = DataDir::open(root.path()).unwrap();
+        fs::write(root.path().join(LOCK_FILE), "?").unwrap();
+        let error = DataDir::open(root.path()).unwrap_err();
+        assert_eq!(error, StoreError::Locked { directory: root.path().to_path_buf(), holder: None });
+    }
+
+    #[test]
+    fn durable_file_replaces_the_old_one() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        create_durable(&path, b"one").unwrap();
+        create_durable(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert!(!draft_of(&path).exists());
+    }
+
+    #[test]
+    fn directory_that_is_a_file_is_an_error_with_its_path() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        fs::write(&path, "").unwrap();
+        let text = DataDir::open(&path).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("cannot create data directory {}: ", path.display())), "{text}");
+    }
+}

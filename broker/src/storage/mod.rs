@@ -1,0 +1,87 @@
+//! What outlives the process: the data directory and the definitions in it.
+//!
+//! Blocking, and without threads of its own: [`Writer::run`] is a loop that the server layer puts on a thread.
+//! Only the two traits' words leave this module; file and engine types stay inside.
+
+mod codec;
+pub mod data_dir;
+pub mod definitions;
+mod definitions_file;
+mod error;
+mod watched_file;
+
+pub use data_dir::DataDir;
+pub use definitions::{RedbStore, Writer};
+pub use error::StoreError;
+
+use std::fmt;
+
+use crate::model::definition::{Change, Definition};
+
+/// Where definitions become durable.
+pub trait MetadataStore: fmt::Debug + Send + Sync {
+    /// Everything that is stored: vhosts first, then users, permissions, exchanges, queues, bindings.
+    fn load(&self) -> Result<Loaded, StoreError>;
+
+    /// Stores `changes` as one atomic step and tells `done` when they are on stable storage.
+    ///
+    /// Returns at once. Change sets are applied in the order of these calls; `done` is called exactly once, on
+    /// the writer's thread (or on this one, when the store has closed or failed), and must be quick. After an
+    /// error the changes are not stored, except that one of a failing disk may turn out to be after a restart.
+    fn submit(&self, changes: Vec<Change>, done: Completion);
+
+    /// A queue id that was never given before, also not before a restart.
+    ///
+    /// Waits for the disk only when a whole block of ids was used up during one commit.
+    fn next_queue_id(&self) -> Result<u64, StoreError>;
+
+    /// Takes nothing new. What was submitted is still stored; then [`Writer::run`] returns.
+    fn close(&self);
+}
+
+/// What [`MetadataStore::load`] found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// What could be read.
+    pub definitions: Vec<Definition>,
+    /// What was there but is damaged, one sentence each for the log.
+    pub lost: Vec<String>,
+}
+
+/// Who waits for a change set. Called exactly once: if nobody gets to, dropping it reports
+/// [`StoreError::Closed`].
+pub struct Completion(Option<Box<dyn FnOnce(Result<(), StoreError>) + Send>>);
+
+impl Completion {
+    /// Calls `done` with the result.
+    pub fn new(done: impl FnOnce(Result<(), StoreError>) + Send + 'static) -> Self {
+        Self(Some(Box::new(done)))
+    }
+
+    /// For changes that nobody waits for.
+    #[must_use]
+    pub fn ignored() -> Self {
+        Self(None)
+    }
+
+    /// Reports the result.
+    pub fn complete(mut self, result: Result<(), StoreError>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(StoreError::Closed));
+        }
+    }
+}
+
+impl fmt::Debug for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completion").finish_non_exhaustive()
+    }
+}
