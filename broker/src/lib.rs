@@ -5,4 +5,5 @@
 pub mod limits;
 pub mod model;
 pub mod storage;
+pub mod vhost;
 pub mod wire;

@@ -56,3 +56,11 @@ pub struct Exchange {
     /// As declared.
     pub arguments: Arguments,
 }
+
+impl Exchange {
+    /// Whether every vhost has it: the default exchange and `amq.…`.
+    #[must_use]
+    pub fn is_predeclared(&self) -> bool {
+        self.name.is_empty() || self.name.is_reserved()
+    }
+}

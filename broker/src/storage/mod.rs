@@ -5,6 +5,7 @@
 
 mod codec;
 pub mod data_dir;
+pub mod queue_log;
 pub mod definitions;
 mod definitions_file;
 mod error;

@@ -1,0 +1,254 @@
+//! The broker: its vhosts and who may use them.
+
+use std::sync::{
+    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use dashmap::DashMap;
+
+use super::{Vhost, access::Access, queue::ConnectionId, ticket::Ticket};
+use crate::{
+    model::{
+        definition::{Change, Definition, DefinitionKey, PermissionDefinition, VhostDefinition},
+        name::Name,
+        permission::{Pattern, Permission},
+        queue::ConsumerId,
+        user::User,
+    },
+    storage::{MetadataStore, StoreError, queue_log::QueueLog},
+};
+
+/// Everything that outlives a connection.
+#[derive(Debug)]
+pub struct Broker {
+    vhosts: DashMap<Name, Arc<Vhost>>,
+    access: RwLock<Access>,
+    /// Grows with every change of users and permissions: what was allowed under an older one is asked anew.
+    access_epoch: AtomicU64,
+    log: Arc<dyn QueueLog>,
+    store: Arc<dyn MetadataStore>,
+    next_consumer: AtomicU64,
+    next_connection: AtomicU64,
+}
+
+/// The user or vhost that a change is about is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSuch {
+    /// No user of this name.
+    User,
+    /// No vhost of this name.
+    Vhost,
+}
+
+impl Broker {
+    /// A broker with what the store holds, and what could not be put in its place, a line each.
+    pub fn load(
+        store: Arc<dyn MetadataStore>,
+        log: Arc<dyn QueueLog>,
+    ) -> Result<(Self, Vec<String>), StoreError> {
+        let loaded = store.load()?;
+        let broker = Self {
+            vhosts: DashMap::new(),
+            access: RwLock::default(),
+            access_epoch: AtomicU64::new(0),
+            log,
+            store,
+            next_consumer: AtomicU64::new(1),
+            next_connection: AtomicU64::new(1),
+        };
+        let mut lost = loaded.lost;
+        for definition in loaded.definitions {
+            let key = definition.key();
+            if !broker.restore(definition) {
+                lost.push(format!("{key} can't be restored: it is malformed or what it belongs to is missing"));
+            }
+        }
+        Ok((broker, lost))
+    }
+
+    /// Whether nothing was ever defined: the first start.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.vhosts.is_empty() && self.access().users().is_empty()
+    }
+
+    /// The vhost with this name.
+    #[must_use]
+    pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
+    }
+
+    /// All vhosts, by name.
+    #[must_use]
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        let mut vhosts: Vec<_> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
+        vhosts.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        vhosts
+    }
+
+    /// Users and permissions, locked for reading.
+    pub fn access(&self) -> RwLockReadGuard<'_, Access> {
+        self.access.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The age of users and permissions.
+    #[must_use]
+    pub fn access_epoch(&self) -> u64 {
+        self.access_epoch.load(Relaxed)
+    }
+
+    /// Adds a vhost, or replaces its description and tags. Says whether it is new.
+    pub fn put_vhost(&self, definition: VhostDefinition) -> (bool, Option<Ticket>) {
+        let _order = self.write_access();
+        let name = definition.name.clone();
+        let is_new = !self.vhosts.contains_key(&name);
+        if is_new {
+            self.insert_vhost(definition.clone());
+        } else if let Some(vhost) = self.vhosts.get(&name) {
+            vhost.set_definition(definition.clone());
+        }
+        (is_new, self.submit(vec![Change::Put(Definition::Vhost(definition))]))
+    }
+
+    /// Deletes a vhost with everything in it. Its connections are the caller's to close.
+    pub fn delete_vhost(&self, name: &Name) -> Result<Option<Ticket>, NoSuch> {
+        let mut access = self.write_access();
+        let (_, vhost) = self.vhosts.remove(name).ok_or(NoSuch::Vhost)?;
+        let mut changes = vhost.end();
+        for user in access.remove_vhost(name) {
+            changes.push(Change::Delete(DefinitionKey::Permission { user, vhost: name.clone() }));
+        }
+        changes.push(Change::Delete(DefinitionKey::Vhost(name.clone())));
+        Ok(self.submit(changes))
+    }
+
+    /// Adds or replaces a user. Says whether it is new.
+    pub fn put_user(&self, user: User) -> (bool, Option<Ticket>) {
+        let mut access = self.write_access();
+        let is_new = access.user(&user.name).is_none();
+        access.put_user(user.clone());
+        (is_new, self.submit(vec![Change::Put(Definition::User(user))]))
+    }
+
+    /// Deletes a user and its permissions. Its connections are the caller's to close.
+    pub fn delete_user(&self, name: &Name) -> Result<Option<Ticket>, NoSuch> {
+        let mut access = self.write_access();
+        let vhosts = access.remove_user(name).ok_or(NoSuch::User)?;
+        let permissions =
+            vhosts.into_iter().map(|vhost| DefinitionKey::Permission { user: name.clone(), vhost });
+        let keys = permissions.chain([DefinitionKey::User(name.clone())]);
+        Ok(self.submit(keys.map(Change::Delete).collect()))
+    }
+
+    /// Sets what a user may do in a vhost. Says whether it could do nothing there before.
+    pub fn put_permission(
+        &self,
+        user: &Name,
+        vhost: &Name,
+        permission: Permission,
+    ) -> Result<(bool, Option<Ticket>), NoSuch> {
+        let mut access = self.write_access();
+        access.user(user).ok_or(NoSuch::User)?;
+        if !self.vhosts.contains_key(vhost) {
+            return Err(NoSuch::Vhost);
+        }
+        let is_new = access.permission(user, vhost).is_none();
+        let definition = PermissionDefinition {
+            user: user.clone(),
+            vhost: vhost.clone(),
+            configure: permission.configure.to_string(),
+            write: permission.write.to_string(),
+            read: permission.read.to_string(),
+        };
+        access.put_permission(user.clone(), vhost.clone(), permission);
+        Ok((is_new, self.submit(vec![Change::Put(Definition::Permission(definition))])))
+    }
+
+    /// Takes from a user what it may do in a vhost. Says whether there was anything.
+    pub fn delete_permission(&self, user: &Name, vhost: &Name) -> (bool, Option<Ticket>) {
+        let mut access = self.write_access();
+        if !access.remove_permission(user, vhost) {
+            return (false, None);
+        }
+        let key = DefinitionKey::Permission { user: user.clone(), vhost: vhost.clone() };
+        (true, self.submit(vec![Change::Delete(key)]))
+    }
+
+    /// A number for a new connection.
+    #[must_use]
+    pub fn next_connection_id(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Relaxed))
+    }
+
+    /// A number for a new consumer.
+    #[must_use]
+    pub fn next_consumer_id(&self) -> ConsumerId {
+        ConsumerId(self.next_consumer.fetch_add(1, Relaxed))
+    }
+
+    /// Stops taking changes; what was submitted is still stored.
+    pub fn close(&self) {
+        self.store.close();
+    }
+
+    fn restore(&self, definition: Definition) -> bool {
+        let in_vhost = |name: &Name, place: &dyn Fn(&Vhost) -> bool| {
+            self.vhosts.get(name).is_some_and(|vhost| place(&vhost))
+        };
+        match definition {
+            Definition::Vhost(vhost) => {
+                self.insert_vhost(vhost);
+                true
+            }
+            Definition::User(user) => {
+                self.write_access().put_user(user);
+                true
+            }
+            Definition::Permission(definition) => self.restore_permission(definition),
+            Definition::Exchange { vhost, exchange } => {
+                in_vhost(&vhost, &|vhost| vhost.restore_exchange(exchange.clone()))
+            }
+            Definition::Queue { vhost, queue } => {
+                in_vhost(&vhost, &|vhost| vhost.restore_queue(queue.clone()))
+            }
+            Definition::Binding { vhost, binding } => {
+                in_vhost(&vhost, &|vhost| vhost.restore_binding(binding.clone()))
+            }
+        }
+    }
+
+    fn restore_permission(&self, definition: PermissionDefinition) -> bool {
+        let PermissionDefinition { user, vhost, configure, write, read } = definition;
+        let patterns = (Pattern::parse(&configure), Pattern::parse(&write), Pattern::parse(&read));
+        let (Ok(configure), Ok(write), Ok(read)) = patterns else { return false };
+        self.write_access().put_permission(user, vhost, Permission { configure, write, read });
+        true
+    }
+
+    fn insert_vhost(&self, definition: VhostDefinition) {
+        let name = definition.name.clone();
+        let vhost = Vhost::new(definition, Arc::clone(&self.log), Arc::clone(&self.store));
+        self.vhosts.insert(name, Arc::new(vhost));
+    }
+
+    fn submit(&self, changes: Vec<Change>) -> Option<Ticket> {
+        Ticket::submit(&*self.store, changes)
+    }
+
+    /// Whoever writes changes the epoch.
+    fn write_access(&self) -> RwLockWriteGuard<'_, Access> {
+        let access = self.access.write().unwrap_or_else(PoisonError::into_inner);
+        self.access_epoch.fetch_add(1, Relaxed);
+        access
+    }
+}
+
+/// A name that nobody can guess: the prefix and 128 random bits (`amq.gen-…`, `amq.ctag-…`).
+#[must_use]
+pub fn generated_name(prefix: &'static str) -> Name {
+    let random: [u8; 16] = rand::random();
+    let text = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random));
+    Name::parse(&text).unwrap_or_else(|_| Name::literal(prefix))
+}

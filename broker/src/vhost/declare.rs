@@ -1,0 +1,258 @@
+//! Declaring and deleting queues.
+
+use std::sync::Arc;
+
+use super::{
+    Places, Vhost,
+    queue::{ConnectionId, DeleteRefused, SharedQueue},
+    ticket::Ticket,
+};
+use crate::{
+    model::{
+        definition::{Change, Definition, QueueDefinition},
+        name::Name,
+        queue::{EquivalenceError, QueueOptions, QueueType, locked_text},
+        queue_id::QueueId,
+    },
+    storage::StoreError,
+};
+
+/// A queue that is there now.
+#[derive(Debug)]
+pub struct DeclaredQueue {
+    /// The queue.
+    pub queue: Arc<SharedQueue>,
+    /// It was not there before.
+    pub is_new: bool,
+    /// Its way to stable storage, if it is durable and new.
+    pub ticket: Option<Ticket>,
+}
+
+/// Why there is no such queue.
+#[derive(Debug)]
+pub enum DeclareQueueError {
+    /// 404: a passive declare, or a use, of what is not there.
+    NoQueue,
+    /// 405: another connection's.
+    Locked,
+    /// 403: the name is the broker's.
+    ReservedName,
+    /// 406 or 405: it is there with other properties.
+    Equivalence(EquivalenceError),
+    /// The vhost went meanwhile.
+    VhostDeleted,
+    /// The disk.
+    Store(StoreError),
+}
+
+/// Why a queue is not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteQueueError {
+    /// 405: another connection's.
+    Locked,
+    /// 406
+    Refused(DeleteRefused),
+    /// 540: quorum queues know no conditions; holds the flag's name.
+    ConditionUnsupported(&'static str),
+}
+
+impl DeclareQueueError {
+    /// RabbitMQ's text for this queue.
+    #[must_use]
+    pub fn text(&self, queue: &Name, vhost: &Name) -> String {
+        match self {
+            Self::NoQueue => format!("no queue '{queue}' in vhost '{vhost}'"),
+            Self::Locked => locked_text(queue, vhost),
+            Self::ReservedName => format!("queue name '{queue}' contains reserved prefix 'amq.*'"),
+            Self::Equivalence(error) => error.text(queue, vhost),
+            Self::VhostDeleted => format!("vhost '{vhost}' is deleted"),
+            Self::Store(error) => error.to_string(),
+        }
+    }
+}
+
+impl DeleteQueueError {
+    /// RabbitMQ's text for this queue.
+    #[must_use]
+    pub fn text(&self, queue: &Name, vhost: &Name) -> String {
+        match self {
+            Self::Locked => locked_text(queue, vhost),
+            Self::Refused(DeleteRefused::InUse) => format!("queue '{queue}' in vhost '{vhost}' in use"),
+            Self::Refused(DeleteRefused::NotEmpty) => {
+                format!("queue '{queue}' in vhost '{vhost}' not empty")
+            }
+            Self::ConditionUnsupported(flag) => format!(
+                "cannot delete queue '{queue}' in vhost '{vhost}'. queue.delete operations with {flag} flag \
+                 set are not supported by quorum queues"
+            ),
+        }
+    }
+}
+
+impl Vhost {
+    /// The queue with this name, for use by this connection.
+    pub fn queue_for(&self, name: &str, user: ConnectionId) -> Result<Arc<SharedQueue>, DeclareQueueError> {
+        let queue = self.queue(name).ok_or(DeclareQueueError::NoQueue)?;
+        check_owner(&queue, user)?;
+        Ok(queue)
+    }
+
+    /// Declares a queue: the one that is there if it is equivalent, else a new one.
+    pub fn declare_queue(
+        &self,
+        name: Name,
+        options: QueueOptions,
+        user: ConnectionId,
+    ) -> Result<DeclaredQueue, DeclareQueueError> {
+        if let Some(queue) = self.queue(&name) {
+            return redeclare(queue, &options, user);
+        }
+        if name.is_reserved() {
+            return Err(DeclareQueueError::ReservedName);
+        }
+        self.add_queue(name, options, user)
+    }
+
+    /// Makes a queue with a name of the broker's choice.
+    pub fn declare_named_queue(
+        &self,
+        options: QueueOptions,
+        user: ConnectionId,
+        mut generate: impl FnMut() -> Name,
+    ) -> Result<DeclaredQueue, DeclareQueueError> {
+        loop {
+            let declared = self.add_queue(generate(), options.clone(), user)?;
+            if declared.is_new {
+                return Ok(declared);
+            }
+        }
+    }
+
+    /// Puts a queue that was read from disk in its place.
+    pub fn restore_queue(&self, definition: QueueDefinition) -> bool {
+        let QueueDefinition { id, name, is_durable, is_auto_delete, arguments, .. } = definition;
+        let Ok(options) = QueueOptions::parse(&name, is_durable, false, is_auto_delete, arguments) else {
+            return false;
+        };
+        let queue = SharedQueue::new(QueueId(id), name, options, None, Arc::clone(&self.log));
+        self.write().insert(Arc::new(queue));
+        true
+    }
+
+    /// Deletes a queue. A queue that is not there counts as deleted, with 0 messages.
+    pub fn delete_queue(
+        &self,
+        name: &str,
+        user: Option<ConnectionId>,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<(usize, Option<Ticket>), DeleteQueueError> {
+        let mut places = self.write();
+        let Some(queue) = places.queue(name) else { return Ok((0, None)) };
+        if user.is_some_and(|user| check_owner(&queue, user).is_err()) {
+            return Err(DeleteQueueError::Locked);
+        }
+        if queue.options.queue_type == QueueType::Quorum && (if_unused || if_empty) {
+            let flag = if if_unused { "if-unused" } else { "if-empty" };
+            return Err(DeleteQueueError::ConditionUnsupported(flag));
+        }
+        let (ready_count, subscriptions) =
+            queue.delete(if_unused, if_empty).map_err(DeleteQueueError::Refused)?;
+        places.queues.remove(&queue.id);
+        let removed = places.topology.remove_queue(name);
+        let changes = self.changes_of_removal(&places, Some(&queue), &removed);
+        let ticket = Ticket::submit(&*self.store, changes);
+        drop(places);
+        for subscription in subscriptions {
+            subscription.notify_cancelled();
+        }
+        Ok((ready_count, ticket))
+    }
+
+    /// Deletes a queue that was to go with its last consumer, if it still has none.
+    pub fn delete_unused_queue(&self, queue: &SharedQueue) {
+        // Nobody waits for it: a crash before it is durable leaves a queue without consumers.
+        let _ = self.delete_queue(&queue.name, None, true, false);
+    }
+
+    fn add_queue(
+        &self,
+        name: Name,
+        options: QueueOptions,
+        user: ConnectionId,
+    ) -> Result<DeclaredQueue, DeclareQueueError> {
+        let id = QueueId(self.store.next_queue_id().map_err(DeclareQueueError::Store)?);
+        let owner = options.is_exclusive.then_some(user);
+        let mut places = self.write();
+        if places.is_deleted {
+            return Err(DeclareQueueError::VhostDeleted);
+        }
+        if let Some(queue) = places.queue(&name) {
+            return redeclare(queue, &options, user);
+        }
+        let queue = Arc::new(SharedQueue::new(id, name, options, owner, Arc::clone(&self.log)));
+        places.insert(Arc::clone(&queue));
+        let changes = match queue.is_stored() {
+            true => vec![Change::Put(self.definition_of(&queue))],
+            false => Vec::new(),
+        };
+        let ticket = Ticket::submit(&*self.store, changes);
+        Ok(DeclaredQueue { queue, is_new: true, ticket })
+    }
+
+    fn definition_of(&self, queue: &SharedQueue) -> Definition {
+        Definition::Queue {
+            vhost: self.name().clone(),
+            queue: QueueDefinition {
+                id: queue.id.0,
+                name: queue.name.clone(),
+                is_durable: true,
+                is_exclusive: false,
+                is_auto_delete: queue.options.is_auto_delete,
+                arguments: queue.options.arguments.clone(),
+            },
+        }
+    }
+}
+
+impl Places {
+    pub(super) fn insert(&mut self, queue: Arc<SharedQueue>) {
+        self.topology.add_queue(queue.name.clone(), queue.id, queue.is_stored());
+        self.queues.insert(queue.id, queue);
+    }
+}
+
+impl SharedQueue {
+    /// Whether it is on disk: an exclusive queue goes with its connection, whatever it was declared as.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.options.is_durable && !self.options.is_exclusive
+    }
+}
+
+impl super::subscription::Subscription {
+    /// The queue is gone: the channel forgets the consumer, and the client is told if it wants to be
+    /// (<https://www.rabbitmq.com/docs/consumer-cancel>).
+    pub(super) fn notify_cancelled(&self) {
+        if self.outbox.forget(self) && self.is_cancel_notified {
+            self.outbox.write_cancel(self.channel, &self.tag);
+        }
+    }
+}
+
+fn redeclare(
+    queue: Arc<SharedQueue>,
+    options: &QueueOptions,
+    user: ConnectionId,
+) -> Result<DeclaredQueue, DeclareQueueError> {
+    check_owner(&queue, user)?;
+    queue.options.check_equivalent(options).map_err(DeclareQueueError::Equivalence)?;
+    Ok(DeclaredQueue { queue, is_new: false, ticket: None })
+}
+
+fn check_owner(queue: &SharedQueue, user: ConnectionId) -> Result<(), DeclareQueueError> {
+    match queue.owner {
+        Some(owner) if owner != user => Err(DeclareQueueError::Locked),
+        _ => Ok(()),
+    }
+}

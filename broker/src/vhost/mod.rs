@@ -1,0 +1,178 @@
+//! Model and storage joined: what connections share.
+//!
+//! Lock order: access and topology, then queues by ascending id, then the log or an outbox, never both.
+
+pub mod access;
+pub mod broker;
+pub mod buffer;
+pub mod declare;
+pub mod deliveries;
+pub mod outbox;
+pub mod queue;
+pub mod subscription;
+pub mod ticket;
+mod topology;
+
+use std::sync::{
+    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::{
+    model::{
+        definition::VhostDefinition,
+        exchange::Exchange,
+        message::Message,
+        name::Name,
+        queue_id::QueueId,
+        topology::{RouteError, Topology},
+    },
+    storage::{MetadataStore, queue_log::QueueLog},
+    wire::table::RawTable,
+};
+use queue::SharedQueue;
+
+/// A namespace: exchanges, queues and bindings of its own.
+#[derive(Debug)]
+pub struct Vhost {
+    name: Name,
+    definition: RwLock<VhostDefinition>,
+    places: RwLock<Places>,
+    /// Grows with every change of the topology: what was routed under an older one is routed anew.
+    epoch: AtomicU64,
+    log: Arc<dyn QueueLog>,
+    store: Arc<dyn MetadataStore>,
+}
+
+/// Exchanges and bindings, and the queues that they lead to.
+#[derive(Debug)]
+struct Places {
+    topology: Topology,
+    queues: HashMap<QueueId, Arc<SharedQueue>, FixedState>,
+    is_deleted: bool,
+}
+
+/// The queues that a message goes to, sorted by id.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Where to.
+    pub queues: Arc<[Arc<SharedQueue>]>,
+    /// The same exchange and key may lead elsewhere for other headers.
+    pub depends_on_headers: bool,
+    /// The topology it holds for.
+    pub epoch: u64,
+}
+
+impl Vhost {
+    /// A vhost with the predeclared exchanges.
+    #[must_use]
+    pub fn new(definition: VhostDefinition, log: Arc<dyn QueueLog>, store: Arc<dyn MetadataStore>) -> Self {
+        let places = Places {
+            topology: Topology::new(),
+            queues: HashMap::with_hasher(FixedState::default()),
+            is_deleted: false,
+        };
+        Self {
+            name: definition.name.clone(),
+            definition: RwLock::new(definition),
+            places: RwLock::new(places),
+            epoch: AtomicU64::new(0),
+            log,
+            store,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// As made: name, description, tags.
+    #[must_use]
+    pub fn definition(&self) -> VhostDefinition {
+        self.definition.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_definition(&self, definition: VhostDefinition) {
+        *self.definition.write().unwrap_or_else(PoisonError::into_inner) = definition;
+    }
+
+    /// The topology's age: a [`Route`] with another one is out of date.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// The queues that a message published so goes to.
+    pub fn route(
+        &self,
+        exchange: &str,
+        routing_key: &[u8],
+        headers: Option<RawTable<'_>>,
+    ) -> Result<Route, RouteError> {
+        let places = self.read();
+        let mut ids = Vec::new();
+        let routed = places.topology.route(exchange, routing_key, headers, &mut ids)?;
+        ids.sort_unstable();
+        let queues = ids.iter().filter_map(|id| places.queues.get(id).cloned()).collect();
+        Ok(Route { queues, depends_on_headers: routed.depends_on_headers, epoch: self.epoch() })
+    }
+
+    /// Appends messages that share a route to its queues, and dispatches. `messages` is empty after.
+    pub fn publish(&self, route: &Route, messages: &mut Vec<Message>) {
+        match &*route.queues {
+            [] => messages.clear(),
+            [queue] => queue.publish(messages),
+            queues => SharedQueue::publish_to_all(queues, messages),
+        }
+    }
+
+    /// The queue with this name.
+    #[must_use]
+    pub fn queue(&self, name: &str) -> Option<Arc<SharedQueue>> {
+        self.read().queue(name)
+    }
+
+    /// All queues, by name.
+    #[must_use]
+    pub fn queues(&self) -> Vec<Arc<SharedQueue>> {
+        let mut queues: Vec<_> = self.read().queues.values().cloned().collect();
+        queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        queues
+    }
+
+    /// The exchange with this name.
+    #[must_use]
+    pub fn exchange(&self, name: &str) -> Option<Exchange> {
+        self.read().topology.exchange(name).cloned()
+    }
+
+    /// All exchanges, by name.
+    #[must_use]
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        let mut exchanges: Vec<_> = self.read().topology.exchanges().cloned().collect();
+        exchanges.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        exchanges
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Places> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever writes changes the epoch.
+    fn write(&self) -> RwLockWriteGuard<'_, Places> {
+        let places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        self.epoch.fetch_add(1, Relaxed);
+        places
+    }
+}
+
+impl Places {
+    fn queue(&self, name: &str) -> Option<Arc<SharedQueue>> {
+        self.queues.get(&self.topology.queue(name)?).cloned()
+    }
+}

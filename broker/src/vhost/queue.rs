@@ -1,0 +1,298 @@
+//! A queue that connections share: the pure queue behind a lock, its log, and the carrying out of what
+//! it decides.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    deliveries::{SettleRun, Unsettled},
+    outbox::{Gone, Outbox},
+    subscription::Subscription,
+};
+use crate::{
+    limits::DISPATCH_RUN_MAX,
+    model::{
+        message::Message,
+        name::Name,
+        queue::{
+            ConsumeError, ConsumerId, Lane, Member, Outcome, Position, Queue, QueueCounts, QueueOptions,
+        },
+        queue_id::QueueId,
+    },
+    storage::queue_log::{LogTarget, QueueLog, Record},
+    wire::frame::ChannelNumber,
+};
+
+/// A connection's number, unique while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// A queue of a vhost. Its lock comes after the topology's; several are taken by ascending id.
+pub struct SharedQueue {
+    /// Never used by another queue.
+    pub id: QueueId,
+    /// Its name in its vhost.
+    pub name: Name,
+    /// As declared.
+    pub options: QueueOptions,
+    /// The connection that owns it, if exclusive.
+    pub owner: Option<ConnectionId>,
+    log: Arc<dyn QueueLog>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    id: QueueId,
+    queue: Queue<Arc<Subscription>>,
+    /// Room for the lanes of one dispatch, kept between dispatches.
+    lanes: Vec<Lane<Arc<Subscription>>>,
+    is_deleted: bool,
+}
+
+/// The queue is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted;
+
+/// Why `basic.consume` is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinError {
+    /// Somebody needs to be alone.
+    InExclusiveUse,
+    /// The queue went meanwhile.
+    Deleted,
+}
+
+/// Why a conditional delete is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteRefused {
+    /// `if-unused`, and it has consumers.
+    InUse,
+    /// `if-empty`, and it has messages.
+    NotEmpty,
+}
+
+/// Queues that one record of the log may name.
+const RECORD_QUEUES_MAX: usize = 64;
+
+impl SharedQueue {
+    /// A new, empty queue.
+    #[must_use]
+    pub fn new(
+        id: QueueId,
+        name: Name,
+        options: QueueOptions,
+        owner: Option<ConnectionId>,
+        log: Arc<dyn QueueLog>,
+    ) -> Self {
+        let state = State { id, queue: Queue::new(), lanes: Vec::new(), is_deleted: false };
+        Self { id, name, options, owner, log, state: Mutex::new(state) }
+    }
+
+    /// Appends a message and dispatches.
+    pub fn publish(&self, messages: &mut Vec<Message>) {
+        let mut state = self.lock();
+        if state.is_deleted {
+            messages.clear();
+            return;
+        }
+        for message in messages.drain(..) {
+            self.log.append(&mut [&mut *state], message);
+        }
+        state.dispatch();
+    }
+
+    /// Appends messages to several queues, sorted by id: one record each, all locks held.
+    pub fn publish_to_all(queues: &[Arc<Self>], messages: &mut Vec<Message>) {
+        for part in queues.chunks(RECORD_QUEUES_MAX) {
+            let mut states: Vec<_> = part.iter().map(|queue| queue.lock()).collect();
+            states.retain(|state| !state.is_deleted);
+            let Some(first) = part.first() else { return };
+            for message in messages.iter() {
+                let mut targets: Vec<&mut dyn LogTarget> =
+                    states.iter_mut().map(|state| &mut **state as &mut dyn LogTarget).collect();
+                first.log.append(&mut targets, message.clone());
+            }
+            for state in &mut states {
+                state.dispatch();
+            }
+        }
+        messages.clear();
+    }
+
+    /// Ends deliveries, gives the consumer its credit back and dispatches.
+    pub fn settle(&self, run: &SettleRun) {
+        if let Some(consumer) = run.consumer() {
+            consumer.give_back(run.positions.len());
+        }
+        let mut state = self.lock();
+        if state.is_deleted {
+            return;
+        }
+        for position in &run.positions {
+            state.queue.settle(*position, run.outcome);
+        }
+        self.log.record(
+            self.id,
+            match run.outcome {
+                Outcome::Requeue => Record::Requeue(&run.positions),
+                Outcome::Accept | Outcome::Discard => Record::Settle(&run.positions),
+            },
+        );
+        if let Some(id) = run.consumer_id() {
+            state.queue.resume(id);
+        }
+        state.dispatch();
+    }
+
+    /// Adds a consumer: `reply` (`basic.consume-ok`) is written first, then its deliveries.
+    pub fn consume(
+        &self,
+        subscription: &Arc<Subscription>,
+        reply: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), JoinError> {
+        let mut state = self.lock();
+        if state.is_deleted {
+            return Err(JoinError::Deleted);
+        }
+        state
+            .queue
+            .check_consume(subscription.is_exclusive)
+            .map_err(|ConsumeError::InExclusiveUse| JoinError::InExclusiveUse)?;
+        subscription.outbox.add_subscription(subscription, reply);
+        let (is_no_ack, is_exclusive) = (subscription.is_no_ack, subscription.is_exclusive);
+        state.queue.add_consumer(Member::new(Arc::clone(subscription), is_no_ack, is_exclusive));
+        state.dispatch();
+        Ok(())
+    }
+
+    /// Removes a consumer. True when that leaves an auto-delete queue without any: it is to be deleted.
+    #[must_use]
+    pub fn cancel(&self, id: ConsumerId) -> bool {
+        let mut state = self.lock();
+        state.queue.remove_consumer(id);
+        self.options.is_auto_delete && !state.is_deleted && state.queue.consumer_count() == 0
+    }
+
+    /// Hands the head to a `basic.get`. False when there is none.
+    pub fn get(
+        self: &Arc<Self>,
+        outbox: &Outbox,
+        channel: ChannelNumber,
+        is_no_ack: bool,
+    ) -> Result<bool, Deleted> {
+        let mut state = self.lock();
+        if state.is_deleted {
+            return Err(Deleted);
+        }
+        let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(false) };
+        let unsettled = (!is_no_ack)
+            .then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
+        let ready_count = state.queue.ready_count();
+        if outbox.deliver_get(channel, &delivery, unsettled, ready_count) == Err(Gone) {
+            state.queue.take_back(delivery);
+        }
+        Ok(true)
+    }
+
+    /// A consumer may have credit or room again.
+    pub fn resume(&self, id: ConsumerId) {
+        let mut state = self.lock();
+        state.queue.resume(id);
+        state.dispatch();
+    }
+
+    /// Drops everything ready; says how many.
+    pub fn purge(&self) -> usize {
+        let mut state = self.lock();
+        self.log.record(self.id, Record::Purge);
+        state.queue.purge()
+    }
+
+    /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed.
+    pub fn delete(
+        &self,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<(usize, Vec<Arc<Subscription>>), DeleteRefused> {
+        let mut state = self.lock();
+        if if_unused && state.queue.consumer_count() > 0 {
+            return Err(DeleteRefused::InUse);
+        }
+        if if_empty && state.queue.ready_count() > 0 {
+            return Err(DeleteRefused::NotEmpty);
+        }
+        state.is_deleted = true;
+        self.log.record(self.id, Record::Delete);
+        let ready_count = state.queue.purge();
+        Ok((ready_count, state.queue.remove_consumers()))
+    }
+
+    /// The numbers that tools show.
+    #[must_use]
+    pub fn counts(&self) -> QueueCounts {
+        self.lock().queue.counts()
+    }
+
+    /// The consumers.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        self.lock().queue.consumers().map(|member| Arc::clone(&member.consumer)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Hands out what can be handed out, lane by lane, until the queue is empty or no consumer has
+    /// credit and room.
+    fn dispatch(&mut self) {
+        loop {
+            let mut lanes = std::mem::take(&mut self.lanes);
+            let has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
+            for lane in lanes.drain(..) {
+                self.deliver(lane);
+            }
+            self.lanes = lanes;
+            if !has_more {
+                return;
+            }
+        }
+    }
+
+    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>) {
+        let consumer = lane.consumer;
+        if consumer.outbox.deliver(&consumer, &mut lane.deliveries) == Err(Gone) {
+            consumer.give_back(lane.deliveries.len());
+            self.queue.remove_consumer(consumer.id);
+            for delivery in lane.deliveries {
+                consumer.outbox.release(delivery.message.body_size());
+                self.queue.take_back(delivery);
+            }
+        }
+    }
+}
+
+impl LogTarget for State {
+    fn queue_id(&self) -> QueueId {
+        self.id
+    }
+
+    fn next_position(&self) -> Position {
+        self.queue.next_position()
+    }
+
+    fn on_appended(&mut self, position: Position, message: Message) {
+        self.queue.on_appended(position, message);
+    }
+}
+
+impl fmt::Debug for SharedQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedQueue").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}

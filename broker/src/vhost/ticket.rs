@@ -1,0 +1,36 @@
+//! Waiting for a change of definitions to be durable.
+
+use tokio::sync::oneshot;
+
+use crate::{
+    model::definition::Change,
+    storage::{Completion, MetadataStore, StoreError},
+};
+
+/// A change on its way to stable storage. The answer to whoever asked for it waits for this.
+#[derive(Debug)]
+pub struct Ticket(oneshot::Receiver<Result<(), StoreError>>);
+
+impl Ticket {
+    /// Hands the changes to the store. None when there is nothing to store.
+    ///
+    /// Called with the lock held under which the changes were made, so that the store sees changes in the
+    /// order in which they happened.
+    pub(super) fn submit(store: &dyn MetadataStore, changes: Vec<Change>) -> Option<Self> {
+        if changes.is_empty() {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let done = Completion::new(move |result| {
+            // Nobody waits any more when the connection ended meanwhile.
+            let _ = sender.send(result);
+        });
+        store.submit(changes, done);
+        Some(Self(receiver))
+    }
+
+    /// Until the change is durable.
+    pub async fn durable(self) -> Result<(), StoreError> {
+        self.0.await.unwrap_or(Err(StoreError::Closed))
+    }
+}

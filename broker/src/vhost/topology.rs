@@ -1,0 +1,140 @@
+//! Exchanges and bindings of a vhost, and their way to disk.
+
+use super::{Places, Vhost, queue::SharedQueue, ticket::Ticket};
+use crate::model::{
+    binding::{Binding, Destination},
+    definition::{Change, Definition, DefinitionKey},
+    exchange::Exchange,
+    name::Name,
+    topology::{BindError, Bound, Declared, DeclareExchangeError, DeleteExchangeError, Removed},
+};
+
+impl Vhost {
+    /// Declares an exchange, or finds the equivalent one that is there.
+    pub fn declare_exchange(&self, exchange: Exchange) -> Result<Option<Ticket>, DeclareExchangeError> {
+        if self.read().topology.check_declare(&exchange)? == Declared::Existing {
+            return Ok(None);
+        }
+        let mut places = self.write();
+        let change = exchange
+            .is_durable
+            .then(|| Definition::Exchange { vhost: self.name().clone(), exchange: exchange.clone() });
+        let changes = match places.topology.declare_exchange(exchange)? {
+            Declared::Created => change.map(Change::Put).into_iter().collect(),
+            Declared::Existing => Vec::new(),
+        };
+        Ok(Ticket::submit(&*self.store, changes))
+    }
+
+    /// Deletes an exchange with its bindings. One that is not there counts as deleted.
+    pub fn delete_exchange(
+        &self,
+        name: &Name,
+        if_unused: bool,
+    ) -> Result<Option<Ticket>, DeleteExchangeError> {
+        let mut places = self.write();
+        let removed = places.topology.delete_exchange(name, if_unused)?;
+        let changes = self.changes_of_removal(&places, None, &removed);
+        Ok(Ticket::submit(&*self.store, changes))
+    }
+
+    /// Binds, unless the very same binding is there.
+    pub fn bind(&self, binding: Binding) -> Result<Option<Ticket>, BindError> {
+        let mut places = self.write();
+        let is_durable = places.topology.is_durable_binding(&binding);
+        let definition = Definition::Binding { vhost: self.name().clone(), binding: binding.clone() };
+        let changes = match places.topology.bind(binding)? {
+            Bound::Added if is_durable => vec![Change::Put(definition)],
+            _ => Vec::new(),
+        };
+        Ok(Ticket::submit(&*self.store, changes))
+    }
+
+    /// Unbinds. A binding that is not there counts as unbound.
+    pub fn unbind(&self, binding: &Binding) -> Result<Option<Ticket>, BindError> {
+        let mut places = self.write();
+        let removed = places.topology.unbind(binding)?;
+        let changes = self.changes_of_removal(&places, None, &removed);
+        Ok(Ticket::submit(&*self.store, changes))
+    }
+
+    /// All bindings, without those that every queue has to the default exchange.
+    #[must_use]
+    pub fn bindings(&self) -> Vec<Binding> {
+        self.read().topology.bindings().cloned().collect()
+    }
+
+    /// Puts an exchange that was read from disk in its place.
+    pub fn restore_exchange(&self, exchange: Exchange) -> bool {
+        self.write().topology.declare_exchange(exchange).is_ok()
+    }
+
+    /// Puts a binding that was read from disk in its place.
+    pub fn restore_binding(&self, binding: Binding) -> bool {
+        self.write().topology.bind(binding).is_ok()
+    }
+
+    /// Ends the vhost: no queue can be declared any more. Gives what was stored of it.
+    pub(super) fn end(&self) -> Vec<Change> {
+        let mut places = self.write();
+        places.is_deleted = true;
+        let queues: Vec<_> = places.queues.drain().map(|(_, queue)| queue).collect();
+        let vhost = || self.name().clone();
+        let topology = &places.topology;
+        let bindings = topology.bindings().filter(|binding| topology.is_durable_binding(binding));
+        let bindings =
+            bindings.map(|binding| DefinitionKey::Binding { vhost: vhost(), binding: binding.clone() });
+        let stored = queues.iter().filter(|queue| queue.is_stored());
+        let stored = stored.map(|queue| DefinitionKey::Queue { vhost: vhost(), name: queue.name.clone() });
+        let exchanges = topology.exchanges().filter(|exchange| exchange.is_durable && !exchange.is_predeclared());
+        let exchanges =
+            exchanges.map(|exchange| DefinitionKey::Exchange { vhost: vhost(), name: exchange.name.clone() });
+        let changes = bindings.chain(stored).chain(exchanges).map(Change::Delete).collect();
+        drop(places);
+        for queue in queues {
+            if let Ok((_, subscriptions)) = queue.delete(false, false) {
+                for subscription in subscriptions {
+                    subscription.notify_cancelled();
+                }
+            }
+        }
+        changes
+    }
+
+    /// What goes from disk after a removal.
+    pub(super) fn changes_of_removal(
+        &self,
+        places: &Places,
+        queue: Option<&SharedQueue>,
+        removed: &Removed,
+    ) -> Vec<Change> {
+        let vhost = || self.name().clone();
+        let queues = queue
+            .filter(|queue| queue.is_stored())
+            .map(|queue| DefinitionKey::Queue { vhost: vhost(), name: queue.name.clone() });
+        let exchanges = removed.exchanges.iter().filter(|exchange| exchange.is_durable);
+        let exchanges =
+            exchanges.map(|exchange| DefinitionKey::Exchange { vhost: vhost(), name: exchange.name.clone() });
+        let bindings =
+            removed.bindings.iter().filter(|binding| was_durable(places, queue, removed, binding));
+        let bindings =
+            bindings.map(|binding| DefinitionKey::Binding { vhost: vhost(), binding: binding.clone() });
+        queues.into_iter().chain(exchanges).chain(bindings).map(Change::Delete).collect()
+    }
+}
+
+/// Whether a removed binding was on disk: both its ends were, be they removed or still there.
+fn was_durable(places: &Places, queue: Option<&SharedQueue>, removed: &Removed, binding: &Binding) -> bool {
+    let is_durable_exchange = |name: &Name| {
+        let mut gone = removed.exchanges.iter().filter(|exchange| exchange.name == *name);
+        gone.next().or_else(|| places.topology.exchange(name)).is_some_and(|exchange| exchange.is_durable)
+    };
+    let is_durable_destination = match &binding.destination {
+        Destination::Exchange(name) => is_durable_exchange(name),
+        Destination::Queue(name) => match queue.filter(|queue| queue.name == *name) {
+            Some(queue) => queue.is_stored(),
+            None => places.queue(name).is_some_and(|queue| queue.is_stored()),
+        },
+    };
+    is_durable_destination && is_durable_exchange(&binding.source)
+}
