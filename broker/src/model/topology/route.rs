@@ -28,7 +28,8 @@ impl Topology {
     ) -> Result<Routed, RouteError> {
         out.clear();
         if exchange.is_empty() {
-            out.extend(self.queue_of_key(routing_key));
+            let name = std::str::from_utf8(routing_key).ok();
+            out.extend(name.and_then(|name| self.queue(name)));
             return Ok(Routed { depends_on_headers: false });
         }
         let node = self.exchanges.get(exchange);
@@ -49,11 +50,6 @@ impl Topology {
         walk.queues.dedup();
         Ok(Routed { depends_on_headers })
     }
-
-    /// The default exchange's choice.
-    fn queue_of_key(&self, routing_key: &[u8]) -> Option<QueueId> {
-        self.queue(std::str::from_utf8(routing_key).ok()?)
-    }
 }
 
 /// The exchanges still to ask, and the queues found so far.
@@ -71,11 +67,8 @@ impl<'a> Walk<'a> {
         Self { topology, start, seen: Set::default(), next: Vec::new(), queues }
     }
 
+    /// The default exchange as an alternate exchange finds no binding, as in RabbitMQ.
     fn visit(&mut self, node: &'a Node, subject: Subject<'_>) {
-        if node.exchange.name.is_empty() {
-            self.queues.extend(self.topology.queue_of_key(subject.routing_key));
-            return;
-        }
         let mut is_matched = false;
         node.router.visit_matching(subject, &mut |target| {
             is_matched = true;
