@@ -6,48 +6,24 @@
 //! | `any` | at least one argument matches | no |
 //! | `all-with-x`, `any-with-x` | likewise | yes, but not `x-match` |
 //!
-//! A void argument matches any value under its key; otherwise the types must be of one class (all integers,
-//! all floats, strings and bytes) and the values equal. Within arrays and tables the types must be the same.
+//! A void argument matches any value under its key; otherwise the values must be equal, which
+//! [`RawValue::equals`] decides.
 //!
 //! Bindings are indexed by condition: an `all` binding under one of its conditions (the rarest when it was
 //! bound), an `any` binding under each. A message looks at the bindings found under its own headers only.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
-use amq_protocol::types::{AMQPValue, FieldTable};
+use amq_protocol::types::AMQPValue;
 use foldhash::fast::FixedState;
 
 use super::{BindingId, Map, Target, Targets};
-use crate::model::arguments::{Arguments, erlang_term, type_name};
+use crate::{
+    model::arguments::{Arguments, erlang_term, type_name},
+    wire::table::{RawTable, RawValue},
+};
 
 const X_MATCH: &str = "x-match";
-
-/// A message's headers, as a headers exchange reads them.
-pub trait HeaderTable {
-    /// Appends all keys and values, in any order.
-    fn read_headers<'a>(&'a self, into: &mut Vec<(&'a [u8], HeaderValue<'a>)>);
-}
-
-/// A field value with its type reduced to the class that headers exchanges compare.
-#[derive(Clone, Debug)]
-pub enum HeaderValue<'a> {
-    /// Nothing.
-    Void,
-    /// A truth value.
-    Bool(bool),
-    /// An integer of any width.
-    Integer(i64),
-    /// A float of any width.
-    Float(f64),
-    /// A decimal: scale and value.
-    Decimal(u8, u32),
-    /// A string, or bytes.
-    Bytes(&'a [u8]),
-    /// Seconds since 1970.
-    Timestamp(u64),
-    /// An array or table.
-    Nested(std::borrow::Cow<'a, AMQPValue>),
-}
 
 /// Why a binding's `x-match` was refused.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +75,9 @@ struct Condition {
     value: AMQPValue,
 }
 
+/// A message's headers, sorted by key.
+type Headers<'a> = Vec<(&'a [u8], RawValue<'a>)>;
+
 /// `x-match`, taken apart.
 #[derive(Clone, Copy)]
 struct XMatch {
@@ -138,24 +117,21 @@ impl HeadersRouter {
 
     pub(super) fn visit_matching<'a>(
         &'a self,
-        table: Option<&dyn HeaderTable>,
+        table: Option<RawTable<'_>>,
         visit: &mut dyn FnMut(&'a Target),
     ) {
         self.unconditional.visit(visit);
         if self.rules.is_empty() {
             return;
         }
-        let mut headers = Vec::new();
-        if let Some(table) = table {
-            table.read_headers(&mut headers);
-        }
+        let mut headers: Headers<'_> = table.iter().flat_map(RawTable::iter).collect();
         // Of several headers with one key the first counts; sorting is stable.
         headers.sort_by_key(|(key, _)| *key);
         headers.dedup_by_key(|(key, _)| *key);
         for (key, value) in &headers {
-            self.visit_bucket(condition_hash(key, value), &headers, visit);
-            if !value.is_hashed_as_void() {
-                self.visit_bucket(condition_hash(key, &HeaderValue::Void), &headers, visit);
+            self.visit_bucket(condition_hash(key, None), &headers, visit);
+            if let Some(fingerprint) = fingerprint_of_header(value) {
+                self.visit_bucket(condition_hash(key, Some(fingerprint)), &headers, visit);
             }
         }
     }
@@ -163,7 +139,7 @@ impl HeadersRouter {
     fn visit_bucket<'a>(
         &'a self,
         hash: u64,
-        headers: &[(&[u8], HeaderValue<'_>)],
+        headers: &[(&[u8], RawValue<'_>)],
         visit: &mut dyn FnMut(&'a Target),
     ) {
         for id in self.by_condition.get(&hash).into_iter().flatten() {
@@ -218,7 +194,7 @@ impl Rule {
         })
     }
 
-    fn is_met_by(&self, headers: &[(&[u8], HeaderValue<'_>)]) -> bool {
+    fn is_met_by(&self, headers: &[(&[u8], RawValue<'_>)]) -> bool {
         let mut conditions = self.conditions.iter();
         if self.needs_all {
             conditions.all(|condition| condition.is_met_by(headers))
@@ -229,88 +205,70 @@ impl Rule {
 }
 
 impl Condition {
-    fn is_met_by(&self, headers: &[(&[u8], HeaderValue<'_>)]) -> bool {
+    fn is_met_by(&self, headers: &[(&[u8], RawValue<'_>)]) -> bool {
         let Ok(index) = headers.binary_search_by_key(&&*self.key, |(key, _)| *key) else { return false };
-        let wanted = HeaderValue::from(&self.value);
-        matches!(wanted, HeaderValue::Void) || wanted == headers[index].1
+        self.value == AMQPValue::Void || headers[index].1.equals(&self.value)
     }
 
     fn hash(&self) -> u64 {
-        condition_hash(&self.key, &HeaderValue::from(&self.value))
+        condition_hash(&self.key, fingerprint_of_argument(&self.value))
     }
 }
 
-fn condition_hash(key: &[u8], value: &HeaderValue<'_>) -> u64 {
-    FixedState::default().hash_one((key, value))
+fn condition_hash(key: &[u8], fingerprint: Fingerprint) -> u64 {
+    FixedState::default().hash_one((key, fingerprint))
 }
 
-impl HeaderValue<'_> {
-    /// Arrays and tables are found under their key alone.
-    fn is_hashed_as_void(&self) -> bool {
-        matches!(self, Self::Void | Self::Nested(_))
+/// What equal values have in common: the value as a number, or its bytes. None for nothing and for values that
+/// are found under their key alone.
+type Fingerprint = Option<u64>;
+
+fn fingerprint_of_header(value: &RawValue<'_>) -> Fingerprint {
+    match *value {
+        RawValue::Bool(value) => Some(u64::from(value)),
+        RawValue::Int8(value) => number(value),
+        RawValue::UInt8(value) => number(value),
+        RawValue::Int16(value) => number(value),
+        RawValue::UInt16(value) => number(value),
+        RawValue::Int32(value) => number(value),
+        RawValue::UInt32(value) => number(value),
+        RawValue::Int64(value) => number(value as f64),
+        RawValue::Float(value) => number(value),
+        RawValue::Double(value) => number(value),
+        RawValue::Timestamp(value) => number(value as f64),
+        RawValue::LongString(bytes) | RawValue::Bytes(bytes) => text(bytes),
+        RawValue::Decimal { .. } | RawValue::Table(_) | RawValue::Array(_) | RawValue::Void => None,
     }
 }
 
-impl PartialEq for HeaderValue<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Void, Self::Void) => true,
-            (Self::Bool(a), Self::Bool(b)) => a == b,
-            (Self::Integer(a), Self::Integer(b)) => a == b,
-            (Self::Float(a), Self::Float(b)) => a == b,
-            (Self::Decimal(scale_a, a), Self::Decimal(scale_b, b)) => (scale_a, a) == (scale_b, b),
-            (Self::Bytes(a), Self::Bytes(b)) => a == b,
-            (Self::Timestamp(a), Self::Timestamp(b)) => a == b,
-            (Self::Nested(a), Self::Nested(b)) => a == b,
-            _ => false,
-        }
+pub(crate) fn fingerprint_of_argument(value: &AMQPValue) -> Fingerprint {
+    match value {
+        AMQPValue::Boolean(value) => Some(u64::from(*value)),
+        AMQPValue::ShortShortInt(value) => number(*value),
+        AMQPValue::ShortShortUInt(value) => number(*value),
+        AMQPValue::ShortInt(value) => number(*value),
+        AMQPValue::ShortUInt(value) => number(*value),
+        AMQPValue::LongInt(value) => number(*value),
+        AMQPValue::LongUInt(value) => number(*value),
+        AMQPValue::LongLongInt(value) => number(*value as f64),
+        AMQPValue::Float(value) => number(*value),
+        AMQPValue::Double(value) => number(*value),
+        AMQPValue::Timestamp(value) => number(*value as f64),
+        AMQPValue::ShortString(value) => text(value.as_str().as_bytes()),
+        AMQPValue::LongString(value) => text(value.as_bytes()),
+        AMQPValue::ByteArray(value) => text(value.as_slice()),
+        AMQPValue::DecimalValue(_)
+        | AMQPValue::FieldTable(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::Void => None,
     }
 }
 
-/// Equal values hash alike; values of different classes may.
-impl Hash for HeaderValue<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Self::Void | Self::Nested(_) => {}
-            Self::Bool(value) => value.hash(state),
-            Self::Integer(value) => value.hash(state),
-            // Both zeros are equal.
-            Self::Float(value) => (value + 0.0).to_bits().hash(state),
-            Self::Decimal(scale, value) => (scale, value).hash(state),
-            Self::Bytes(bytes) => bytes.hash(state),
-            Self::Timestamp(value) => value.hash(state),
-        }
-    }
+/// Numbers of different types may be equal, and are equal as doubles then. Both zeros are one.
+fn number(value: impl Into<f64>) -> Fingerprint {
+    Some((value.into() + 0.0).to_bits())
 }
 
-impl<'a> From<&'a AMQPValue> for HeaderValue<'a> {
-    fn from(value: &'a AMQPValue) -> Self {
-        match value {
-            AMQPValue::Void => Self::Void,
-            AMQPValue::Boolean(value) => Self::Bool(*value),
-            AMQPValue::ShortShortInt(value) => Self::Integer((*value).into()),
-            AMQPValue::ShortShortUInt(value) => Self::Integer((*value).into()),
-            AMQPValue::ShortInt(value) => Self::Integer((*value).into()),
-            AMQPValue::ShortUInt(value) => Self::Integer((*value).into()),
-            AMQPValue::LongInt(value) => Self::Integer((*value).into()),
-            AMQPValue::LongUInt(value) => Self::Integer((*value).into()),
-            AMQPValue::LongLongInt(value) => Self::Integer(*value),
-            AMQPValue::Float(value) => Self::Float((*value).into()),
-            AMQPValue::Double(value) => Self::Float(*value),
-            AMQPValue::DecimalValue(decimal) => Self::Decimal(decimal.scale, decimal.value),
-            AMQPValue::ShortString(text) => Self::Bytes(text.as_str().as_bytes()),
-            AMQPValue::LongString(text) => Self::Bytes(text.as_bytes()),
-            AMQPValue::ByteArray(bytes) => Self::Bytes(bytes.as_slice()),
-            AMQPValue::Timestamp(value) => Self::Timestamp(*value),
-            AMQPValue::FieldArray(_) | AMQPValue::FieldTable(_) => {
-                Self::Nested(std::borrow::Cow::Borrowed(value))
-            }
-        }
-    }
-}
-
-impl HeaderTable for FieldTable {
-    fn read_headers<'a>(&'a self, into: &mut Vec<(&'a [u8], HeaderValue<'a>)>) {
-        into.extend(self.inner().iter().map(|(key, value)| (key.as_str().as_bytes(), value.into())));
-    }
+fn text(bytes: &[u8]) -> Fingerprint {
+    Some(FixedState::default().hash_one(bytes))
 }

@@ -9,9 +9,13 @@ mod topic;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::model::{binding::Binding, exchange::ExchangeKind, name::Name, queue_id::QueueId};
+use crate::{
+    model::{binding::Binding, exchange::ExchangeKind, name::Name, queue_id::QueueId},
+    wire::table::RawTable,
+};
 
-pub use headers::{HeaderTable, HeaderValue, XMatchError, check_x_match};
+pub(crate) use headers::fingerprint_of_argument;
+pub use headers::{XMatchError, check_x_match};
 
 /// A table whose order and collisions are the same in every run.
 pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -33,7 +37,7 @@ pub(crate) enum Target {
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) routing_key: &'a [u8],
-    pub(crate) headers: Option<&'a dyn HeaderTable>,
+    pub(crate) headers: Option<RawTable<'a>>,
 }
 
 /// The bindings of one exchange, arranged for its kind.

@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 use crate::model::{
     binding::{Binding, Destination},
     name::Name,
-    routing::{BindingId, HeaderValue, Map},
+    routing::{BindingId, Map, fingerprint_of_argument},
 };
 
 /// Bindings and their indexes. Every operation's cost is independent of the number of other bindings.
@@ -95,7 +95,7 @@ fn identity_hash(binding: &Binding) -> u64 {
     binding.binding_key.hash(&mut hasher);
     for (key, value) in binding.arguments.iter() {
         key.hash(&mut hasher);
-        HeaderValue::from(value).hash(&mut hasher);
+        fingerprint_of_argument(value).hash(&mut hasher);
     }
     hasher.finish()
 }

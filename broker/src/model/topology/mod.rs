@@ -17,7 +17,7 @@ use crate::model::{
     exchange::{Exchange, ExchangeKind},
     name::Name,
     queue_id::QueueId,
-    routing::{BindingId, HeaderValue, Map, Router, Target, check_x_match},
+    routing::{BindingId, Map, Router, Target, check_x_match},
 };
 
 use bindings::Bindings;
@@ -362,7 +362,7 @@ fn check_equivalence(received: &Exchange, current: &Exchange) -> Result<(), Decl
     }
     let received = received.arguments.value(ALTERNATE_EXCHANGE);
     let current = current.arguments.value(ALTERNATE_EXCHANGE);
-    if received.map(HeaderValue::from) != current.map(HeaderValue::from) {
+    if received != current {
         return not_equivalent(ALTERNATE_EXCHANGE, error::argument_difference(received, current));
     }
     Ok(())

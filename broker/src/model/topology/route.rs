@@ -1,8 +1,11 @@
 //! From an exchange, a key and headers to queues.
 
-use crate::model::{
-    queue_id::QueueId,
-    routing::{HeaderTable, Set, Subject, Target},
+use crate::{
+    model::{
+        queue_id::QueueId,
+        routing::{Set, Subject, Target},
+    },
+    wire::table::RawTable,
 };
 
 use super::{Node, RouteError, Topology};
@@ -23,7 +26,7 @@ impl Topology {
         &self,
         exchange: &str,
         routing_key: &[u8],
-        headers: Option<&dyn HeaderTable>,
+        headers: Option<RawTable<'_>>,
         out: &mut Vec<QueueId>,
     ) -> Result<Routed, RouteError> {
         out.clear();
