@@ -1,0 +1,360 @@
+//! What a user may do in a vhost: RabbitMQ's configure, write and read, decided in one place.
+//!
+//! Every protocol and the HTTP API ask [`authorize`]. Which operation needs what is the table in
+//! [`Operation`]'s needs; nothing else decides, and what the table does not grant is refused.
+
+use std::fmt;
+
+use regex::{Regex, RegexBuilder};
+
+use crate::limits::PATTERN_BYTES_MAX;
+
+/// Compiled patterns stay below this, bytes.
+const PATTERN_SIZE_MAX: usize = 1 << 20;
+/// What an empty pattern means: nothing that has a name.
+const EMPTY_PATTERN: &str = "^$";
+/// The default exchange under the name that patterns see.
+const DEFAULT_EXCHANGE: &str = "amq.default";
+
+/// A permission pattern: an unanchored regular expression on names, matched in linear time.
+#[derive(Clone)]
+pub struct Pattern {
+    text: String,
+    regex: Regex,
+}
+
+/// Why a text is no permission pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PatternError {
+    /// Longer than [`PATTERN_BYTES_MAX`].
+    TooLong,
+    /// Its compiled form would be too large.
+    TooComplex,
+    /// Not a regular expression, or one with look-around or back-references.
+    Syntax(String),
+}
+
+/// A user's permissions in one vhost. All fields are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// What may be declared and deleted.
+    pub configure: Pattern,
+    /// What may be published to or bound to something.
+    pub write: Pattern,
+    /// What may be consumed, purged or bound from.
+    pub read: Pattern,
+}
+
+/// A kind of access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Declare, delete.
+    Configure,
+    /// Publish, bind to an exchange.
+    Write,
+    /// Consume, purge, bind from an exchange.
+    Read,
+}
+
+/// What is accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource<'a> {
+    /// An exchange, by name.
+    Exchange(&'a str),
+    /// A queue, by name.
+    Queue(&'a str),
+}
+
+/// An operation that needs permission. Whether a declared thing is new decides about its arguments: the exchange
+/// that an existing one names is not used by declaring it once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation<'a> {
+    /// `exchange.declare`.
+    DeclareExchange {
+        /// Its name.
+        exchange: &'a str,
+        /// Its `alternate-exchange`, when the exchange is new.
+        alternate_exchange: Option<&'a str>,
+    },
+    /// `exchange.declare` with `passive`. Asked before it is known whether the exchange is there.
+    FindExchange {
+        /// Its name.
+        exchange: &'a str,
+    },
+    /// `exchange.delete`.
+    DeleteExchange {
+        /// Its name.
+        exchange: &'a str,
+    },
+    /// `exchange.bind`.
+    BindExchange {
+        /// Where messages come from.
+        source: &'a str,
+        /// Where they go.
+        destination: &'a str,
+    },
+    /// `exchange.unbind`.
+    UnbindExchange {
+        /// Where messages came from.
+        source: &'a str,
+        /// Where they went.
+        destination: &'a str,
+    },
+    /// `queue.declare`, under the generated name if the client gave none.
+    DeclareQueue {
+        /// Its name.
+        queue: &'a str,
+        /// Its `x-dead-letter-exchange`, when the queue is new.
+        dead_letter_exchange: Option<&'a str>,
+    },
+    /// `queue.declare` with `passive`. Asked before it is known whether the queue is there.
+    FindQueue {
+        /// Its name.
+        queue: &'a str,
+    },
+    /// `queue.delete`.
+    DeleteQueue {
+        /// Its name.
+        queue: &'a str,
+    },
+    /// `queue.bind`.
+    BindQueue {
+        /// Where messages come from.
+        exchange: &'a str,
+        /// Where they go.
+        queue: &'a str,
+    },
+    /// `queue.unbind`.
+    UnbindQueue {
+        /// Where messages came from.
+        exchange: &'a str,
+        /// Where they went.
+        queue: &'a str,
+    },
+    /// `queue.purge`.
+    PurgeQueue {
+        /// Its name.
+        queue: &'a str,
+    },
+    /// `basic.publish`.
+    Publish {
+        /// The exchange published to.
+        exchange: &'a str,
+    },
+    /// `basic.get`.
+    Get {
+        /// The queue asked.
+        queue: &'a str,
+    },
+    /// `basic.consume`.
+    Consume {
+        /// The queue consumed from.
+        queue: &'a str,
+    },
+}
+
+/// Proof that [`authorize`] was asked and said yes: only it makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Authorized(());
+
+/// A refusal, with the first access that was missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRefused {
+    /// What was missing.
+    pub access: Access,
+    /// `exchange` or `queue`.
+    pub kind: &'static str,
+    /// On what; the default exchange as `amq.default`.
+    pub name: String,
+}
+
+/// Whether a user with `permission` in the vhost may do `operation`; without a permission there nothing is
+/// allowed.
+pub fn authorize(
+    operation: &Operation<'_>,
+    permission: Option<&Permission>,
+) -> Result<Authorized, AccessRefused> {
+    for need in operation.needs().into_iter().flatten() {
+        let is_granted =
+            |access: &Access| permission.is_some_and(|permission| permission.grants(*access, need.resource));
+        if !need.any_of.iter().any(is_granted) {
+            return Err(AccessRefused {
+                access: need.any_of[0],
+                kind: need.resource.kind(),
+                name: need.resource.name().to_owned(),
+            });
+        }
+    }
+    Ok(Authorized(()))
+}
+
+/// One of the accesses is needed.
+struct Need<'a> {
+    any_of: &'static [Access],
+    resource: Resource<'a>,
+}
+
+impl<'a> Operation<'a> {
+    /// The table of who needs what, in the order in which RabbitMQ asks.
+    fn needs(&self) -> [Option<Need<'a>>; 3] {
+        use Resource::{Exchange, Queue};
+        match *self {
+            Self::DeclareExchange { exchange, alternate_exchange } => [
+                configure(Exchange(exchange)),
+                alternate_exchange.and_then(|_| read(Exchange(exchange))),
+                alternate_exchange.and_then(|alternate| write(Exchange(alternate))),
+            ],
+            Self::FindExchange { exchange } => [any(Exchange(exchange)), None, None],
+            Self::DeleteExchange { exchange } => [configure(Exchange(exchange)), None, None],
+            Self::BindExchange { source, destination } | Self::UnbindExchange { source, destination } => {
+                [write(Exchange(destination)), read(Exchange(source)), None]
+            }
+            Self::DeclareQueue { queue, dead_letter_exchange } => [
+                configure(Queue(queue)),
+                dead_letter_exchange.and_then(|_| read(Queue(queue))),
+                dead_letter_exchange.and_then(|exchange| write(Exchange(exchange))),
+            ],
+            Self::FindQueue { queue } => [any(Queue(queue)), None, None],
+            Self::DeleteQueue { queue } => [configure(Queue(queue)), None, None],
+            Self::BindQueue { exchange, queue } | Self::UnbindQueue { exchange, queue } => {
+                [write(Queue(queue)), read(Exchange(exchange)), None]
+            }
+            Self::PurgeQueue { queue } => [read(Queue(queue)), None, None],
+            Self::Publish { exchange } => [write(Exchange(exchange)), None, None],
+            Self::Get { queue } | Self::Consume { queue } => [read(Queue(queue)), None, None],
+        }
+    }
+}
+
+fn configure(resource: Resource<'_>) -> Option<Need<'_>> {
+    Some(Need { any_of: &[Access::Configure], resource })
+}
+
+fn write(resource: Resource<'_>) -> Option<Need<'_>> {
+    Some(Need { any_of: &[Access::Write], resource })
+}
+
+fn read(resource: Resource<'_>) -> Option<Need<'_>> {
+    Some(Need { any_of: &[Access::Read], resource })
+}
+
+fn any(resource: Resource<'_>) -> Option<Need<'_>> {
+    Some(Need { any_of: &[Access::Configure, Access::Write, Access::Read], resource })
+}
+
+impl Permission {
+    /// Whether the pattern for `access` matches the resource's name.
+    #[must_use]
+    pub fn grants(&self, access: Access, resource: Resource<'_>) -> bool {
+        let pattern = match access {
+            Access::Configure => &self.configure,
+            Access::Write => &self.write,
+            Access::Read => &self.read,
+        };
+        pattern.is_match(resource.name())
+    }
+}
+
+impl Pattern {
+    /// The pattern, unless it is no regular expression that can be matched in linear time.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.len() > PATTERN_BYTES_MAX {
+            return Err(PatternError::TooLong);
+        }
+        let expression = if text.is_empty() { EMPTY_PATTERN } else { text };
+        let built = RegexBuilder::new(expression)
+            .size_limit(PATTERN_SIZE_MAX)
+            .dfa_size_limit(PATTERN_SIZE_MAX)
+            .build();
+        match built {
+            Ok(regex) => Ok(Self { text: text.to_owned(), regex }),
+            Err(regex::Error::CompiledTooBig(_)) => Err(PatternError::TooComplex),
+            Err(error) => Err(PatternError::Syntax(error.to_string())),
+        }
+    }
+
+    /// The text it was parsed from.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it matches anywhere in `name`.
+    #[must_use]
+    pub fn is_match(&self, name: &str) -> bool {
+        self.regex.is_match(name)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "pattern is longer than {PATTERN_BYTES_MAX} bytes"),
+            Self::TooComplex => write!(f, "pattern compiles to more than {PATTERN_SIZE_MAX} bytes"),
+            Self::Syntax(error) => f.write_str(error),
+        }
+    }
+}
+
+impl Access {
+    /// The word in texts and tools.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Configure => "configure",
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
+}
+
+impl<'a> Resource<'a> {
+    /// The name that patterns see: the default exchange has one here.
+    #[must_use]
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Exchange("") => DEFAULT_EXCHANGE,
+            Self::Exchange(name) | Self::Queue(name) => name,
+        }
+    }
+
+    /// `exchange` or `queue`.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Exchange(_) => "exchange",
+            Self::Queue(_) => "queue",
+        }
+    }
+}
+
+impl AccessRefused {
+    /// RabbitMQ's text, without the code's name.
+    #[must_use]
+    pub fn text(&self, vhost: &str, user: &str) -> String {
+        let Self { access, kind, name } = self;
+        let access = access.as_str();
+        format!("{access} access to {kind} '{name}' in vhost '{vhost}' refused for user '{user}'")
+    }
+}

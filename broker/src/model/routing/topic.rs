@@ -1,0 +1,234 @@
+//! Topic exchanges: a trie of words.
+//!
+//! Keys are split at dots; `*` stands for exactly one word, `#` for any number of words. The empty key has no
+//! word at all (so `#` matches it and `*` does not), `.` has two empty ones.
+//!
+//! ```text
+//! a.#.b     root --a--> (1) --#--> (2) --b--> (3) targets
+//! a.*       root --a--> (1) --*--> (4) targets
+//! ```
+//!
+//! Matching keeps the list of nodes that the words so far can have led to. Each node is in that list at most
+//! once and adjacent `#` are one, so that a key costs at most words x nodes on its way, whatever the patterns:
+//! any number of `#` is safe. Bindings with other words are never looked at.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::{BindingId, Target, Targets};
+
+const ONE_WORD: &[u8] = b"*";
+const ANY_WORDS: &[u8] = b"#";
+const ROOT: NodeId = NodeId(0);
+
+/// Bindings by the words of their keys.
+#[derive(Clone, Debug)]
+pub(crate) struct TopicRouter {
+    /// Node 0 is the root. Nodes on `free` are unused.
+    nodes: Vec<Node>,
+    free: Vec<NodeId>,
+    /// The children over plain words, found by (parent, word). One table for the whole trie: most nodes have
+    /// none or one child, a table each would cost more than the rest of the node.
+    children: HashTable<NodeId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct NodeId(u32);
+
+#[derive(Clone, Debug)]
+struct Node {
+    parent: NodeId,
+    word: Box<[u8]>,
+    /// Children over plain words.
+    plain_children_count: u32,
+    one_word: Option<NodeId>,
+    any_words: Option<NodeId>,
+    targets: Targets,
+}
+
+impl Default for TopicRouter {
+    fn default() -> Self {
+        Self { nodes: vec![Node::new(ROOT, b"")], free: Vec::new(), children: HashTable::new() }
+    }
+}
+
+impl TopicRouter {
+    pub(super) fn add(&mut self, id: BindingId, binding_key: &str, target: Target) {
+        let mut at = ROOT;
+        for word in pattern_words(binding_key) {
+            at = self.child(at, word).unwrap_or_else(|| self.add_child(at, word));
+        }
+        self.node_mut(at).targets.add(id, target);
+    }
+
+    pub(super) fn remove(&mut self, id: BindingId, binding_key: &str) {
+        let mut at = ROOT;
+        for word in pattern_words(binding_key) {
+            let Some(child) = self.child(at, word) else { return };
+            at = child;
+        }
+        self.node_mut(at).targets.remove(id);
+        while at != ROOT && self.node(at).is_unused() {
+            let parent = self.node(at).parent;
+            self.remove_child(parent, at);
+            at = parent;
+        }
+    }
+
+    pub(super) fn visit_matching<'a>(&'a self, routing_key: &[u8], visit: &mut dyn FnMut(&'a Target)) {
+        let mut nodes = Vec::with_capacity(8);
+        let mut next = Vec::with_capacity(8);
+        self.reach(ROOT, &mut nodes);
+        for word in words(routing_key) {
+            for &id in &nodes {
+                self.step(id, word, &mut next);
+            }
+            // A `#` node is reached from itself and from its parent.
+            next.sort_unstable();
+            next.dedup();
+            std::mem::swap(&mut nodes, &mut next);
+            next.clear();
+            if nodes.is_empty() {
+                return;
+            }
+        }
+        for id in nodes {
+            self.node(id).targets.visit(visit);
+        }
+    }
+
+    /// The nodes that `word` leads to from `id`.
+    fn step(&self, id: NodeId, word: &[u8], next: &mut Vec<NodeId>) {
+        let node = self.node(id);
+        if id != ROOT && *node.word == *ANY_WORDS {
+            self.reach(id, next);
+        }
+        if let Some(child) = node.one_word {
+            self.reach(child, next);
+        }
+        if node.plain_children_count > 0
+            && let Some(child) = self.plain_child(id, word)
+        {
+            self.reach(child, next);
+        }
+    }
+
+    /// Notes `id`, and the `#` below it, which may stand for no word. There is no `#` below a `#`.
+    fn reach(&self, id: NodeId, next: &mut Vec<NodeId>) {
+        next.push(id);
+        next.extend(self.node(id).any_words);
+    }
+
+    fn child(&self, parent: NodeId, word: &[u8]) -> Option<NodeId> {
+        match word {
+            ONE_WORD => self.node(parent).one_word,
+            ANY_WORDS => self.node(parent).any_words,
+            _ => self.plain_child(parent, word),
+        }
+    }
+
+    fn plain_child(&self, parent: NodeId, word: &[u8]) -> Option<NodeId> {
+        let is_child = |id: &NodeId| self.node(*id).is_at(parent, word);
+        self.children.find(hash_of(parent, word), is_child).copied()
+    }
+
+    fn add_child(&mut self, parent: NodeId, word: &[u8]) -> NodeId {
+        let id = self.allocate(Node::new(parent, word));
+        match word {
+            ONE_WORD => self.node_mut(parent).one_word = Some(id),
+            ANY_WORDS => self.node_mut(parent).any_words = Some(id),
+            _ => {
+                self.node_mut(parent).plain_children_count += 1;
+                let nodes = &self.nodes;
+                let rehash = |id: &NodeId| nodes[id.0 as usize].hash();
+                self.children.insert_unique(hash_of(parent, word), id, rehash);
+            }
+        }
+        id
+    }
+
+    fn remove_child(&mut self, parent: NodeId, child: NodeId) {
+        match &*self.node(child).word {
+            ONE_WORD => self.node_mut(parent).one_word = None,
+            ANY_WORDS => self.node_mut(parent).any_words = None,
+            _ => {
+                self.node_mut(parent).plain_children_count -= 1;
+                let hash = self.node(child).hash();
+                if let Ok(entry) = self.children.find_entry(hash, |id| *id == child) {
+                    entry.remove();
+                }
+            }
+        }
+        *self.node_mut(child) = Node::new(ROOT, b"");
+        self.free.push(child);
+    }
+
+    fn allocate(&mut self, node: Node) -> NodeId {
+        if let Some(id) = self.free.pop() {
+            *self.node_mut(id) = node;
+            return id;
+        }
+        #[expect(clippy::expect_used, reason = "4 thousand million nodes do not fit in memory")]
+        let id = NodeId(u32::try_from(self.nodes.len()).expect("memory ends before node numbers do"));
+        self.nodes.push(node);
+        id
+    }
+
+    fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0 as usize]
+    }
+}
+
+impl Node {
+    fn new(parent: NodeId, word: &[u8]) -> Self {
+        Self {
+            parent,
+            word: word.into(),
+            plain_children_count: 0,
+            one_word: None,
+            any_words: None,
+            targets: Targets::default(),
+        }
+    }
+
+    fn is_at(&self, parent: NodeId, word: &[u8]) -> bool {
+        self.parent == parent && *self.word == *word
+    }
+
+    fn is_unused(&self) -> bool {
+        self.plain_children_count == 0
+            && self.one_word.is_none()
+            && self.any_words.is_none()
+            && self.targets.is_empty()
+    }
+
+    fn hash(&self) -> u64 {
+        hash_of(self.parent, &self.word)
+    }
+}
+
+fn hash_of(parent: NodeId, word: &[u8]) -> u64 {
+    FixedState::default().hash_one((parent, word))
+}
+
+/// The words of a key; none when it is empty.
+fn words(key: &[u8]) -> impl Iterator<Item = &[u8]> {
+    key.split(|byte| *byte == b'.').filter(move |_| !key.is_empty())
+}
+
+/// The words of a binding key, adjacent `#` as one: `#.#` means what `#` means.
+fn pattern_words(binding_key: &str) -> impl Iterator<Item = &[u8]> {
+    let mut is_after_any = false;
+    words(binding_key.as_bytes()).filter(move |word| {
+        let is_any = *word == ANY_WORDS;
+        let is_repeated = is_any && is_after_any;
+        is_after_any = is_any;
+        !is_repeated
+    })
+}

@@ -1,0 +1,96 @@
+//! From an exchange, a key and headers to queues.
+
+use crate::{
+    model::{
+        queue_id::QueueId,
+        routing::{Set, Subject, Target},
+    },
+    wire::table::RawTable,
+};
+
+use super::{Node, RouteError, Topology};
+
+/// What a caller must know about a result beside the queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// A headers exchange was asked: another message with the same exchange and key may go elsewhere.
+    pub depends_on_headers: bool,
+}
+
+impl Topology {
+    /// Clears `out` and fills it with the queues that a message goes to: each once, in the order of their ids.
+    ///
+    /// Exchanges bound to exchanges are followed, each once, so that cycles end. An exchange without a matching
+    /// binding hands the message to its alternate exchange; one that doesn't exist drops it.
+    pub fn route(
+        &self,
+        exchange: &str,
+        routing_key: &[u8],
+        headers: Option<RawTable<'_>>,
+        out: &mut Vec<QueueId>,
+    ) -> Result<Routed, RouteError> {
+        out.clear();
+        if exchange.is_empty() {
+            let name = std::str::from_utf8(routing_key).ok();
+            out.extend(name.and_then(|name| self.queue(name)));
+            return Ok(Routed { depends_on_headers: false });
+        }
+        let node = self.exchanges.get(exchange);
+        let node = node.ok_or_else(|| RouteError::NoExchange(exchange.to_owned()))?;
+        if node.exchange.is_internal {
+            return Err(RouteError::Internal(node.exchange.name.clone()));
+        }
+        let mut walk = Walk::new(self, &node.exchange.name, out);
+        let subject = Subject { routing_key, headers };
+        let mut depends_on_headers = false;
+        let mut next = Some(node);
+        while let Some(node) = next {
+            depends_on_headers |= node.router.depends_on_headers();
+            walk.visit(node, subject);
+            next = walk.next.pop();
+        }
+        walk.queues.sort_unstable();
+        walk.queues.dedup();
+        Ok(Routed { depends_on_headers })
+    }
+}
+
+/// The exchanges still to ask, and the queues found so far.
+struct Walk<'a> {
+    topology: &'a Topology,
+    start: &'a str,
+    /// Beside the start: most messages meet no second exchange, and need no set.
+    seen: Set<&'a str>,
+    next: Vec<&'a Node>,
+    queues: &'a mut Vec<QueueId>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(topology: &'a Topology, start: &'a str, queues: &'a mut Vec<QueueId>) -> Self {
+        Self { topology, start, seen: Set::default(), next: Vec::new(), queues }
+    }
+
+    /// The default exchange as an alternate exchange finds no binding, as in RabbitMQ.
+    fn visit(&mut self, node: &'a Node, subject: Subject<'_>) {
+        let mut is_matched = false;
+        node.router.visit_matching(subject, &mut |target| {
+            is_matched = true;
+            match target {
+                Target::Queue(id) => self.queues.push(*id),
+                Target::Exchange(name) => self.follow(name),
+            }
+        });
+        if !is_matched && let Some(alternate) = &node.alternate {
+            self.follow(alternate);
+        }
+    }
+
+    fn follow(&mut self, exchange: &'a str) {
+        if exchange != self.start
+            && self.seen.insert(exchange)
+            && let Some(node) = self.topology.exchanges.get(exchange)
+        {
+            self.next.push(node);
+        }
+    }
+}
