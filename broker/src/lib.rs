@@ -2,8 +2,12 @@
 //!
 //! `ARCHITECTURE.md` beside this crate has the map and the life of a message.
 
+pub mod connection;
 pub mod limits;
 pub mod model;
+pub mod product;
 pub mod storage;
+#[cfg(test)]
+mod test_clock;
 pub mod vhost;
 pub mod wire;

@@ -59,7 +59,7 @@ pub enum DeleteQueueError {
 impl DeclareQueueError {
     /// RabbitMQ's text for this queue.
     #[must_use]
-    pub fn text(&self, queue: &Name, vhost: &Name) -> String {
+    pub fn text(&self, queue: &str, vhost: &str) -> String {
         match self {
             Self::NoQueue => format!("no queue '{queue}' in vhost '{vhost}'"),
             Self::Locked => locked_text(queue, vhost),
@@ -74,7 +74,7 @@ impl DeclareQueueError {
 impl DeleteQueueError {
     /// RabbitMQ's text for this queue.
     #[must_use]
-    pub fn text(&self, queue: &Name, vhost: &Name) -> String {
+    pub fn text(&self, queue: &str, vhost: &str) -> String {
         match self {
             Self::Locked => locked_text(queue, vhost),
             Self::Refused(DeleteRefused::InUse) => format!("queue '{queue}' in vhost '{vhost}' in use"),

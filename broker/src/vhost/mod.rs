@@ -171,6 +171,16 @@ impl Vhost {
     }
 }
 
+impl Route {
+    /// Whether it leads to the same queues.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.queues, &other.queues)
+            || (self.queues.len() == other.queues.len()
+                && self.queues.iter().zip(&*other.queues).all(|(one, other)| one.id == other.id))
+    }
+}
+
 impl Places {
     fn queue(&self, name: &str) -> Option<Arc<SharedQueue>> {
         self.queues.get(&self.topology.queue(name)?).cloned()

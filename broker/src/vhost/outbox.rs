@@ -74,6 +74,11 @@ impl Outbox {
         Self { wake, unsent: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
+    /// Makes the connection's task look whether there is anything to do.
+    pub fn wake(&self) {
+        self.wake.wake();
+    }
+
     /// The negotiated size of frames.
     pub fn set_frame_max(&self, frame_max: u32) {
         self.lock().frame_max = frame_max;

@@ -124,6 +124,16 @@ pub fn parse_method(payload: &[u8]) -> Result<(MethodId, Method<'_>), MethodErro
 }
 
 impl MethodId {
+    /// No method: what a close frame names when it was not one.
+    pub const NONE: Self = Self { class: 0, method: 0 };
+    /// `connection.close`
+    pub const CONNECTION_CLOSE: Self = Self { class: 10, method: 50 };
+    /// `connection.close-ok`
+    pub const CONNECTION_CLOSE_OK: Self = Self { class: 10, method: 51 };
+    /// `connection.open`
+    pub const CONNECTION_OPEN: Self = Self { class: 10, method: 40 };
+    /// `channel.close-ok`
+    pub const CHANNEL_CLOSE_OK: Self = Self { class: 20, method: 41 };
     /// `basic.publish`
     pub const PUBLISH: Self = Self { class: 60, method: 40 };
     /// `basic.return`

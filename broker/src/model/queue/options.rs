@@ -4,7 +4,7 @@ use std::fmt;
 
 use amq_protocol::types::AMQPValue;
 
-use crate::model::{arguments::Arguments, name::Name};
+use crate::model::arguments::{Arguments, type_name};
 
 /// The kind of a queue (`x-queue-type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,33 +290,10 @@ fn show(value: &AMQPValue) -> String {
     }
 }
 
-/// The name of a field-table type in RabbitMQ's texts.
-fn type_name(value: &AMQPValue) -> &'static str {
-    match value {
-        AMQPValue::Boolean(_) => "bool",
-        AMQPValue::ShortShortInt(_) => "byte",
-        AMQPValue::ShortShortUInt(_) => "unsignedbyte",
-        AMQPValue::ShortInt(_) => "short",
-        AMQPValue::ShortUInt(_) => "unsignedshort",
-        AMQPValue::LongInt(_) => "signedint",
-        AMQPValue::LongUInt(_) => "unsignedint",
-        AMQPValue::LongLongInt(_) => "long",
-        AMQPValue::Float(_) => "float",
-        AMQPValue::Double(_) => "double",
-        AMQPValue::DecimalValue(_) => "decimal",
-        AMQPValue::ShortString(_) | AMQPValue::LongString(_) => "longstr",
-        AMQPValue::FieldArray(_) => "array",
-        AMQPValue::Timestamp(_) => "timestamp",
-        AMQPValue::FieldTable(_) => "table",
-        AMQPValue::ByteArray(_) => "binary",
-        AMQPValue::Void => "void",
-    }
-}
-
 impl EquivalenceError {
     /// RabbitMQ's text for this queue.
     #[must_use]
-    pub fn text(&self, queue: &Name, vhost: &Name) -> String {
+    pub fn text(&self, queue: &str, vhost: &str) -> String {
         match self {
             Self::Different(different) => format!(
                 "inequivalent arg '{}' for queue '{queue}' in vhost '{vhost}': {different}",
@@ -363,7 +340,7 @@ mod tests {
     fn differs(current: &QueueOptions, received: &QueueOptions) -> String {
         match current.check_equivalent(received) {
             Ok(()) => "same".to_owned(),
-            Err(error) => error.text(&Name::literal("q"), &Name::literal("/")),
+            Err(error) => error.text("q", "/"),
         }
     }
 

@@ -1,0 +1,199 @@
+//! A channel: its life, and what it remembers between methods.
+//!
+//! ```text
+//!  (none) ── channel.open ──> Open ── channel.close / close-ok ──> (none)
+//!                               └── exception: close ──> Closing ── close-ok ──> (none)
+//! ```
+
+use std::sync::Arc;
+
+use amq_protocol::protocol::{AMQPClass, channel};
+
+use super::{
+    Connection,
+    confirms::Confirms,
+    content::Content,
+    exception::{Exception, ReplyCode},
+};
+use crate::{
+    model::name::Name,
+    vhost::{
+        Route,
+        deliveries::{ChannelDeliveries, SettleRun},
+        subscription::{Prefetch, Subscription},
+    },
+    wire::{frame::ChannelNumber, method::MethodId},
+};
+
+/// A channel of a connection.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its number.
+    pub number: ChannelNumber,
+    /// We sent `channel.close` and wait for `close-ok`: everything else is ignored.
+    pub is_closing: bool,
+    /// The message that is arriving.
+    pub content: Content,
+    /// Since `confirm.select`.
+    pub confirms: Option<Confirms>,
+    /// The last route.
+    pub memo: Option<Memo>,
+    /// `basic.qos`: of consumers to come.
+    pub prefetch_count: u16,
+    /// `basic.qos` with `global`: of all consumers together.
+    pub prefetch: Arc<Prefetch>,
+    /// The queue that an empty name stands for (AMQP 0-9-1 `queue.declare`).
+    pub last_queue: Option<Name>,
+}
+
+/// Where the last message went: the next one with the same exchange and key goes there, too.
+#[derive(Debug)]
+pub struct Memo {
+    /// Exchange and key, two short strings.
+    pub place: Vec<u8>,
+    /// Where to.
+    pub route: Route,
+    /// The permissions under which it was allowed.
+    pub access_epoch: u64,
+}
+
+impl Channel {
+    fn new(number: ChannelNumber) -> Self {
+        Self {
+            number,
+            is_closing: false,
+            content: Content::default(),
+            confirms: None,
+            memo: None,
+            prefetch_count: 0,
+            prefetch: Arc::default(),
+            last_queue: None,
+        }
+    }
+}
+
+impl Connection {
+    /// The channel, if it is open.
+    pub(super) fn channel(&mut self, number: ChannelNumber) -> Option<&mut Channel> {
+        self.channels.get_mut(usize::from(number.0))?.as_deref_mut()
+    }
+
+    /// The channel of a method that is not `channel.open`.
+    pub(super) fn open_channel(&mut self, number: ChannelNumber) -> Result<&mut Channel, Exception> {
+        self.channel(number)
+            .ok_or_else(|| Exception::new(ReplyCode::ChannelError, "expected 'channel.open'"))
+    }
+
+    pub(super) fn handle_channel(
+        &mut self,
+        number: ChannelNumber,
+        method: channel::AMQPMethod,
+    ) -> Result<(), Exception> {
+        match method {
+            channel::AMQPMethod::Open(_) => self.handle_channel_open(number),
+            channel::AMQPMethod::Close(_) => {
+                self.flush();
+                self.drop_channel(number);
+                let close_ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
+                self.outbox.write_method(number, &AMQPClass::Channel(close_ok));
+                Ok(())
+            }
+            channel::AMQPMethod::Flow(channel::Flow { active: true }) => {
+                let flow_ok = channel::AMQPMethod::FlowOk(channel::FlowOk { active: true });
+                self.outbox.write_method(number, &AMQPClass::Channel(flow_ok));
+                Ok(())
+            }
+            channel::AMQPMethod::Flow(_) => Err(Exception::new(ReplyCode::NotImplemented, "active=false")),
+            // A close-ok that answers no close of ours is ignored, as RabbitMQ does.
+            channel::AMQPMethod::CloseOk(_) => Ok(()),
+            channel::AMQPMethod::OpenOk(_) | channel::AMQPMethod::FlowOk(_) => Err(unimplemented_method()),
+        }
+    }
+
+    fn handle_channel_open(&mut self, number: ChannelNumber) -> Result<(), Exception> {
+        if self.channel(number).is_some() {
+            return Err(Exception::new(ReplyCode::ChannelError, "second 'channel.open' seen"));
+        }
+        let (count, channel_max) = (self.channel_count(), usize::from(self.tuning.channel_max));
+        if channel_max > 0 && (count >= channel_max || usize::from(number.0) > channel_max) {
+            let text = format!(
+                "number of channels opened ({count}) has reached the negotiated channel_max ({channel_max})"
+            );
+            return Err(Exception::new(ReplyCode::NotAllowed, text));
+        }
+        let channel = Channel::new(number);
+        self.outbox.open_channel(number, ChannelDeliveries::new(Arc::clone(&channel.prefetch)));
+        let index = usize::from(number.0);
+        if self.channels.len() <= index {
+            self.channels.resize_with(index + 1, || None);
+        }
+        self.channels[index] = Some(Box::new(channel));
+        self.info.update_channel(number, |_| {});
+        let open_ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
+        self.outbox.write_method(number, &AMQPClass::Channel(open_ok));
+        Ok(())
+    }
+
+    fn channel_count(&self) -> usize {
+        self.channels.iter().flatten().count()
+    }
+
+    /// Closes a channel because of an exception; its messages go back and the client is told.
+    pub(super) fn close_channel(&mut self, number: ChannelNumber, exception: &Exception, id: MethodId) {
+        self.drop_channel(number);
+        let mut closing = Channel::new(number);
+        closing.is_closing = true;
+        if let Some(place) = self.channels.get_mut(usize::from(number.0)) {
+            *place = Some(Box::new(closing));
+        }
+        let close = channel::Close {
+            reply_code: exception.code as u16,
+            reply_text: exception.reply_text().as_str().into(),
+            class_id: id.class,
+            method_id: id.method,
+        };
+        self.outbox.write_method(number, &AMQPClass::Channel(channel::AMQPMethod::Close(close)));
+    }
+
+    /// Forgets a channel: its consumers end and what it holds goes back.
+    pub(super) fn drop_channel(&mut self, number: ChannelNumber) {
+        if let Some(place) = self.channels.get_mut(usize::from(number.0)) {
+            *place = None;
+        }
+        if let Some(deliveries) = self.outbox.close_channel(number) {
+            self.release(vec![deliveries]);
+        }
+        self.info.update(|facts| facts.channels.remove(&number.0));
+    }
+
+    /// Ends the consumers of channels and puts what they hold back in its place; queues that were to go
+    /// with their last consumer go.
+    pub(super) fn release(&self, channels: Vec<Box<ChannelDeliveries>>) {
+        let mut unused = Vec::new();
+        for deliveries in &channels {
+            for subscription in deliveries.subscriptions() {
+                let Subscription { id, queue, .. } = &**subscription;
+                if queue.cancel(*id) {
+                    unused.push(Arc::clone(queue));
+                }
+            }
+        }
+        for mut deliveries in channels {
+            let mut runs: Vec<SettleRun> = Vec::new();
+            deliveries.take_all(&mut runs);
+            for run in &runs {
+                run.origin.queue().settle(run);
+            }
+        }
+        if let Some(vhost) = &self.vhost {
+            for queue in unused {
+                vhost.delete_unused_queue(&queue);
+            }
+        }
+    }
+}
+
+/// A method that only the other side may send, or that makes no sense on a channel.
+pub(super) fn unimplemented_method() -> Exception {
+    Exception::new(ReplyCode::CommandInvalid, "unimplemented method")
+}

@@ -1,0 +1,324 @@
+//! Methods of the classes exchange and queue.
+
+use std::sync::Arc;
+
+use amq_protocol::protocol::{AMQPClass, exchange, queue};
+
+use super::{
+    Connection,
+    channel::unimplemented_method,
+    exception::{Exception, ReplyCode},
+};
+use crate::{
+    model::{
+        binding::{Binding, Destination},
+        exchange::{Exchange, ExchangeKind},
+        name::Name,
+        permission::Operation,
+        queue::QueueOptions,
+        topology::DeclareExchangeError,
+    },
+    vhost::{broker::generated_name, declare::{DeclareQueueError, DeclaredQueue}, queue::SharedQueue},
+    wire::frame::ChannelNumber,
+};
+
+impl Connection {
+    pub(super) fn handle_exchange(
+        &mut self,
+        number: ChannelNumber,
+        method: exchange::AMQPMethod,
+    ) -> Result<(), Exception> {
+        use exchange::AMQPMethod::{Bind, BindOk, Declare, DeclareOk, Delete, DeleteOk, Unbind, UnbindOk};
+        self.open_channel(number)?;
+        let (ok, nowait) = match method {
+            Declare(declare) => {
+                let nowait = declare.nowait;
+                self.declare_exchange(declare)?;
+                (DeclareOk(exchange::DeclareOk {}), nowait)
+            }
+            Delete(delete) => {
+                self.delete_exchange(&delete)?;
+                (DeleteOk(exchange::DeleteOk {}), delete.nowait)
+            }
+            Bind(bind) => {
+                let nowait = bind.nowait;
+                let (source, destination) = (bind.source.as_str(), bind.destination.as_str());
+                self.authorize(&Operation::BindExchange { source, destination })?;
+                self.bind(Binding {
+                    source: name(source),
+                    destination: Destination::Exchange(name(destination)),
+                    binding_key: name(bind.routing_key.as_str()),
+                    arguments: bind.arguments.into(),
+                })?;
+                (BindOk(exchange::BindOk {}), nowait)
+            }
+            Unbind(unbind) => {
+                let nowait = unbind.nowait;
+                let (source, destination) = (unbind.source.as_str(), unbind.destination.as_str());
+                self.authorize(&Operation::UnbindExchange { source, destination })?;
+                self.unbind(&Binding {
+                    source: name(source),
+                    destination: Destination::Exchange(name(destination)),
+                    binding_key: name(unbind.routing_key.as_str()),
+                    arguments: unbind.arguments.into(),
+                })?;
+                (UnbindOk(exchange::UnbindOk {}), nowait)
+            }
+            DeclareOk(_) | DeleteOk(_) | BindOk(_) | UnbindOk(_) => return Err(unimplemented_method()),
+        };
+        self.reply(number, AMQPClass::Exchange(ok), nowait);
+        Ok(())
+    }
+
+    fn declare_exchange(&mut self, declare: exchange::Declare) -> Result<(), Exception> {
+        let vhost = self.vhost()?;
+        let exchange_name = without_newlines(declare.exchange.as_str());
+        if declare.passive {
+            self.authorize(&Operation::FindExchange { exchange: &exchange_name })?;
+            return match vhost.exchange(&exchange_name) {
+                Some(_) => Ok(()),
+                None => {
+                    let text = format!("no exchange '{exchange_name}' in vhost '{}'", vhost.name());
+                    Err(Exception::new(ReplyCode::NotFound, text))
+                }
+            };
+        }
+        let Some(kind) = ExchangeKind::parse(declare.kind.as_str()) else {
+            let text = format!("unknown exchange type '{}'", declare.kind);
+            return Err(Exception::new(ReplyCode::PreconditionFailed, text));
+        };
+        let exchange = Exchange {
+            name: exchange_name,
+            kind,
+            is_durable: declare.durable,
+            is_auto_delete: declare.auto_delete,
+            is_internal: declare.internal,
+            arguments: declare.arguments.into(),
+        };
+        if exchange.name.is_empty() {
+            let error = DeclareExchangeError::DefaultExchange;
+            return Err(Exception::of_exchange(&error, vhost.name()));
+        }
+        let is_new = vhost.exchange(&exchange.name).is_none();
+        let alternate_exchange = exchange.arguments.text("alternate-exchange").filter(|_| is_new);
+        self.authorize(&Operation::DeclareExchange { exchange: &exchange.name, alternate_exchange })?;
+        self.ticket = vhost
+            .declare_exchange(exchange)
+            .map_err(|error| Exception::of_exchange(&error, vhost.name()))?;
+        Ok(())
+    }
+
+    fn delete_exchange(&mut self, delete: &exchange::Delete) -> Result<(), Exception> {
+        let vhost = self.vhost()?;
+        let exchange = name(delete.exchange.as_str());
+        if exchange.is_empty() || exchange.is_reserved() {
+            let refused = vhost.delete_exchange(&exchange, delete.if_unused);
+            refused.map_err(|error| Exception::of_exchange_delete(&error, vhost.name()))?;
+        }
+        self.authorize(&Operation::DeleteExchange { exchange: &exchange })?;
+        self.ticket = vhost
+            .delete_exchange(&exchange, delete.if_unused)
+            .map_err(|error| Exception::of_exchange_delete(&error, vhost.name()))?;
+        Ok(())
+    }
+
+    fn bind(&mut self, binding: Binding) -> Result<(), Exception> {
+        let vhost = self.vhost()?;
+        self.ticket = vhost.bind(binding).map_err(|error| Exception::of_bind(&error, vhost.name()))?;
+        Ok(())
+    }
+
+    fn unbind(&mut self, binding: &Binding) -> Result<(), Exception> {
+        let vhost = self.vhost()?;
+        self.ticket = vhost.unbind(binding).map_err(|error| Exception::of_bind(&error, vhost.name()))?;
+        Ok(())
+    }
+
+    pub(super) fn handle_queue(
+        &mut self,
+        number: ChannelNumber,
+        method: queue::AMQPMethod,
+    ) -> Result<(), Exception> {
+        use queue::AMQPMethod::{
+            Bind, BindOk, Declare, DeclareOk, Delete, DeleteOk, Purge, PurgeOk, Unbind, UnbindOk,
+        };
+        self.open_channel(number)?;
+        let (ok, nowait) = match method {
+            Declare(declare) => {
+                let nowait = declare.nowait;
+                let queue = self.declare_queue(number, declare)?;
+                let counts = queue.counts();
+                let ok = queue::DeclareOk {
+                    queue: queue.name.as_str().into(),
+                    message_count: count(counts.ready),
+                    consumer_count: count(counts.consumers),
+                };
+                (DeclareOk(ok), nowait)
+            }
+            Delete(delete) => {
+                let message_count = self.delete_queue(number, &delete)?;
+                (DeleteOk(queue::DeleteOk { message_count: count(message_count) }), delete.nowait)
+            }
+            Bind(bind) => {
+                let nowait = bind.nowait;
+                self.bind_queue(number, bind)?;
+                (BindOk(queue::BindOk {}), nowait)
+            }
+            Unbind(unbind) => {
+                self.unbind_queue(number, unbind)?;
+                (UnbindOk(queue::UnbindOk {}), false)
+            }
+            Purge(purge) => {
+                let queue_name = self.queue_name(number, purge.queue.as_str())?;
+                self.authorize(&Operation::PurgeQueue { queue: &queue_name })?;
+                let message_count = count(self.use_queue(&queue_name)?.purge());
+                (PurgeOk(queue::PurgeOk { message_count }), purge.nowait)
+            }
+            DeclareOk(_) | DeleteOk(_) | BindOk(_) | UnbindOk(_) | PurgeOk(_) => {
+                return Err(unimplemented_method());
+            }
+        };
+        self.reply(number, AMQPClass::Queue(ok), nowait);
+        Ok(())
+    }
+
+    fn declare_queue(
+        &mut self,
+        number: ChannelNumber,
+        declare: queue::Declare,
+    ) -> Result<Arc<SharedQueue>, Exception> {
+        let vhost = self.vhost()?;
+        let queue_name = without_newlines(declare.queue.as_str());
+        if declare.passive {
+            let queue_name = self.queue_name(number, &queue_name)?;
+            self.authorize(&Operation::FindQueue { queue: &queue_name })?;
+            let queue = self.use_queue(&queue_name)?;
+            self.open_channel(number)?.last_queue = Some(queue_name);
+            return Ok(queue);
+        }
+        let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
+        let parsed = QueueOptions::parse(&queue_name, durable, exclusive, auto_delete, arguments.into());
+        let generated = if queue_name.is_empty() { generated_name("amq.gen-") } else { queue_name.clone() };
+        let dead_letter_exchange = match &parsed {
+            Ok(options) if vhost.queue(&generated).is_none() => {
+                options.arguments.text("x-dead-letter-exchange")
+            }
+            _ => None,
+        };
+        if queue_name.is_reserved() && vhost.queue(&queue_name).is_none() {
+            let error = DeclareQueueError::ReservedName;
+            return Err(Exception::of_queue(&error, &queue_name, vhost.name()));
+        }
+        self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange })?;
+        let options =
+            parsed.map_err(|error| Exception::of_queue_options(&error, &queue_name, vhost.name()))?;
+        let without_effect = options.arguments_without_effect();
+        let declared = if queue_name.is_empty() {
+            let mut first = Some(generated.clone());
+            let generate = || first.take().unwrap_or_else(|| generated_name("amq.gen-"));
+            vhost.declare_named_queue(options, self.id, generate)
+        } else {
+            vhost.declare_queue(queue_name, options, self.id)
+        };
+        let DeclaredQueue { queue, is_new, ticket } =
+            declared.map_err(|error| Exception::of_queue(&error, &generated, vhost.name()))?;
+        self.ticket = ticket;
+        if is_new && !without_effect.is_empty() {
+            tracing::warn!(
+                "queue '{}' in vhost '{}': {} kept and shown, without effect in this version",
+                queue.name,
+                vhost.name(),
+                without_effect.join(", ")
+            );
+        }
+        if is_new && queue.owner.is_some() {
+            self.exclusive_queues.push(queue.name.clone());
+        }
+        self.open_channel(number)?.last_queue = Some(queue.name.clone());
+        Ok(queue)
+    }
+
+    fn delete_queue(&mut self, number: ChannelNumber, delete: &queue::Delete) -> Result<usize, Exception> {
+        let vhost = self.vhost()?;
+        let queue_name = self.queue_name(number, delete.queue.as_str())?;
+        self.authorize(&Operation::DeleteQueue { queue: &queue_name })?;
+        let (ready_count, ticket) = vhost
+            .delete_queue(&queue_name, Some(self.id), delete.if_unused, delete.if_empty)
+            .map_err(|error| Exception::of_queue_delete(error, &queue_name, vhost.name()))?;
+        self.ticket = ticket;
+        self.exclusive_queues.retain(|own| *own != queue_name);
+        Ok(ready_count)
+    }
+
+    fn bind_queue(&mut self, number: ChannelNumber, bind: queue::Bind) -> Result<(), Exception> {
+        let queue_name = self.queue_name(number, bind.queue.as_str())?;
+        let (exchange, key) = (bind.exchange.as_str(), bind.routing_key.as_str());
+        self.authorize(&Operation::BindQueue { exchange, queue: &queue_name })?;
+        self.check_owner(&queue_name)?;
+        // With neither a queue nor a key named, the key is the queue's name (AMQP 0-9-1 `queue.bind`).
+        let is_short = bind.queue.as_str().is_empty() && key.is_empty();
+        let binding_key = if is_short { queue_name.clone() } else { name(key) };
+        self.bind(Binding {
+            source: name(exchange),
+            destination: Destination::Queue(queue_name),
+            binding_key,
+            arguments: bind.arguments.into(),
+        })
+    }
+
+    fn unbind_queue(&mut self, number: ChannelNumber, unbind: queue::Unbind) -> Result<(), Exception> {
+        let queue_name = self.queue_name(number, unbind.queue.as_str())?;
+        let exchange = unbind.exchange.as_str();
+        self.authorize(&Operation::UnbindQueue { exchange, queue: &queue_name })?;
+        self.check_owner(&queue_name)?;
+        self.unbind(&Binding {
+            source: name(exchange),
+            destination: Destination::Queue(queue_name),
+            binding_key: name(unbind.routing_key.as_str()),
+            arguments: unbind.arguments.into(),
+        })
+    }
+
+    /// Refuses another connection's exclusive queue; a missing one is the topology's to refuse.
+    fn check_owner(&self, queue_name: &Name) -> Result<(), Exception> {
+        let vhost = self.vhost()?;
+        match vhost.queue(queue_name) {
+            Some(_) => self.use_queue(queue_name).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// The queue that a method names: the last declared one when it names none.
+    pub(super) fn queue_name(&mut self, number: ChannelNumber, wanted: &str) -> Result<Name, Exception> {
+        if !wanted.is_empty() {
+            return Ok(without_newlines(wanted));
+        }
+        let last_queue = self.open_channel(number)?.last_queue.clone();
+        last_queue.ok_or_else(|| Exception::new(ReplyCode::NotFound, "no previously declared queue"))
+    }
+
+    /// The queue, unless it is not there or another connection's.
+    pub(super) fn use_queue(&self, queue_name: &Name) -> Result<Arc<SharedQueue>, Exception> {
+        let vhost = self.vhost()?;
+        vhost
+            .queue_for(queue_name, self.id)
+            .map_err(|error| Exception::of_queue(&error, queue_name, vhost.name()))
+    }
+}
+
+/// A short string came in, so it fits a name.
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap_or_else(|_| Name::literal(""))
+}
+
+/// RabbitMQ drops carriage returns and line feeds from names.
+fn without_newlines(text: &str) -> Name {
+    if text.contains(['\r', '\n']) {
+        return name(&text.replace(['\r', '\n'], ""));
+    }
+    name(text)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,316 @@
+//! From the protocol header to `connection.open-ok` (AMQP 0-9-1 section 2.2.4).
+
+use std::{sync::Arc, time::Instant};
+
+use amq_protocol::{
+    protocol::{AMQPClass, connection},
+    types::{AMQPValue, FieldTable},
+};
+
+use super::{
+    Connection, Phase,
+    exception::{Exception, ReplyCode},
+    unexpected_frame,
+};
+use crate::{
+    limits::{CHANNEL_MAX, FRAME_MAX, FRAME_MAX_INITIAL, FRAME_MIN, HEARTBEAT_SECS, SILENT_CLOSE_DELAY},
+    model::{
+        name::Name,
+        user::{PasswordHash, User},
+    },
+    product,
+    wire::{
+        frame::{
+            ChannelNumber, HeaderCheck, HeaderRefusal, PROTOCOL_HEADER, ProtocolHeader,
+            parse_protocol_header,
+        },
+        method::Method,
+        table::{RawTable, RawValue},
+    },
+};
+
+/// What both sides agreed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tuning {
+    /// Bytes; 0: no limit.
+    pub(super) frame_max: u32,
+    /// 0: no limit but the numbers themselves.
+    pub(super) channel_max: u16,
+    pub(super) heartbeat_secs: u16,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { frame_max: FRAME_MAX_INITIAL, channel_max: CHANNEL_MAX, heartbeat_secs: HEARTBEAT_SECS }
+    }
+}
+
+const CONTROL: ChannelNumber = ChannelNumber(0);
+const MECHANISMS: &str = "PLAIN AMQPLAIN";
+/// The one user that may log in from this machine only (<https://www.rabbitmq.com/docs/access-control>).
+const LOOPBACK_USER: &str = "guest";
+
+/// Name and password as the client gave them.
+struct Login {
+    user: String,
+    password: Vec<u8>,
+}
+
+impl Connection {
+    /// The first eight bytes; says how many were taken.
+    pub(super) fn handle_protocol_header(&mut self, bytes: &[u8]) -> usize {
+        match parse_protocol_header(bytes) {
+            HeaderCheck::NeedMore => 0,
+            HeaderCheck::Accepted(header) => {
+                self.send_start(header);
+                self.phase = Phase::Start;
+                ProtocolHeader::SIZE
+            }
+            HeaderCheck::Refused(refusal) => {
+                let hint = match refusal {
+                    HeaderRefusal::NotAmqp => "not AMQP",
+                    HeaderRefusal::Version(_) => "an AMQP version we don't speak (we speak 0-9-1)",
+                    HeaderRefusal::HttpGet => "HTTP: the management API has its own port",
+                    HeaderRefusal::TlsClientHello => "TLS on the port for plain TCP",
+                };
+                tracing::error!(connection = %self.info.name(), "bad protocol header: {hint}");
+                self.outbox.write(|bytes| bytes.extend_from_slice(&PROTOCOL_HEADER));
+                self.end();
+                bytes.len()
+            }
+        }
+    }
+
+    /// Methods before the connection is open.
+    pub(super) fn handle_handshake(
+        &mut self,
+        number: ChannelNumber,
+        method: Method<'_>,
+        now: Instant,
+    ) -> Result<(), Exception> {
+        let Method::Cold(class) = method else { return Err(unexpected_frame()) };
+        let AMQPClass::Connection(method) = *class else { return Err(unexpected_frame()) };
+        if number != CONTROL {
+            return Err(unexpected_frame());
+        }
+        match (self.phase, method) {
+            (Phase::Start, connection::AMQPMethod::StartOk(start_ok)) => {
+                self.handle_start_ok(start_ok, now)
+            }
+            (Phase::Tune, connection::AMQPMethod::TuneOk(tune_ok)) => self.handle_tune_ok(&tune_ok),
+            (Phase::Open, connection::AMQPMethod::Open(open)) => self.handle_open(open.virtual_host.as_str()),
+            (_, connection::AMQPMethod::Close(_)) => {
+                self.send(connection::AMQPMethod::CloseOk(connection::CloseOk {}));
+                self.phase = Phase::Ended;
+                Ok(())
+            }
+            _ => Err(unexpected_frame()),
+        }
+    }
+
+    fn send_start(&self, header: ProtocolHeader) {
+        let (version_major, version_minor) = header.version();
+        self.send(connection::AMQPMethod::Start(connection::Start {
+            version_major,
+            version_minor,
+            server_properties: product::server_properties(&self.node.name),
+            mechanisms: MECHANISMS.into(),
+            locales: "en_US".into(),
+        }));
+    }
+
+    fn handle_start_ok(&mut self, start_ok: connection::StartOk, now: Instant) -> Result<(), Exception> {
+        let mechanism = start_ok.mechanism.to_string();
+        let is_close_understood = capability(&start_ok.client_properties, "authentication_failure_close");
+        self.is_cancel_notified = capability(&start_ok.client_properties, "consumer_cancel_notify");
+        self.info.update(|facts| {
+            facts.state = "tuning";
+            facts.auth_mechanism = mechanism.clone();
+            facts.client_properties = start_ok.client_properties.clone().into();
+        });
+        let login = match mechanism.as_str() {
+            "PLAIN" => parse_plain(start_ok.response.as_bytes()),
+            "AMQPLAIN" => parse_amqplain(start_ok.response.as_bytes()),
+            other => {
+                let text = format!("unknown authentication mechanism '{other}'");
+                return Err(Exception::new(ReplyCode::CommandInvalid, text));
+            }
+        };
+        match login.ok_or(Refusal::Malformed).and_then(|login| self.log_in(&login)) {
+            Ok(user) => {
+                self.info.update(|facts| facts.user = Some(user.name.clone()));
+                self.user = Some(user.name);
+                self.phase = Phase::Tune;
+                self.send(connection::AMQPMethod::Tune(connection::Tune {
+                    channel_max: CHANNEL_MAX,
+                    frame_max: FRAME_MAX,
+                    heartbeat: HEARTBEAT_SECS,
+                }));
+                Ok(())
+            }
+            Err(refusal) => self.refuse(&refusal, &mechanism, is_close_understood, now),
+        }
+    }
+
+    fn log_in(&self, login: &Login) -> Result<User, Refusal> {
+        let refused = || Refusal::Credentials(login.user.clone());
+        let name = Name::parse(&login.user).map_err(|_| refused())?;
+        let user = self.node.broker.access().user(&name).cloned();
+        // An unknown user costs as much time as a wrong password: nobody learns which names exist.
+        let is_right = match &user {
+            Some(user) => user.password.is_of(&login.password),
+            None => PasswordHash::none().is_of(&login.password),
+        };
+        let user = user.filter(|_| is_right).ok_or_else(refused)?;
+        if name.as_str() == LOOPBACK_USER && !self.info.peer.ip().to_canonical().is_loopback() {
+            return Err(Refusal::NotLoopback);
+        }
+        Ok(user)
+    }
+
+    /// A failed login: told to clients that understand it, answered with silence to others.
+    fn refuse(
+        &mut self,
+        refusal: &Refusal,
+        mechanism: &str,
+        is_close_understood: bool,
+        now: Instant,
+    ) -> Result<(), Exception> {
+        tracing::error!(connection = %self.info.name(), "{mechanism} login refused: {}", refusal.reason());
+        if is_close_understood {
+            let text = format!(
+                "Login was refused using authentication mechanism {mechanism}. For details see the broker \
+                 logfile.{}",
+                refusal.hint()
+            );
+            return Err(Exception::new(ReplyCode::AccessRefused, text));
+        }
+        self.phase = Phase::Refused;
+        self.deadline = Some(now + SILENT_CLOSE_DELAY);
+        Ok(())
+    }
+
+    fn handle_tune_ok(&mut self, tune_ok: &connection::TuneOk) -> Result<(), Exception> {
+        let not_allowed = |text| Err(Exception::new(ReplyCode::NotAllowed, text));
+        let connection::TuneOk { channel_max, frame_max, heartbeat } = *tune_ok;
+        if frame_max != 0 && frame_max < FRAME_MIN {
+            return not_allowed(format!(
+                "negotiated frame_max = {frame_max} is lower than the minimum allowed value ({FRAME_MIN})"
+            ));
+        }
+        if frame_max == 0 || frame_max > FRAME_MAX {
+            let shown = shown_limit(u64::from(frame_max));
+            return not_allowed(format!(
+                "negotiated frame_max = {shown} is higher than the maximum allowed value ({FRAME_MAX})"
+            ));
+        }
+        if channel_max == 0 || channel_max > CHANNEL_MAX {
+            let shown = shown_limit(u64::from(channel_max));
+            return not_allowed(format!(
+                "negotiated channel_max = {shown} is higher than the maximum allowed value ({CHANNEL_MAX})"
+            ));
+        }
+        self.tuning = Tuning { frame_max, channel_max, heartbeat_secs: heartbeat };
+        self.outbox.set_frame_max(frame_max);
+        self.heartbeat.start(heartbeat);
+        self.info.update(|facts| {
+            facts.state = "opening";
+            (facts.frame_max, facts.channel_max) = (frame_max, channel_max);
+            facts.heartbeat_secs = heartbeat;
+        });
+        self.phase = Phase::Open;
+        Ok(())
+    }
+
+    fn handle_open(&mut self, vhost_name: &str) -> Result<(), Exception> {
+        let broker = &self.node.broker;
+        let user = self.user.clone().ok_or_else(unexpected_frame)?;
+        let Some(vhost) = broker.vhost(vhost_name) else {
+            let text = format!("vhost {vhost_name} not found");
+            return Err(Exception::new(ReplyCode::NotAllowed, text));
+        };
+        if broker.access().permission(&user, vhost.name()).is_none() {
+            let text = format!("access to vhost '{vhost_name}' refused for user '{user}'");
+            return Err(Exception::new(ReplyCode::NotAllowed, text));
+        }
+        self.info.update(|facts| {
+            facts.state = "running";
+            facts.vhost = Some(vhost.name().clone());
+        });
+        tracing::info!(
+            connection = %self.info.name(),
+            "user '{user}' authenticated and granted access to vhost '{vhost_name}'"
+        );
+        self.vhost = Some(Arc::clone(&vhost));
+        // Not an age that any permission has: asked at the first method.
+        self.permission_epoch = u64::MAX;
+        self.phase = Phase::Running;
+        self.deadline = None;
+        self.send(connection::AMQPMethod::OpenOk(connection::OpenOk {}));
+        Ok(())
+    }
+
+    fn send(&self, method: connection::AMQPMethod) {
+        self.outbox.write_method(CONTROL, &AMQPClass::Connection(method));
+    }
+}
+
+/// Why a login failed.
+enum Refusal {
+    /// The SASL response can't be read.
+    Malformed,
+    /// No such user, or not this password; which of the two is nobody's business.
+    Credentials(String),
+    /// `guest` from elsewhere.
+    NotLoopback,
+}
+
+impl Refusal {
+    /// For the log.
+    fn reason(&self) -> String {
+        match self {
+            Self::Malformed => "malformed SASL response".to_owned(),
+            Self::Credentials(user) => format!("user '{user}' - invalid credentials"),
+            Self::NotLoopback => "user 'guest' can only connect via localhost: add a user of your own with \
+                                  'rabbitmqctl add_user NAME PASSWORD' and 'rabbitmqctl set_permissions NAME \
+                                  \".*\" \".*\" \".*\"'"
+                .to_owned(),
+        }
+    }
+
+    /// For the client, behind RabbitMQ's text.
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::NotLoopback => " (guest may log in from localhost only: rabbitmqctl add_user)",
+            _ => "",
+        }
+    }
+}
+
+/// `\0user\0password`, or with an authorization identity before (RFC 4616).
+fn parse_plain(response: &[u8]) -> Option<Login> {
+    let mut parts = response.splitn(3, |byte| *byte == 0);
+    let (_authorization, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Login { user: String::from_utf8(user.to_vec()).ok()?, password: password.to_vec() })
+}
+
+/// A field table without its length: LOGIN and PASSWORD.
+fn parse_amqplain(response: &[u8]) -> Option<Login> {
+    let table = RawTable::parse_entries(response).ok()?;
+    let text = |name: &str| match table.get(name)? {
+        RawValue::LongString(text) => Some(text.to_vec()),
+        _ => None,
+    };
+    Some(Login { user: String::from_utf8(text("LOGIN")?).ok()?, password: text("PASSWORD")? })
+}
+
+fn capability(client_properties: &FieldTable, name: &str) -> bool {
+    let Some(AMQPValue::FieldTable(capabilities)) = client_properties.inner().get("capabilities") else {
+        return false;
+    };
+    matches!(capabilities.inner().get(name), Some(AMQPValue::Boolean(true)))
+}
+
+fn shown_limit(limit: u64) -> String {
+    if limit == 0 { "0 (no limit)".to_owned() } else { limit.to_string() }
+}

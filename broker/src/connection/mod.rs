@@ -1,0 +1,553 @@
+//! The protocol: one connection as a state machine over the vhosts.
+//!
+//! It takes bytes, events and the time, and answers into its outbox; it never waits. What it can't answer
+//! before the disk has spoken it keeps until [`Event::Stored`].
+//!
+//! ```text
+//!  Header ── AMQP 0-9-1 ──> Start ── start-ok ──> Tune ── tune-ok ──> Open ── open ──> Running
+//!    any ── exception, or somebody's wish: close ──> Closing ── close-ok ──> (end)
+//! ```
+
+pub mod channel;
+pub mod confirms;
+mod consume;
+pub mod content;
+mod declare;
+pub mod exception;
+mod handshake;
+mod heartbeat;
+mod publish;
+pub mod registry;
+pub mod settle;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
+
+use amq_protocol::protocol::{AMQPClass, access, basic, connection};
+
+use crate::{
+    limits::{CLOSING_TIMEOUT, HANDSHAKE_TIMEOUT},
+    model::{
+        message::Arena,
+        name::Name,
+        permission::{Authorized, Operation, Permission, authorize},
+        queue::Outcome,
+    },
+    storage::StoreError,
+    vhost::{Vhost, outbox::Outbox, queue::ConnectionId, ticket::Ticket},
+    wire::{
+        frame::{ChannelNumber, Frame, FrameKind, parse_frame},
+        method::{Method, MethodId, parse_method},
+    },
+};
+use channel::{Channel, unimplemented_method};
+use exception::{Exception, ReplyCode};
+use handshake::Tuning;
+use heartbeat::Heartbeat;
+use registry::{ConnectionInfo, Node};
+
+/// One AMQP connection.
+#[derive(Debug)]
+pub struct Connection {
+    id: ConnectionId,
+    node: Arc<Node>,
+    info: Arc<ConnectionInfo>,
+    outbox: Arc<Outbox>,
+    phase: Phase,
+    /// When the handshake, or the wait for close-ok, has taken too long.
+    deadline: Option<Instant>,
+    tuning: Tuning,
+    heartbeat: Heartbeat,
+    user: Option<Name>,
+    vhost: Option<Arc<Vhost>>,
+    permission: Option<Arc<Permission>>,
+    permission_epoch: u64,
+    /// The client wants `basic.cancel` when a queue goes.
+    is_cancel_notified: bool,
+    channels: Vec<Option<Box<Channel>>>,
+    exclusive_queues: Vec<Name>,
+    run: publish::PublishRun,
+    settles: settle::Settles,
+    freed_channels: Vec<ChannelNumber>,
+    /// A change on its way to disk; nothing more is read until it is there.
+    ticket: Option<Ticket>,
+    /// The answer that waits for it, and which method it is for.
+    deferred: Option<(ChannelNumber, Option<AMQPClass>, MethodId)>,
+}
+
+/// What moves a connection.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Bytes came. As many are taken as [`Applied::consumed`] says; the rest is to be given again, with
+    /// more behind it.
+    Read(&'a [u8]),
+    /// The definitions that it waits for are durable, or not.
+    Stored(Result<(), StoreError>),
+    /// Its outbox was woken: somebody may want it closed.
+    Woken,
+    /// The time it asked for has come.
+    Tick,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+#[must_use]
+pub struct Applied {
+    /// Bytes taken.
+    pub consumed: usize,
+    /// What is next.
+    pub flow: Flow,
+}
+
+/// How it goes on.
+#[derive(Debug)]
+pub enum Flow {
+    /// With the next event.
+    Continue,
+    /// With [`Event::Stored`]: no bytes before that.
+    Wait(Ticket),
+    /// Not at all: what is in the outbox is the last to be sent.
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Header,
+    Start,
+    Tune,
+    Open,
+    Running,
+    /// `connection.close` was sent.
+    Closing,
+    /// The login failed and the client would not understand a close: silence, then the end.
+    Refused,
+    Ended,
+}
+
+/// Frames that one read may bring before others get their turn.
+const FRAMES_MAX: usize = 6_000;
+
+impl Connection {
+    /// A connection just accepted.
+    #[must_use]
+    pub fn new(node: Arc<Node>, info: Arc<ConnectionInfo>, now: Instant) -> Self {
+        node.insert(Arc::clone(&info));
+        Self {
+            id: info.id,
+            node,
+            outbox: Arc::clone(&info.outbox),
+            info,
+            phase: Phase::Header,
+            deadline: Some(now + HANDSHAKE_TIMEOUT),
+            tuning: Tuning::default(),
+            heartbeat: Heartbeat::new(now),
+            user: None,
+            vhost: None,
+            permission: None,
+            permission_epoch: 0,
+            is_cancel_notified: false,
+            channels: Vec::new(),
+            exclusive_queues: Vec::new(),
+            run: publish::PublishRun::default(),
+            settles: Vec::new(),
+            freed_channels: Vec::new(),
+            ticket: None,
+            deferred: None,
+        }
+    }
+
+    /// Decides what an event leads to.
+    pub fn apply(&mut self, event: Event<'_>, now: Instant, arena: &mut Arena) -> Applied {
+        let mut consumed = 0;
+        match event {
+            Event::Read(bytes) => {
+                self.heartbeat.received(now);
+                consumed = self.read(bytes, now, arena);
+            }
+            Event::Stored(result) => self.handle_stored(result, now),
+            Event::Woken => self.handle_woken(now),
+            Event::Tick => self.handle_tick(now),
+        }
+        let flow = match (self.phase, self.ticket.take()) {
+            (Phase::Ended, _) => Flow::End,
+            (_, Some(ticket)) => Flow::Wait(ticket),
+            (_, None) => Flow::Continue,
+        };
+        Applied { consumed, flow }
+    }
+
+    /// When it wants [`Event::Tick`].
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Instant> {
+        [self.deadline, self.heartbeat.next_tick()].into_iter().flatten().min()
+    }
+
+    /// Bytes were sent.
+    pub fn sent(&mut self, now: Instant) {
+        self.heartbeat.sent(now);
+    }
+
+    /// The peer is gone: everything it held goes back, everything that was its own goes.
+    pub fn end(&mut self) {
+        if !matches!(self.phase, Phase::Closing | Phase::Ended) {
+            self.release_all();
+        }
+        self.phase = Phase::Ended;
+        self.node.remove(self.id);
+    }
+
+    fn read(&mut self, bytes: &[u8], now: Instant, arena: &mut Arena) -> usize {
+        let mut consumed = 0;
+        if self.phase == Phase::Header {
+            consumed = self.handle_protocol_header(bytes);
+        }
+        for _ in 0..FRAMES_MAX {
+            if matches!(self.phase, Phase::Header | Phase::Refused | Phase::Ended) || self.ticket.is_some() {
+                break;
+            }
+            match parse_frame(&bytes[consumed..], self.tuning.frame_max) {
+                Ok(Some((frame, size))) => {
+                    self.handle_frame(&frame, now, arena);
+                    consumed += size;
+                }
+                Ok(None) => break,
+                // What else a closing peer sends need not be frames.
+                Err(_) if self.phase == Phase::Closing => return bytes.len(),
+                Err(error) => {
+                    self.close(&Exception::of_frame(&error), MethodId::NONE, now);
+                    return bytes.len();
+                }
+            }
+        }
+        self.flush();
+        match self.phase {
+            Phase::Refused | Phase::Ended => bytes.len(),
+            _ => consumed,
+        }
+    }
+
+    fn handle_frame(&mut self, frame: &Frame<'_>, now: Instant, arena: &mut Arena) {
+        if frame.kind == FrameKind::Heartbeat {
+            return;
+        }
+        if self.phase == Phase::Closing {
+            return self.handle_closing_frame(frame);
+        }
+        let is_closing = self.channel(frame.channel).is_some_and(|channel| channel.is_closing);
+        let (result, id) = match frame.kind {
+            FrameKind::Method => match parse_method(frame.payload) {
+                Ok((id, method)) if is_closing => (self.handle_closing_channel(frame.channel, id, method), id),
+                Ok((id, method)) => (self.handle_method(frame, id, method, now), id),
+                Err(error) => (Err(Exception::of_method(&error)), error.id().unwrap_or(MethodId::NONE)),
+            },
+            _ if is_closing => return,
+            _ if self.phase != Phase::Running => (Err(unexpected_frame()), MethodId::NONE),
+            _ => {
+                let is_idle = self.channel(frame.channel).is_none_or(|channel| channel.content.is_idle());
+                let id = if is_idle { MethodId::NONE } else { MethodId::PUBLISH };
+                (self.handle_content(frame, arena), id)
+            }
+        };
+        if let Err(exception) = result {
+            self.fail(frame.channel, &exception, id, now);
+        }
+    }
+
+    fn handle_method(
+        &mut self,
+        frame: &Frame<'_>,
+        id: MethodId,
+        method: Method<'_>,
+        now: Instant,
+    ) -> Result<(), Exception> {
+        let number = frame.channel;
+        if self.phase != Phase::Running {
+            return self.handle_handshake(number, method, now);
+        }
+        if number.0 == 0 {
+            return match method {
+                Method::Cold(class) => self.handle_connection(*class),
+                _ => Err(unimplemented_method()),
+            };
+        }
+        if let Some(channel) = self.channel(number)
+            && !channel.content.is_idle()
+        {
+            return Err(channel.content.expected().into());
+        }
+        match method {
+            Method::Publish(publish) => self.handle_publish(number, &publish),
+            Method::Ack { delivery_tag, multiple } => {
+                self.handle_settle(number, (delivery_tag, multiple), Outcome::Accept)
+            }
+            Method::Nack { delivery_tag, multiple, requeue } => {
+                self.handle_settle(number, (delivery_tag, multiple), outcome(requeue))
+            }
+            Method::Reject { delivery_tag, requeue } => {
+                self.handle_settle(number, (delivery_tag, false), outcome(requeue))
+            }
+            Method::Cold(class) => {
+                self.flush();
+                self.handle_cold(number, id, *class, frame.payload)
+            }
+        }
+    }
+
+    fn handle_cold(
+        &mut self,
+        number: ChannelNumber,
+        id: MethodId,
+        class: AMQPClass,
+        payload: &[u8],
+    ) -> Result<(), Exception> {
+        if !matches!(class, AMQPClass::Channel(_)) {
+            self.open_channel(number)?;
+        }
+        let result = match class {
+            AMQPClass::Basic(method) => self.handle_basic(number, method, payload),
+            AMQPClass::Channel(method) => self.handle_channel(number, method),
+            AMQPClass::Exchange(method) => self.handle_exchange(number, method),
+            AMQPClass::Queue(method) => self.handle_queue(number, method),
+            AMQPClass::Confirm(method) => self.handle_confirm(number, method),
+            AMQPClass::Access(access::AMQPMethod::Request(_)) => {
+                let ok = access::AMQPMethod::RequestOk(access::RequestOk {});
+                self.outbox.write_method(number, &AMQPClass::Access(ok));
+                Ok(())
+            }
+            AMQPClass::Tx(_) => {
+                Err(Exception::new(ReplyCode::NotImplemented, "transactions are not in this version"))
+            }
+            AMQPClass::Connection(_) | AMQPClass::Access(_) => Err(unimplemented_method()),
+        };
+        if let Some((_, _, deferred_id)) = &mut self.deferred {
+            *deferred_id = id;
+        }
+        result
+    }
+
+    fn handle_basic(
+        &mut self,
+        number: ChannelNumber,
+        method: basic::AMQPMethod,
+        payload: &[u8],
+    ) -> Result<(), Exception> {
+        use basic::AMQPMethod::{Cancel, CancelOk, Consume, Get, Qos, Recover, RecoverAsync};
+        match method {
+            Consume(consume) => self.handle_consume(number, consume),
+            Cancel(cancel) => self.handle_cancel(number, cancel),
+            Get(get) => self.handle_get(number, &get),
+            Qos(qos) => self.handle_qos(number, &qos, prefetch_size(payload)),
+            Recover(recover) => self.handle_recover(number, recover.requeue, false),
+            RecoverAsync(recover) => self.handle_recover(number, recover.requeue, true),
+            // The client's answer to a cancel of ours.
+            CancelOk(_) => Ok(()),
+            _ => Err(unimplemented_method()),
+        }
+    }
+
+    /// Methods of channel 0 on a running connection.
+    fn handle_connection(&mut self, class: AMQPClass) -> Result<(), Exception> {
+        match class {
+            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => {
+                self.flush();
+                self.release_all();
+                let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
+                self.outbox.write_method(ChannelNumber(0), &AMQPClass::Connection(close_ok));
+                self.phase = Phase::Ended;
+                Ok(())
+            }
+            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
+                let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
+                self.outbox.write_method(ChannelNumber(0), &AMQPClass::Connection(ok));
+                Ok(())
+            }
+            // An answer to no question of ours.
+            AMQPClass::Connection(connection::AMQPMethod::CloseOk(_)) => Ok(()),
+            _ => Err(unimplemented_method()),
+        }
+    }
+
+    /// A channel that we closed takes only close and close-ok.
+    fn handle_closing_channel(
+        &mut self,
+        number: ChannelNumber,
+        id: MethodId,
+        method: Method<'_>,
+    ) -> Result<(), Exception> {
+        use amq_protocol::protocol::channel;
+        if id == MethodId::CHANNEL_CLOSE_OK {
+            self.drop_channel(number);
+        } else if let Method::Cold(class) = method
+            && let AMQPClass::Channel(method @ channel::AMQPMethod::Close(_)) = *class
+        {
+            return self.handle_channel(number, method);
+        }
+        Ok(())
+    }
+
+    fn handle_closing_frame(&mut self, frame: &Frame<'_>) {
+        let Ok((id, _)) = parse_method(frame.payload) else { return };
+        if frame.kind != FrameKind::Method || frame.channel.0 != 0 {
+            return;
+        }
+        if id == MethodId::CONNECTION_CLOSE {
+            let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
+            self.outbox.write_method(ChannelNumber(0), &AMQPClass::Connection(close_ok));
+        }
+        if matches!(id, MethodId::CONNECTION_CLOSE | MethodId::CONNECTION_CLOSE_OK) {
+            self.phase = Phase::Ended;
+        }
+    }
+
+    /// Sends an answer, or keeps it until what it promises is durable.
+    fn reply(&mut self, number: ChannelNumber, class: AMQPClass, nowait: bool) {
+        let class = (!nowait).then_some(class);
+        if self.ticket.is_some() {
+            self.deferred = Some((number, class, MethodId::NONE));
+        } else if let Some(class) = class {
+            self.outbox.write_method(number, &class);
+        }
+    }
+
+    fn handle_stored(&mut self, result: Result<(), StoreError>, now: Instant) {
+        let Some((number, class, id)) = self.deferred.take() else { return };
+        match (result, class) {
+            (Ok(()), Some(class)) => self.outbox.write_method(number, &class),
+            (Ok(()), None) => {}
+            (Err(error), _) => self.fail(number, &Exception::of_store(&error), id, now),
+        }
+    }
+
+    fn handle_woken(&mut self, now: Instant) {
+        let forced = self.info.update(|facts| facts.forced_close.take());
+        if let Some(exception) = forced {
+            self.close(&exception, MethodId::NONE, now);
+        }
+    }
+
+    fn handle_tick(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            if self.phase != Phase::Closing && self.phase != Phase::Refused {
+                tracing::warn!(connection = %self.info.name(), "handshake timeout");
+            }
+            self.deadline = None;
+            self.end();
+            return;
+        }
+        if self.heartbeat.is_peer_dead(now) {
+            let timeout = self.tuning.heartbeat_secs;
+            tracing::warn!(connection = %self.info.name(), "missed heartbeats from client, timeout: {timeout}s");
+            self.end();
+        } else if self.heartbeat.is_due(now) {
+            self.heartbeat.sent(now);
+            self.outbox.write(crate::wire::encode::write_heartbeat);
+        }
+    }
+
+    /// Answers an exception: on the channel if its code allows, else on the connection.
+    fn fail(&mut self, number: ChannelNumber, exception: &Exception, id: MethodId, now: Instant) {
+        self.flush();
+        self.deferred = None;
+        let is_open = number.0 != 0 && self.phase == Phase::Running && self.channel(number).is_some();
+        if exception.code.is_soft() && is_open {
+            tracing::error!(
+                connection = %self.info.name(), channel = number.0,
+                "channel exception: {exception} ({})", id.name().unwrap_or("none")
+            );
+            self.close_channel(number, exception, id);
+        } else {
+            self.close(exception, id, now);
+        }
+    }
+
+    /// Closes the connection: everything it held goes back at once; then it waits for close-ok.
+    fn close(&mut self, exception: &Exception, id: MethodId, now: Instant) {
+        match self.phase {
+            Phase::Closing | Phase::Ended | Phase::Refused => return,
+            // Before it was told who we are, a peer gets no frame.
+            Phase::Header => return self.end(),
+            _ => {}
+        }
+        tracing::error!(
+            connection = %self.info.name(),
+            "closing connection: {exception} ({})", id.name().unwrap_or("none")
+        );
+        self.flush();
+        self.release_all();
+        let close = connection::Close {
+            reply_code: exception.code as u16,
+            reply_text: exception.reply_text().as_str().into(),
+            class_id: id.class,
+            method_id: id.method,
+        };
+        let close = AMQPClass::Connection(connection::AMQPMethod::Close(close));
+        self.outbox.write_method(ChannelNumber(0), &close);
+        self.phase = Phase::Closing;
+        self.info.update(|facts| facts.state = "closing");
+        self.deadline = Some(now + CLOSING_TIMEOUT);
+    }
+
+    /// Ends the runs that one read gathered: publishes first, so that what an application published before
+    /// it acked is safe before the ack counts.
+    fn flush(&mut self) {
+        self.flush_run();
+        self.flush_settles();
+    }
+
+    fn release_all(&mut self) {
+        self.release(self.outbox.close());
+        let channels = self.channels.iter().flatten().count();
+        self.node.churn.channels_closed.fetch_add(channels as u64, Relaxed);
+        self.channels.clear();
+        let Some(vhost) = &self.vhost else { return };
+        for queue in self.exclusive_queues.drain(..) {
+            // Fails only when somebody deleted it before.
+            let _ = vhost.delete_queue(&queue, Some(self.id), false, false);
+        }
+    }
+
+    fn vhost(&self) -> Result<Arc<Vhost>, Exception> {
+        self.vhost.clone().ok_or_else(unexpected_frame)
+    }
+
+    fn vhost_name(&self) -> &str {
+        self.vhost.as_ref().map_or("", |vhost| vhost.name())
+    }
+
+    /// Asks whether this connection's user may.
+    fn authorize(&mut self, operation: &Operation<'_>) -> Result<Authorized, Exception> {
+        let epoch = self.node.broker.access_epoch();
+        if let (true, Some(user), Some(vhost)) = (self.permission_epoch != epoch, &self.user, &self.vhost) {
+            self.permission = self.node.broker.access().permission(user, vhost.name());
+            self.permission_epoch = epoch;
+        }
+        authorize(operation, self.permission.as_deref()).map_err(|refused| {
+            let user = self.user.as_ref().map_or("", |user| user.as_str());
+            Exception::of_access(&refused, self.vhost_name(), user)
+        })
+    }
+}
+
+impl Drop for Connection {
+    /// However its task ends, what it held goes back.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn outcome(requeue: bool) -> Outcome {
+    if requeue { Outcome::Requeue } else { Outcome::Discard }
+}
+
+fn unexpected_frame() -> Exception {
+    Exception::new(ReplyCode::CommandInvalid, "unexpected frame during the handshake")
+}
+
+/// `prefetch-size` of a `basic.qos`, which its parsed form leaves out: the first argument.
+fn prefetch_size(payload: &[u8]) -> u32 {
+    payload.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
+}

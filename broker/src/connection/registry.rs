@@ -1,0 +1,214 @@
+//! The connections there are: what tools show of them, and how others make them close.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use dashmap::DashMap;
+
+use super::exception::{Exception, ReplyCode};
+use crate::{
+    model::{arguments::Arguments, name::Name},
+    vhost::{broker::Broker, outbox::Outbox, queue::ConnectionId},
+    wire::frame::ChannelNumber,
+};
+
+/// The broker, how it calls itself, and its connections.
+#[derive(Debug)]
+pub struct Node {
+    /// Vhosts, users.
+    pub broker: Arc<Broker>,
+    /// `rabbit@host`.
+    pub name: String,
+    connections: DashMap<ConnectionId, Arc<ConnectionInfo>>,
+    /// Connections ever opened and closed.
+    pub churn: Churn,
+}
+
+/// How many there ever were.
+#[derive(Debug, Default)]
+pub struct Churn {
+    /// Connections accepted.
+    pub connections_created: AtomicU64,
+    /// Connections ended.
+    pub connections_closed: AtomicU64,
+    /// Channels opened.
+    pub channels_created: AtomicU64,
+    /// Channels closed.
+    pub channels_closed: AtomicU64,
+    /// Queues declared, new or not.
+    pub queues_declared: AtomicU64,
+    /// Queues made.
+    pub queues_created: AtomicU64,
+    /// Queues deleted by their users.
+    pub queues_deleted: AtomicU64,
+}
+
+/// What others know of a connection.
+#[derive(Debug)]
+pub struct ConnectionInfo {
+    /// Its number.
+    pub id: ConnectionId,
+    /// The client's end.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// When it was accepted.
+    pub connected_at: SystemTime,
+    /// Where replies and deliveries wait.
+    pub outbox: Arc<Outbox>,
+    /// Bytes and reads, bytes and writes.
+    pub traffic: Traffic,
+    facts: Mutex<Facts>,
+}
+
+/// Bytes that went through a connection.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Bytes read.
+    pub received_bytes: AtomicU64,
+    /// Reads.
+    pub receives: AtomicU64,
+    /// Bytes written.
+    pub sent_bytes: AtomicU64,
+    /// Writes.
+    pub sends: AtomicU64,
+}
+
+/// What a connection says of itself; changes seldom.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// `starting`, `tuning`, `opening`, `running`, `closing`: RabbitMQ's words.
+    pub state: &'static str,
+    /// Once logged in.
+    pub user: Option<Name>,
+    /// Once open.
+    pub vhost: Option<Name>,
+    /// SASL mechanism.
+    pub auth_mechanism: String,
+    /// As the client sent them.
+    pub client_properties: Arguments,
+    /// Negotiated, bytes.
+    pub frame_max: u32,
+    /// Negotiated.
+    pub channel_max: u16,
+    /// Negotiated, seconds.
+    pub heartbeat_secs: u16,
+    /// Open channels.
+    pub channels: BTreeMap<u16, ChannelFacts>,
+    /// Somebody wants it closed.
+    pub forced_close: Option<Exception>,
+}
+
+/// What a channel says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChannelFacts {
+    /// `basic.qos` for consumers to come.
+    pub prefetch_count: u16,
+    /// `confirm.select` was sent.
+    pub is_confirm: bool,
+}
+
+impl Node {
+    /// A node without connections.
+    #[must_use]
+    pub fn new(broker: Arc<Broker>, name: String) -> Self {
+        Self { broker, name, connections: DashMap::new(), churn: Churn::default() }
+    }
+
+    /// All connections, oldest first.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Arc<ConnectionInfo>> {
+        let mut connections: Vec<_> = self.connections.iter().map(|info| Arc::clone(&info)).collect();
+        connections.sort_unstable_by_key(|info| info.id);
+        connections
+    }
+
+    /// The connection with this number.
+    #[must_use]
+    pub fn connection(&self, id: ConnectionId) -> Option<Arc<ConnectionInfo>> {
+        self.connections.get(&id).map(|info| Arc::clone(&info))
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Closes all connections that `is_meant` picks, with 320 and this text.
+    pub fn close_connections(&self, text: &str, is_meant: impl Fn(&Facts) -> bool) {
+        for info in self.connections() {
+            if is_meant(&info.facts()) {
+                info.force_close(text);
+            }
+        }
+    }
+
+    pub(super) fn insert(&self, info: Arc<ConnectionInfo>) {
+        self.churn.connections_created.fetch_add(1, Relaxed);
+        self.connections.insert(info.id, info);
+    }
+
+    pub(super) fn remove(&self, id: ConnectionId) {
+        if self.connections.remove(&id).is_some() {
+            self.churn.connections_closed.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl ConnectionInfo {
+    /// Of a connection just accepted.
+    #[must_use]
+    pub fn new(
+        id: ConnectionId,
+        (peer, local): (SocketAddr, SocketAddr),
+        connected_at: SystemTime,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        let facts = Mutex::new(Facts { state: "starting", ..Facts::default() });
+        Self { id, peer, local, connected_at, outbox, traffic: Traffic::default(), facts }
+    }
+
+    /// As tools call it: `127.0.0.1:51234 -> 127.0.0.1:5672`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} -> {}", self.peer, self.local)
+    }
+
+    /// Since 1970.
+    #[must_use]
+    pub fn connected_since_epoch(&self) -> Duration {
+        self.connected_at.duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    /// A copy of what it says of itself.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        self.lock().clone()
+    }
+
+    /// Makes the connection close with 320 and this text, soon.
+    pub fn force_close(&self, text: &str) {
+        self.lock().forced_close = Some(Exception::new(ReplyCode::ConnectionForced, text));
+        self.outbox.wake();
+    }
+
+    pub(super) fn update<R>(&self, change: impl FnOnce(&mut Facts) -> R) -> R {
+        change(&mut self.lock())
+    }
+
+    pub(super) fn update_channel(&self, channel: ChannelNumber, change: impl FnOnce(&mut ChannelFacts)) {
+        change(self.lock().channels.entry(channel.0).or_default());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,111 @@
+//! `basic.ack`, `nack`, `reject` and `recover`: ending deliveries, in runs.
+
+use std::sync::Arc;
+
+use amq_protocol::protocol::{AMQPClass, basic};
+
+use super::{
+    Connection,
+    exception::{Exception, ReplyCode},
+};
+use crate::{
+    model::queue::Outcome,
+    vhost::{
+        deliveries::{SettleRun, UnknownTag},
+        subscription::Subscription,
+    },
+    wire::frame::ChannelNumber,
+};
+
+impl Connection {
+    /// Takes deliveries off the channel; their queues hear of it when the run ends.
+    pub(super) fn handle_settle(
+        &mut self,
+        number: ChannelNumber,
+        (delivery_tag, multiple): (u64, bool),
+        outcome: Outcome,
+    ) -> Result<(), Exception> {
+        self.open_channel(number)?;
+        let settles = &mut self.settles;
+        let settled = self
+            .outbox
+            .with_channel(number, |deliveries| deliveries.settle(delivery_tag, multiple, outcome, settles));
+        match settled {
+            Some(Err(UnknownTag)) => {
+                let text = format!("unknown delivery tag {delivery_tag}");
+                Err(Exception::new(ReplyCode::PreconditionFailed, text))
+            }
+            Some(Ok(())) => {
+                self.note_settled(number);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// `basic.recover`: everything unsettled on the channel goes back.
+    pub(super) fn handle_recover(
+        &mut self,
+        number: ChannelNumber,
+        requeue: bool,
+        is_async: bool,
+    ) -> Result<(), Exception> {
+        self.open_channel(number)?;
+        if !requeue {
+            return Err(Exception::new(ReplyCode::NotImplemented, "requeue=false"));
+        }
+        if !is_async {
+            // Before the messages themselves come again.
+            let recover_ok = basic::AMQPMethod::RecoverOk(basic::RecoverOk {});
+            self.outbox.write_method(number, &AMQPClass::Basic(recover_ok));
+        }
+        let settles = &mut self.settles;
+        self.outbox.with_channel(number, |deliveries| deliveries.take_all(settles));
+        self.note_settled(number);
+        self.flush_settles();
+        Ok(())
+    }
+
+    /// Tells the queues what was settled; consumers that got credit back get more.
+    pub(super) fn flush_settles(&mut self) {
+        if self.settles.is_empty() {
+            return;
+        }
+        let mut runs = std::mem::take(&mut self.settles);
+        for run in runs.drain(..) {
+            run.origin.queue().settle(&run);
+        }
+        self.settles = runs;
+        for number in std::mem::take(&mut self.freed_channels) {
+            self.resume_consumers(number);
+        }
+    }
+
+    /// Channel-wide credit that one queue's messages free is for consumers of other queues, too.
+    fn note_settled(&mut self, number: ChannelNumber) {
+        let has_limit = self.channel(number).is_some_and(|channel| channel.prefetch.limit() > 0);
+        if has_limit && self.freed_channels.last() != Some(&number) {
+            self.freed_channels.push(number);
+        }
+    }
+
+    /// Lets all consumers of a channel ask for messages again.
+    pub(super) fn resume_consumers(&self, number: ChannelNumber) {
+        let subscriptions = self
+            .outbox
+            .with_channel(number, |deliveries| deliveries.subscriptions().cloned().collect::<Vec<_>>());
+        for subscription in subscriptions.unwrap_or_default() {
+            subscription.queue.resume(subscription.id);
+        }
+    }
+}
+
+/// What a run of settles is gathered in.
+pub(super) type Settles = Vec<SettleRun>;
+
+/// Room was made in an outbox: the consumers that waited for it may go on.
+pub fn resume(waiting: Vec<Arc<Subscription>>) {
+    for subscription in waiting {
+        subscription.queue.resume(subscription.id);
+    }
+}
