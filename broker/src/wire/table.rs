@@ -425,3 +425,6 @@ fn read_value<'a>(cursor: &mut Cursor<'a>) -> Option<RawValue<'a>> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;
