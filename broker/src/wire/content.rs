@@ -56,6 +56,16 @@ pub fn parse_content_header(payload: &[u8]) -> Result<ContentHeader<'_>, Content
     Ok(ContentHeader { class, body_size, properties, payload })
 }
 
+/// Appends a content header of class basic: for a message whose properties the broker changed.
+pub fn encode_header(out: &mut Vec<u8>, body_size: u64, properties: &Properties<'_>) {
+    out.extend_from_slice(&CONTENT_HEADER_START);
+    out.extend_from_slice(&body_size.to_be_bytes());
+    properties.encode(out);
+}
+
+/// Class basic, weight 0.
+pub(crate) const CONTENT_HEADER_START: [u8; 4] = [0, 60, 0, 0];
+
 impl fmt::Display for ContentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,3 +79,46 @@ impl fmt::Display for ContentError {
 }
 
 impl std::error::Error for ContentError {}
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::protocol::BasicProperties;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::encode::encode_content_header;
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        let properties =
+            BasicProperties::default().with_delivery_mode(2).with_reply_to("amq.rabbitmq.reply-to".into());
+        let payload = encode_content_header(1 << 40, &properties);
+        let header = parse_content_header(&payload).unwrap();
+        assert_eq!((header.class, header.body_size, header.payload), (60, 1 << 40, &payload[..]));
+        assert_eq!(header.properties.delivery_mode, Some(2));
+        assert_eq!(header.properties.reply_to, Some(&b"amq.rabbitmq.reply-to"[..]));
+        let mut again = Vec::new();
+        encode_header(&mut again, header.body_size, &header.properties);
+        assert_eq!(again, payload);
+    }
+
+    #[test]
+    fn refusals_are_worded_as_rabbitmq_words_them() {
+        let refusal = |payload: &[u8]| parse_content_header(payload).unwrap_err().to_string();
+        assert_eq!(refusal(&[0, 60, 0, 0]), "type 2, all octets = <<0,60,0,0>>: unknown_frame");
+        assert_eq!(
+            refusal(&[0, 60, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            "expected content header for class 60, got non content header frame instead"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_an_answer(mut payload: Vec<u8>, is_weightless: bool) {
+            if let (true, Some(head)) = (is_weightless, payload.get_mut(..4)) {
+                head.copy_from_slice(&[0, 60, 0, 0]);
+            }
+            let _ = parse_content_header(&payload);
+        }
+    }
+}

@@ -10,7 +10,7 @@
 use amq_protocol::protocol::{AMQPClass, BasicProperties, basic::gen_properties, gen_class};
 
 use crate::wire::{
-    content::CONTENT_HEADER_HEAD,
+    content::{CONTENT_HEADER_HEAD, CONTENT_HEADER_START},
     frame::{ChannelNumber, FRAME_END, FRAME_HEAD, FRAME_OVERHEAD, FrameKind},
     method::MethodId,
 };
@@ -165,8 +165,7 @@ pub fn encode_route(exchange: &str, routing_key: impl AsRef<[u8]>) -> Vec<u8> {
 #[expect(clippy::expect_used, reason = "writing to memory cannot fail")]
 pub fn encode_content_header(body_size: u64, properties: &BasicProperties) -> Vec<u8> {
     let mut payload = Vec::with_capacity(CONTENT_HEADER_HEAD + 32);
-    payload.extend_from_slice(&MethodId::PUBLISH.class.to_be_bytes());
-    payload.extend_from_slice(&[0, 0]);
+    payload.extend_from_slice(&CONTENT_HEADER_START);
     payload.extend_from_slice(&body_size.to_be_bytes());
     let written = gen_properties(properties)(payload.into());
     written.expect("memory takes all properties").into_inner().0
@@ -211,8 +210,132 @@ fn frame_head(kind: FrameKind, channel: ChannelNumber, size: u32) -> [u8; FRAME_
     [kind.octet(), c0, c1, s0, s1, s2, s3]
 }
 
-fn put_short_string(out: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn put_short_string(out: &mut Vec<u8>, text: &[u8]) {
     let text = &text[..text.len().min(usize::from(u8::MAX))];
     out.push(text.len() as u8);
     out.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::protocol::basic::{
+        self,
+        AMQPMethod::{Ack, Deliver, GetOk, Nack, Publish, Return},
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::frame::parse_frame;
+
+    const CHANNEL: ChannelNumber = ChannelNumber(0x0102);
+
+    /// What `amq-protocol` writes for the same method.
+    fn reference(method: basic::AMQPMethod) -> Vec<u8> {
+        let mut payload = gen_class(&AMQPClass::Basic(method))(Vec::new().into()).unwrap().into_inner().0;
+        let mut frame = vec![1, 1, 2];
+        frame.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
+        frame.append(&mut payload);
+        frame.push(FRAME_END);
+        frame
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        out.split_off(b"before".len())
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        "[a-z.é]{0,127}"
+    }
+
+    proptest! {
+        #[test]
+        fn hot_methods_are_what_amq_protocol_writes(
+            (exchange, key, consumer_tag) in (name(), name(), name()),
+            delivery_tag: u64,
+            (a, b) in any::<(bool, bool)>(),
+            (message_count, code) in any::<(u32, u16)>(),
+        ) {
+            let route = encode_route(&exchange, &key);
+            let (exchange_, routing_key) = (exchange.as_str().into(), key.as_str().into());
+            prop_assert_eq!(
+                written(|out| write_deliver(out, CHANNEL, &consumer_tag, delivery_tag, a, &route)),
+                reference(Deliver(basic::Deliver {
+                    consumer_tag: consumer_tag.as_str().into(), delivery_tag, redelivered: a,
+                    exchange: exchange.as_str().into(), routing_key: key.as_str().into(),
+                }))
+            );
+            prop_assert_eq!(
+                written(|out| write_get_ok(out, CHANNEL, delivery_tag, a, &route, message_count)),
+                reference(GetOk(basic::GetOk {
+                    delivery_tag, redelivered: a, message_count,
+                    exchange: exchange.as_str().into(), routing_key: key.as_str().into(),
+                }))
+            );
+            prop_assert_eq!(
+                written(|out| write_return(out, CHANNEL, code, &consumer_tag, &route)),
+                reference(Return(basic::Return {
+                    reply_code: code, reply_text: consumer_tag.as_str().into(),
+                    exchange: exchange.as_str().into(), routing_key: key.as_str().into(),
+                }))
+            );
+            prop_assert_eq!(
+                written(|out| write_publish(out, CHANNEL, &exchange, &key, a, b)),
+                reference(Publish(basic::Publish { exchange: exchange_, routing_key, mandatory: a, immediate: b }))
+            );
+            prop_assert_eq!(
+                written(|out| write_ack(out, CHANNEL, delivery_tag, a)),
+                reference(Ack(basic::Ack { delivery_tag, multiple: a }))
+            );
+            prop_assert_eq!(
+                written(|out| write_nack(out, CHANNEL, delivery_tag, a)),
+                reference(Nack(basic::Nack { delivery_tag, multiple: a, requeue: false }))
+            );
+        }
+
+        #[test]
+        fn a_body_is_cut_to_frame_max(size in 0_usize..20_000, frame_max in prop_oneof![Just(0), 4_096_u32..9_000]) {
+            let body: Vec<u8> = (0..size).map(|index| index as u8).collect();
+            let bytes = written(|out| write_body(out, CHANNEL, &body, frame_max));
+            prop_assert_eq!(bytes.len(), body_frames_size(size, frame_max));
+            let (mut rest, mut joined) = (&bytes[..], Vec::new());
+            while let Some((frame, taken)) = parse_frame(rest, frame_max).unwrap() {
+                prop_assert_eq!((frame.kind, frame.channel), (FrameKind::Body, CHANNEL));
+                prop_assert!(frame_max == 0 || taken <= frame_max as usize);
+                joined.extend_from_slice(frame.payload);
+                rest = &rest[taken..];
+            }
+            prop_assert_eq!(joined, body);
+            prop_assert!(rest.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_cold_method_is_a_frame_like_any_other() {
+        let ack = basic::Ack { delivery_tag: 5, multiple: true };
+        assert_eq!(
+            written(|out| write_method(out, CHANNEL, &AMQPClass::Basic(Ack(ack.clone())))),
+            written(|out| write_ack(out, CHANNEL, 5, true))
+        );
+    }
+
+    #[test]
+    fn a_body_frame_head_and_end_make_a_frame() {
+        let by_parts = written(|out| {
+            write_body_frame_head(out, CHANNEL, 3);
+            out.extend_from_slice(b"abc");
+            out.push(FRAME_END);
+        });
+        assert_eq!(by_parts, written(|out| write_body(out, CHANNEL, b"abc", 4_096)));
+        assert_eq!(written(write_heartbeat), [8, 0, 0, 0, 0, 0, 0, FRAME_END]);
+    }
+
+    #[test]
+    fn too_long_texts_lose_their_end() {
+        let long = "x".repeat(300);
+        let bytes = written(|out| write_return(out, CHANNEL, 312, &long, &[0, 0]));
+        assert!(parse_frame(&bytes, 4_096).is_ok_and(|frame| frame.is_some()));
+        assert_eq!(bytes[13], 255);
+    }
 }

@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use amq_protocol::types::{AMQPValue, FieldTable, generation::gen_field_table};
+use amq_protocol::types::{AMQPValue, DecimalValue, FieldTable, ShortString, generation::gen_field_table};
 
 use crate::{limits::TABLE_DEPTH_MAX, wire::cursor::Cursor};
 
@@ -162,13 +162,44 @@ impl<'a> RawTable<'a> {
         self.entries
     }
 
-    /// Whether `table` has the same names and values; order doesn't matter.
+    /// The table on its own, sorted by name; of a repeated name the last value. Entries whose name is not
+    /// UTF-8 are left out.
     #[must_use]
-    pub fn equals(&self, table: &FieldTable) -> bool {
+    pub fn to_table(&self) -> FieldTable {
+        let mut table = FieldTable::default();
+        for (name, value) in self.iter() {
+            if let Some(name) =
+                std::str::from_utf8(name).ok().and_then(|name| ShortString::try_new(name).ok())
+            {
+                table.insert(name, value.to_value());
+            }
+        }
+        table
+    }
+
+    /// The bytes of all entries but those whose name `is_dropped`, unchanged and in order: to take out or
+    /// replace a header and keep the others as the publisher sent them.
+    #[must_use]
+    pub fn entries_without(&self, is_dropped: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let mut kept = Vec::with_capacity(self.entries.len());
+        let mut cursor = Cursor::new(self.entries);
+        loop {
+            let before = cursor.rest();
+            let Some(name) = cursor.short_string() else { return kept };
+            let Some(_) = read_value(&mut cursor) else { return kept };
+            if !is_dropped(name) {
+                kept.extend_from_slice(&before[..before.len() - cursor.rest().len()]);
+            }
+        }
+    }
+
+    /// Whether `table` has the same names, types and values; order doesn't matter.
+    #[must_use]
+    pub fn is_same(&self, table: &FieldTable) -> bool {
         let values = table.inner();
         let has = |(name, value): (&[u8], RawValue<'_>)| {
             std::str::from_utf8(name)
-                .is_ok_and(|name| values.get(name).is_some_and(|other| value.equals(other)))
+                .is_ok_and(|name| values.get(name).is_some_and(|other| value.is_same(other)))
         };
         self.iter().count() == values.len() && self.iter().all(has)
     }
@@ -189,11 +220,29 @@ impl<'a> RawArray<'a> {
 }
 
 impl RawValue<'_> {
-    /// Whether `other` is of the same type and the same value, as the headers exchange compares: an integer
-    /// equals only an integer of its own width and sign, a long string never a byte array.
+    /// Whether the headers exchange takes this header for `other`, a binding's argument.
+    ///
+    /// As in RabbitMQ, numbers of every width, sign and kind (timestamps too, decimals not) compare by value,
+    /// and a long string equals a byte array; inside tables and arrays the types must be the same. A void
+    /// equals only a void: that a void *argument* matches any value is the exchange's rule.
     #[must_use]
-    #[expect(clippy::float_cmp, reason = "the headers exchange matches values that are exactly the same")]
     pub fn equals(&self, other: &AMQPValue) -> bool {
+        match (Number::of_raw(self), Number::of_argument(other)) {
+            (Some(a), Some(b)) => a.equals(b),
+            (None, None) => match (self, other) {
+                (Self::LongString(a), AMQPValue::ByteArray(b)) => *a == b.as_slice(),
+                (Self::Bytes(a), AMQPValue::LongString(b)) => *a == b.as_bytes(),
+                _ => self.is_same(other),
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether `other` is of the same type and has the same value. The depth of a checked table bounds the
+    /// recursion.
+    #[must_use]
+    #[expect(clippy::float_cmp, reason = "only values that are exactly the same match")]
+    pub fn is_same(&self, other: &AMQPValue) -> bool {
         match (self, other) {
             (Self::Bool(a), AMQPValue::Boolean(b)) => a == b,
             (Self::Int8(a), AMQPValue::ShortShortInt(b)) => a == b,
@@ -205,20 +254,46 @@ impl RawValue<'_> {
             (Self::Int64(a), AMQPValue::LongLongInt(b)) => a == b,
             (Self::Float(a), AMQPValue::Float(b)) => a == b,
             (Self::Double(a), AMQPValue::Double(b)) => a == b,
-            (Self::Decimal { scale, value }, AMQPValue::DecimalValue(b)) => {
-                *scale == b.scale && *value == b.value
+            (&Self::Decimal { scale, value }, AMQPValue::DecimalValue(b)) => {
+                (scale, value) == (b.scale, b.value)
             }
             (Self::LongString(a), AMQPValue::LongString(b)) => *a == b.as_bytes(),
             (Self::LongString(a), AMQPValue::ShortString(b)) => *a == b.as_str().as_bytes(),
             (Self::Bytes(a), AMQPValue::ByteArray(b)) => *a == b.as_slice(),
             (Self::Timestamp(a), AMQPValue::Timestamp(b)) => a == b,
-            (Self::Table(a), AMQPValue::FieldTable(b)) => a.equals(b),
+            (Self::Table(a), AMQPValue::FieldTable(b)) => a.is_same(b),
             (Self::Array(a), AMQPValue::FieldArray(b)) => {
                 let b = b.as_slice();
-                a.iter().count() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(b))
+                a.iter().count() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b))
             }
             (Self::Void, AMQPValue::Void) => true,
             _ => false,
+        }
+    }
+
+    /// The value on its own. The depth of a checked table bounds the recursion.
+    #[must_use]
+    pub fn to_value(&self) -> AMQPValue {
+        match *self {
+            Self::Bool(value) => AMQPValue::Boolean(value),
+            Self::Int8(value) => AMQPValue::ShortShortInt(value),
+            Self::UInt8(value) => AMQPValue::ShortShortUInt(value),
+            Self::Int16(value) => AMQPValue::ShortInt(value),
+            Self::UInt16(value) => AMQPValue::ShortUInt(value),
+            Self::Int32(value) => AMQPValue::LongInt(value),
+            Self::UInt32(value) => AMQPValue::LongUInt(value),
+            Self::Int64(value) => AMQPValue::LongLongInt(value),
+            Self::Float(value) => AMQPValue::Float(value),
+            Self::Double(value) => AMQPValue::Double(value),
+            Self::Decimal { scale, value } => AMQPValue::DecimalValue(DecimalValue { scale, value }),
+            Self::LongString(text) => AMQPValue::LongString(text.into()),
+            Self::Bytes(bytes) => AMQPValue::ByteArray(bytes.into()),
+            Self::Timestamp(seconds) => AMQPValue::Timestamp(seconds),
+            Self::Table(table) => AMQPValue::FieldTable(table.to_table()),
+            Self::Array(array) => {
+                AMQPValue::FieldArray(array.iter().map(|value| value.to_value()).collect::<Vec<_>>().into())
+            }
+            Self::Void => AMQPValue::Void,
         }
     }
 }
@@ -234,6 +309,59 @@ impl fmt::Display for TableError {
 }
 
 impl std::error::Error for TableError {}
+
+/// A number of whatever width, for comparing by value.
+#[derive(Clone, Copy)]
+enum Number {
+    Integer(i128),
+    Float(f64),
+}
+
+impl Number {
+    fn of_raw(value: &RawValue<'_>) -> Option<Self> {
+        Some(match *value {
+            RawValue::Int8(value) => Self::Integer(value.into()),
+            RawValue::UInt8(value) => Self::Integer(value.into()),
+            RawValue::Int16(value) => Self::Integer(value.into()),
+            RawValue::UInt16(value) => Self::Integer(value.into()),
+            RawValue::Int32(value) => Self::Integer(value.into()),
+            RawValue::UInt32(value) => Self::Integer(value.into()),
+            RawValue::Int64(value) => Self::Integer(value.into()),
+            RawValue::Timestamp(value) => Self::Integer(value.into()),
+            RawValue::Float(value) => Self::Float(value.into()),
+            RawValue::Double(value) => Self::Float(value),
+            _ => return None,
+        })
+    }
+
+    fn of_argument(value: &AMQPValue) -> Option<Self> {
+        Some(match *value {
+            AMQPValue::ShortShortInt(value) => Self::Integer(value.into()),
+            AMQPValue::ShortShortUInt(value) => Self::Integer(value.into()),
+            AMQPValue::ShortInt(value) => Self::Integer(value.into()),
+            AMQPValue::ShortUInt(value) => Self::Integer(value.into()),
+            AMQPValue::LongInt(value) => Self::Integer(value.into()),
+            AMQPValue::LongUInt(value) => Self::Integer(value.into()),
+            AMQPValue::LongLongInt(value) => Self::Integer(value.into()),
+            AMQPValue::Timestamp(value) => Self::Integer(value.into()),
+            AMQPValue::Float(value) => Self::Float(value.into()),
+            AMQPValue::Double(value) => Self::Float(value),
+            _ => return None,
+        })
+    }
+
+    #[expect(clippy::float_cmp, reason = "only values that are exactly the same match")]
+    fn equals(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => a == b,
+            (Self::Float(a), Self::Float(b)) => a == b,
+            // The cast is exact where it matters: no integer here is beyond what a whole float converts to.
+            (Self::Integer(a), Self::Float(b)) | (Self::Float(b), Self::Integer(a)) => {
+                b.fract() == 0.0 && b as i128 == a
+            }
+        }
+    }
+}
 
 /// A table or array being walked: where it ends, and whether its values have names.
 #[derive(Clone, Copy)]
@@ -297,3 +425,6 @@ fn read_value<'a>(cursor: &mut Cursor<'a>) -> Option<RawValue<'a>> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

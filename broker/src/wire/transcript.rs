@@ -275,3 +275,126 @@ fn quoted(bytes: &[u8]) -> String {
         Err(_) => format!("\"{}\"", bytes.escape_ascii()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::{
+        protocol::{AMQPClass, BasicProperties, channel, connection, queue},
+        types::{AMQPValue, FieldTable},
+    };
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::{
+        encode::{
+            encode_content_header, encode_route, write_ack, write_body, write_deliver, write_get_ok,
+            write_header, write_heartbeat, write_method, write_publish, write_return,
+        },
+        frame::PROTOCOL_HEADER,
+    };
+
+    const ONE: ChannelNumber = ChannelNumber(1);
+    const TWO: ChannelNumber = ChannelNumber(2);
+
+    fn check(bytes: &[u8], expected: &Expect) {
+        expected.assert_eq(&(describe(bytes).join("\n") + "\n"));
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let mut out = PROTOCOL_HEADER.to_vec();
+        let header = encode_content_header(5, &BasicProperties::default());
+        let route = encode_route("", "orders");
+        write_publish(&mut out, ONE, "", "orders", true, false);
+        write_header(&mut out, ONE, &header);
+        write_body(&mut out, ONE, b"hello", 4_096);
+        write_deliver(&mut out, ONE, "c1", 1, false, &route);
+        write_header(&mut out, ONE, &header);
+        write_ack(&mut out, TWO, 7, true);
+        write_body(&mut out, ONE, b"hello", 10);
+        write_get_ok(&mut out, ONE, 2, true, &route, 9);
+        write_header(&mut out, ONE, &encode_content_header(0, &BasicProperties::default()));
+        write_return(&mut out, ONE, 312, "NO_ROUTE", &route);
+        write_header(&mut out, ONE, &header);
+        write_body(&mut out, ONE, b"hel", 4_096);
+        write_heartbeat(&mut out);
+        check(
+            &out,
+            &expect![[r#"
+                protocol-header 0-0-9-1
+                basic.publish 1 exchange="" key="orders" mandatory=true + body 5
+                basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="orders" + body 5
+                basic.ack 2 tag=7 multiple=true
+                basic.get-ok 1 tag=2 redelivered=true exchange="" key="orders" message-count=9 + body 0
+                basic.return 1 code=312 text="NO_ROUTE" exchange="" key="orders" + body 3 of 5
+                heartbeat
+            "#]],
+        );
+    }
+
+    #[test]
+    fn arguments_and_properties_are_shown() {
+        let mut nested = FieldTable::default();
+        nested.insert("count".into(), AMQPValue::LongLongInt(3));
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(5));
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        arguments.insert("x-death".into(), AMQPValue::FieldArray(vec![AMQPValue::FieldTable(nested)].into()));
+        let properties = BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_type("t".into())
+            .with_headers(arguments.clone());
+        let declare =
+            queue::Declare { queue: "q".into(), durable: true, arguments, ..queue::Declare::default() };
+        let close =
+            channel::Close { reply_code: 404, reply_text: "NOT_FOUND".into(), class_id: 50, method_id: 10 };
+        let mut out = Vec::new();
+        write_method(&mut out, ONE, &AMQPClass::Queue(queue::AMQPMethod::Declare(declare)));
+        write_method(&mut out, ONE, &AMQPClass::Channel(channel::AMQPMethod::Close(close)));
+        let open = connection::Open { virtual_host: "/".into() };
+        write_method(&mut out, ChannelNumber(0), &AMQPClass::Connection(connection::AMQPMethod::Open(open)));
+        write_publish(&mut out, ONE, "x", [0xFF], false, false);
+        write_header(&mut out, ONE, &encode_content_header(0, &properties));
+        check(
+            &out,
+            &expect![[r#"
+                queue.declare 1 queue="q" durable=true arguments={x-death=[{count=3}], x-max-length=5, x-queue-type="quorum"}
+                channel.close 1 code=404 text="NOT_FOUND" class=50 method=10
+                connection.open 0 virtual-host="/"
+                basic.publish 1 exchange="x" key="\xff" + body 0 {headers={x-death=[{count=3}], x-max-length=5, x-queue-type="quorum"} delivery-mode=2 type="t"}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_is_no_story_is_told_as_such() {
+        let mut out = Vec::new();
+        write_body(&mut out, ONE, b"lost", 0);
+        write_header(&mut out, ONE, b"no");
+        write_header(&mut out, ONE, &encode_content_header(4, &BasicProperties::default()));
+        out.extend_from_slice(&[1, 0, 1, 0, 0, 0, 4, 0, 77, 0, 1, 0xCE]);
+        out.extend_from_slice(&[1, 0, 1, 0, 0, 0, 5, 0, 60, 0, 80, 9, 0xCE]);
+        out.extend_from_slice(&[9, 0, 1]);
+        check(
+            &out,
+            &expect![[r#"
+                body frame 1 4
+                no content header 1: type 2, all octets = <<"no">>: unknown_frame
+                content header 1 + body 0 of 4
+                unknown method 77.1 1
+                basic.ack 1 (truncated)
+                part of a frame, 3 bytes
+            "#]],
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_story(bytes: Vec<u8>, payload: Vec<u8>, kind in 1_u8..4) {
+            let _ = describe(&bytes);
+            let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
+            let _ = describe(&[&[kind, 0, 1][..], &size, &payload, &[0xCE], &bytes].concat());
+        }
+    }
+}
