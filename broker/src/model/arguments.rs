@@ -109,7 +109,7 @@ fn erlang_list(items: impl Iterator<Item = String>) -> String {
 
 /// `<<"text">>`, or the bytes in decimal when they are not printable text.
 fn erlang_binary(bytes: &[u8]) -> String {
-    let is_printable = |c: char| !c.is_control() || "\n\r\t\u{b}\u{8}\u{c}\u{1b}".contains(c);
+    let is_printable = |c: char| !c.is_control() || "\n\r\t".contains(c);
     match std::str::from_utf8(bytes) {
         _ if bytes.is_empty() => "<<>>".to_owned(),
         Ok(text) if text.chars().all(is_printable) => format!("<<{text:?}>>"),

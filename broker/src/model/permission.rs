@@ -358,3 +358,180 @@ impl AccessRefused {
         format!("{access} access to {kind} '{name}' in vhost '{vhost}' refused for user '{user}'")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCESSES: [Access; 3] = [Access::Configure, Access::Write, Access::Read];
+
+    /// Every operation with what it needs, in order; `|` between accesses of which one is enough.
+    /// `e` is an exchange, `q` a queue, `o` the other exchange in play.
+    fn table() -> Vec<(Operation<'static>, &'static [&'static str])> {
+        let (exchange, queue, other) = ("e", "q", Some("o"));
+        vec![
+            (Operation::DeclareExchange { exchange, alternate_exchange: None }, &["configure e"]),
+            (
+                Operation::DeclareExchange { exchange, alternate_exchange: other },
+                &["configure e", "read e", "write o"],
+            ),
+            (Operation::FindExchange { exchange }, &["configure|write|read e"]),
+            (Operation::DeleteExchange { exchange }, &["configure e"]),
+            (Operation::BindExchange { source: "e", destination: "o" }, &["write o", "read e"]),
+            (Operation::UnbindExchange { source: "e", destination: "o" }, &["write o", "read e"]),
+            (Operation::DeclareQueue { queue, dead_letter_exchange: None }, &["configure q"]),
+            (
+                Operation::DeclareQueue { queue, dead_letter_exchange: other },
+                &["configure q", "read q", "write o"],
+            ),
+            (Operation::FindQueue { queue }, &["configure|write|read q"]),
+            (Operation::DeleteQueue { queue }, &["configure q"]),
+            (Operation::BindQueue { exchange, queue }, &["write q", "read e"]),
+            (Operation::UnbindQueue { exchange, queue }, &["write q", "read e"]),
+            (Operation::PurgeQueue { queue }, &["read q"]),
+            (Operation::Publish { exchange }, &["write e"]),
+            (Operation::Get { queue }, &["read q"]),
+            (Operation::Consume { queue }, &["read q"]),
+        ]
+    }
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse(text).unwrap()
+    }
+
+    fn permission(configure: &str, write: &str, read: &str) -> Permission {
+        Permission { configure: pattern(configure), write: pattern(write), read: pattern(read) }
+    }
+
+    /// The first need that `is_granted` does not meet.
+    fn first_missing(needs: &[&str], is_granted: impl Fn(&str, &str) -> bool) -> Option<String> {
+        needs.iter().find_map(|need| {
+            let (accesses, name) = need.split_once(' ').unwrap();
+            let first = accesses.split('|').next().unwrap();
+            let is_met = accesses.split('|').any(|access| is_granted(access, name));
+            (!is_met).then(|| format!("{first} {name}"))
+        })
+    }
+
+    fn missing(operation: &Operation<'_>, permission: Option<&Permission>) -> Option<String> {
+        let refused = authorize(operation, permission).err()?;
+        Some(format!("{} {}", refused.access.as_str(), refused.name))
+    }
+
+    #[test]
+    fn the_matrix_of_operations_and_accesses() {
+        for (operation, needs) in table() {
+            for subset in 0..8 {
+                let texts = [0, 1, 2].map(|bit| if subset >> bit & 1 == 1 { ".*" } else { "" });
+                let granted = permission(texts[0], texts[1], texts[2]);
+                let is_granted = |access: &str, _: &str| {
+                    let bit = ACCESSES.iter().position(|other| other.as_str() == access).unwrap();
+                    subset >> bit & 1 == 1
+                };
+                let expected = first_missing(needs, is_granted);
+                assert_eq!(missing(&operation, Some(&granted)), expected, "{operation:?} {granted:?}");
+            }
+        }
+    }
+
+    /// Each access on each resource for itself: 3 accesses x 3 names, all 512 combinations.
+    #[test]
+    fn the_matrix_of_operations_accesses_and_names() {
+        let names = ["e", "q", "o"];
+        for subset in 0..512 {
+            let has = |access: usize, name: usize| subset >> (access * 3 + name) & 1 == 1;
+            let texts = [0, 1, 2].map(|access| {
+                let granted = (0..3).filter(|name| has(access, *name)).map(|name| names[name]);
+                granted.map(|name| format!("^{name}$")).collect::<Vec<_>>().join("|")
+            });
+            let granted = permission(&texts[0], &texts[1], &texts[2]);
+            for (operation, needs) in table() {
+                let expected = first_missing(needs, |access, name| {
+                    let access = ACCESSES.iter().position(|other| other.as_str() == access).unwrap();
+                    has(access, names.iter().position(|other| *other == name).unwrap())
+                });
+                assert_eq!(missing(&operation, Some(&granted)), expected, "{operation:?} {granted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_permission_nothing_is_allowed() {
+        for (operation, needs) in table() {
+            assert_eq!(missing(&operation, None), first_missing(needs, |_, _| false), "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_exchange_has_a_name_here() {
+        let publish = Operation::Publish { exchange: "" };
+        let bind = Operation::BindExchange { source: "", destination: "" };
+        for (write, is_allowed) in [("^amq\\.default$", true), ("^$", false), ("", false), (".*", true)] {
+            for operation in [publish, bind] {
+                let granted = permission("", write, ".*");
+                assert_eq!(authorize(&operation, Some(&granted)).is_ok(), is_allowed, "{write}");
+            }
+        }
+        let refused = authorize(&publish, None).unwrap_err();
+        let expected = "write access to exchange 'amq.default' in vhost '/' refused for user 'u'";
+        assert_eq!(refused.text("/", "u"), expected);
+    }
+
+    #[test]
+    fn refusals_read_as_rabbitmq_writes_them() {
+        for (operation, expected) in [
+            (
+                Operation::DeleteQueue { queue: "q" },
+                "configure access to queue 'q' in vhost 'v' refused for user 'u'",
+            ),
+            (Operation::Get { queue: "q" }, "read access to queue 'q' in vhost 'v' refused for user 'u'"),
+            (
+                Operation::BindExchange { source: "s", destination: "d" },
+                "write access to exchange 'd' in vhost 'v' refused for user 'u'",
+            ),
+        ] {
+            assert_eq!(authorize(&operation, None).unwrap_err().text("v", "u"), expected);
+        }
+    }
+
+    #[test]
+    fn patterns_are_not_anchored() {
+        for (text, name, expected) in [
+            ("a", "xxaxx", true),
+            ("^a", "xa", false),
+            ("^a", "ax", true),
+            ("^a$", "ab", false),
+            ("a|b", "cb", true),
+            (".*", "", true),
+            ("", "a", false),
+            ("^$", "a", false),
+            ("(?i)AbC", "xabcx", true),
+            ("^amq\\.gen.*", "amq.gen-x", true),
+            ("é", "café", true),
+        ] {
+            assert_eq!(pattern(text).is_match(name), expected, "{text} {name}");
+            assert_eq!(pattern(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn patterns_that_could_hang_are_refused() {
+        for text in ["(?=a)", "(?!a)", "(?<=a)b", "(?<!a)b", "(a)\\1"] {
+            let Err(PatternError::Syntax(error)) = Pattern::parse(text) else { panic!("{text}") };
+            assert!(error.contains("not supported"), "{error}");
+        }
+        assert!(matches!(Pattern::parse("("), Err(PatternError::Syntax(_))));
+        assert_eq!(Pattern::parse("((a{1000}){1000}){1000}"), Err(PatternError::TooComplex));
+        assert_eq!(Pattern::parse(&"a".repeat(PATTERN_BYTES_MAX + 1)), Err(PatternError::TooLong));
+        assert!(pattern(&"a".repeat(PATTERN_BYTES_MAX)).is_match(&"a".repeat(PATTERN_BYTES_MAX)));
+    }
+
+    /// A pattern on which backtracking engines take exponential time.
+    #[test]
+    fn hostile_patterns_are_matched_in_linear_time() {
+        let name = "a".repeat(254) + "!";
+        assert!(!pattern("^(a+)+$").is_match(&name));
+        assert!(!pattern("^(a|a)*$").is_match(&name));
+        assert!(!pattern("^(.*)*b$").is_match(&name));
+    }
+}

@@ -232,3 +232,196 @@ fn pattern_words(binding_key: &str) -> impl Iterator<Item = &[u8]> {
         !is_repeated
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::queue_id::QueueId;
+
+    /// A router with binding `n` leading to queue `n`.
+    fn router(binding_keys: &[&str]) -> TopicRouter {
+        let mut router = TopicRouter::default();
+        for (number, key) in (0..).zip(binding_keys) {
+            router.add(BindingId(number), key, Target::Queue(QueueId(number)));
+        }
+        router
+    }
+
+    /// The numbers of the matching bindings, each as often as it was visited.
+    fn matching(router: &TopicRouter, routing_key: &str) -> Vec<u64> {
+        let mut found = Vec::new();
+        router.visit_matching(routing_key.as_bytes(), &mut |target| {
+            if let Target::Queue(QueueId(number)) = target {
+                found.push(*number);
+            }
+        });
+        found.sort_unstable();
+        found
+    }
+
+    /// The rule in its plainest form; only for short keys.
+    fn is_match(pattern: &[&[u8]], key: &[&[u8]]) -> bool {
+        match (pattern.split_first(), key.split_first()) {
+            (None, None) => true,
+            (Some((&b"#", rest)), None) => is_match(rest, key),
+            (Some((&b"#", rest)), Some((_, key_rest))) => is_match(rest, key) || is_match(pattern, key_rest),
+            (Some((word, rest)), Some((key_word, key_rest))) => {
+                (*word == b"*" || word == key_word) && is_match(rest, key_rest)
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
+    #[test]
+    fn wildcards_follow_the_table() {
+        for (binding_key, routing_key, expected) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.c", false),
+            ("a.b", "a", false),
+            ("a.b", "a.b.c", false),
+            ("*", "a", true),
+            ("*", "a.b", false),
+            ("#", "a.b.c", true),
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.*", "a.", true),
+            ("a.#", "a", true),
+            ("a.#", "a.", true),
+            ("a.#", "b", false),
+            ("a.#.b", "a.b", true),
+            ("a.#.b", "a.x.y.b", true),
+            ("a.#.b", "a.x.b.y", false),
+            ("#.b", "b", true),
+            ("#.*", "a", true),
+            ("#.#", "a", true),
+            ("*.#.*", "a", false),
+            ("*.#.*", "a.b", true),
+            // The empty key has no word, a dot stands between two.
+            ("", "", true),
+            ("", "a", false),
+            ("#", "", true),
+            ("#.#", "", true),
+            ("*", "", false),
+            ("#.*", "", false),
+            ("#.*.#", "", false),
+            ("*.#", "", false),
+            (".", ".", true),
+            ("*.*", ".", true),
+            ("*", ".", false),
+            // Wildcards are whole words, and mean nothing in a routing key.
+            ("a*", "ab", false),
+            ("a*", "a*", true),
+            ("a#", "a", false),
+            ("*", "*", true),
+            ("#", "#", true),
+            ("a", "#", false),
+            ("a", "*", false),
+        ] {
+            let expected = if expected { vec![0] } else { vec![] };
+            assert_eq!(
+                matching(&router(&[binding_key]), routing_key),
+                expected,
+                "{binding_key} {routing_key}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_are_bytes() {
+        let mut found = 0;
+        router(&["a.*"]).visit_matching(b"a.\xff\x00", &mut |_| found += 1);
+        assert_eq!(found, 1);
+    }
+
+    #[test]
+    fn equal_keys_are_kept_apart() {
+        let mut router = router(&["a.#", "a.#", "a.#.#"]);
+        assert_eq!(matching(&router, "a.b"), [0, 1, 2]);
+        router.remove(BindingId(1), "a.#");
+        assert_eq!(matching(&router, "a.b"), [0, 2]);
+        router.remove(BindingId(2), "a.#.#");
+        router.remove(BindingId(0), "a.#");
+        assert_eq!(matching(&router, "a.b"), [0; 0]);
+    }
+
+    #[test]
+    fn removing_gives_nodes_back() {
+        let keys = ["a.b.c", "a.*.c", "a.#.c", "a", "#", "*"];
+        let mut router = router(&keys);
+        let nodes_count = router.nodes.len();
+        for (number, key) in (0..).zip(keys) {
+            router.remove(BindingId(number), key);
+        }
+        assert!(router.node(ROOT).is_unused());
+        assert!(router.children.is_empty());
+        assert_eq!(router.free.len(), nodes_count - 1);
+        for (number, key) in (10..).zip(keys) {
+            router.add(BindingId(number), key, Target::Queue(QueueId(number)));
+        }
+        assert_eq!(router.nodes.len(), nodes_count);
+        assert_eq!(matching(&router, "a.b.c"), [10, 11, 12, 14]);
+    }
+
+    /// The longest keys there are, made of nothing but wildcards: what takes a naive matcher years is counted in
+    /// visited nodes here, at most one per pattern word and key word.
+    #[test]
+    fn patterns_full_of_wildcards_stay_cheap() {
+        let pattern = |words: &str| words.repeat(128)[..255].trim_end_matches('.').to_owned();
+        let patterns = [
+            pattern("#."),
+            pattern("#.a."),
+            pattern("#.*."),
+            pattern("*.#."),
+            format!("{}.b", pattern("#.a.")),
+        ];
+        let mut router = router(&patterns.each_ref().map(String::as_str));
+        let key = pattern("a.");
+        let mut steps_count = 0;
+        let (mut nodes, mut next) = (Vec::new(), Vec::new());
+        router.reach(ROOT, &mut nodes);
+        for word in words(key.as_bytes()) {
+            for id in &nodes {
+                steps_count += 1;
+                router.step(*id, word, &mut next);
+            }
+            next.sort_unstable();
+            next.dedup();
+            nodes = std::mem::take(&mut next);
+        }
+        assert!(steps_count <= 128 * router.nodes.len(), "{steps_count}");
+        assert_eq!(matching(&router, &key), [0, 1, 2, 3]);
+        for (number, key) in (0..).zip(&patterns) {
+            router.remove(BindingId(number), key);
+        }
+        assert!(router.node(ROOT).is_unused());
+    }
+
+    fn key(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+        proptest::collection::vec(proptest::sample::select(words), 0..7).prop_map(|words| words.join("."))
+    }
+
+    proptest! {
+        #[test]
+        fn trie_agrees_with_the_rule(
+            binding_keys in proptest::collection::vec(key(&["a", "b", "", "*", "#", "#"]), 0..12),
+            removed in proptest::collection::vec(any::<bool>(), 12),
+            routing_key in key(&["a", "b", "c", "", "*", "#"]),
+        ) {
+            let binding_keys: Vec<&str> = binding_keys.iter().map(String::as_str).collect();
+            let mut router = router(&binding_keys);
+            let mut expected = Vec::new();
+            let key: Vec<&[u8]> = words(routing_key.as_bytes()).collect();
+            for ((number, binding_key), is_removed) in (0..).zip(binding_keys).zip(removed) {
+                let pattern: Vec<&[u8]> = words(binding_key.as_bytes()).collect();
+                if is_removed {
+                    router.remove(BindingId(number), binding_key);
+                } else if is_match(&pattern, &key) {
+                    expected.push(number);
+                }
+            }
+            prop_assert_eq!(matching(&router, &routing_key), expected);
+        }
+    }
+}

@@ -5,6 +5,8 @@
 
 mod bindings;
 mod error;
+#[cfg(test)]
+mod property_tests;
 mod route;
 #[cfg(test)]
 mod tests;
