@@ -71,6 +71,11 @@ impl DefinitionsFile {
         if !self.path.exists() {
             self.guarded("create", || self.create())?;
         }
+        self.reopen()
+    }
+
+    /// Opens the file, which is there.
+    pub(super) fn reopen(&self) -> Result<Database, StoreError> {
         self.guarded("open", || {
             let database = self.open_at(&self.path)?;
             self.refuse_newer_format(&database)?;
@@ -162,6 +167,14 @@ impl DefinitionsFile {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn damage_queue_ids_mark(&self) {
+        let database = self.open().unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert(QUEUE_IDS_KEY, b"damage".as_slice()).unwrap();
+        transaction.commit().unwrap();
+    }
+
     /// Runs `step` on the engine. A damaged file can make the engine panic: that too is an answer, not an end.
     fn guarded<T>(
         &self,
@@ -227,4 +240,30 @@ fn put_u64(transaction: &redb::WriteTransaction, key: &str, number: u64) -> Resu
 fn unseal_u64(key: &str, value: &[u8]) -> Option<u64> {
     let bytes = codec::unseal(key.as_bytes(), value)?;
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_format_is_refused_with_both_versions() {
+        let root = tempfile::tempdir().unwrap();
+        let file = DefinitionsFile::new(root.path().join("definitions.redb"));
+        let database = file.open().unwrap();
+        let transaction = database.begin_write().unwrap();
+        put_u64(&transaction, FORMAT_VERSION_KEY, FORMAT_VERSION + 1).ok().unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let text = file.open().unwrap_err().to_string();
+        assert!(text.contains("has format version 2,"), "{text}");
+        assert!(text.contains("knows format versions up to 1"), "{text}");
+    }
+
+    #[test]
+    fn panic_of_the_engine_is_damage() {
+        let file = DefinitionsFile::new("definitions.redb".into());
+        let error = file.guarded::<()>("read", || panic!("page {} is odd", 7)).unwrap_err();
+        assert_eq!(error.to_string(), "definitions.redb is damaged: the engine stopped: page 7 is odd");
+    }
 }

@@ -51,7 +51,9 @@ pub struct Loaded {
 
 /// Who waits for a change set. Called exactly once: if nobody gets to, dropping it reports
 /// [`StoreError::Closed`].
-pub struct Completion(Option<Box<dyn FnOnce(Result<(), StoreError>) + Send>>);
+pub struct Completion(Option<Done>);
+
+type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 impl Completion {
     /// Calls `done` with the result.
