@@ -3,9 +3,11 @@
 //! `ARCHITECTURE.md` beside this crate has the map and the life of a message.
 
 pub mod connection;
+pub mod http;
 pub mod limits;
 pub mod model;
 pub mod product;
+pub mod server;
 pub mod storage;
 #[cfg(test)]
 mod test_clock;

@@ -1,2 +1,38 @@
-//! The server binary.
-fn main() {}
+//! The server binary: `liebre`.
+
+mod cli;
+mod config;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::Parser;
+use liebre::server::{Server, StartError};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    let filter = EnvFilter::try_from_env("LIEBRE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter)
+        .with_target(false)
+        .init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: cli::Arguments) -> Result<(), String> {
+    let settings = config::settings(arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let served = runtime.block_on(async { Server::start(settings).await?.run().await });
+    served.map_err(|error: StartError| error.to_string())
+}

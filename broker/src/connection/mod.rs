@@ -519,13 +519,13 @@ impl Connection {
     }
 
     /// Asks whether this connection's user may.
-    fn authorize(&mut self, operation: &Operation<'_>) -> Result<Authorized, Exception> {
+    fn authorize(&mut self, operation: &Operation<'_>) -> Result<(), Exception> {
         let epoch = self.node.broker.access_epoch();
         if let (true, Some(user), Some(vhost)) = (self.permission_epoch != epoch, &self.user, &self.vhost) {
             self.permission = self.node.broker.access().permission(user, vhost.name());
             self.permission_epoch = epoch;
         }
-        authorize(operation, self.permission.as_deref()).map_err(|refused| {
+        authorize(operation, self.permission.as_deref()).map(|Authorized { .. }| ()).map_err(|refused| {
             let user = self.user.as_ref().map_or("", |user| user.as_str());
             Exception::of_access(&refused, self.vhost_name(), user)
         })

@@ -1,0 +1,115 @@
+//! Accepting connections.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+use super::socket::{Socket, Waker, now};
+use crate::{
+    connection::{
+        Connection,
+        registry::{ConnectionInfo, Node},
+    },
+    vhost::outbox::Outbox,
+};
+
+/// Connections that the kernel may hold until they are accepted.
+const BACKLOG: i32 = 1_024;
+/// Pause when no connection can be accepted (out of file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening socket. An unspecified IPv6 address takes IPv4 connections, too.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts AMQP connections until `stop` is true, then waits until all of them have ended.
+pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    if let Some(socket) = start(stream, peer, &node) {
+                        tasks.spawn(socket);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!("cannot accept a connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(ended) = tasks.join_next() => report(ended),
+            () = stopped(&mut stop) => break,
+        }
+    }
+    drop(listener);
+    while let Some(ended) = tasks.join_next().await {
+        report(ended);
+    }
+}
+
+/// Until the broker is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn start(stream: TcpStream, peer: SocketAddr, node: &Arc<Node>) -> Option<impl Future<Output = ()> + use<>> {
+    // Fails only for a socket that is already gone.
+    stream.set_nodelay(true).ok()?;
+    let local = stream.local_addr().ok()?;
+    let woken = Arc::new(Notify::new());
+    let outbox = Arc::new(Outbox::new(Box::new(Waker(Arc::clone(&woken)))));
+    let id = node.broker.next_connection_id();
+    let ends = (canonical(peer), canonical(local));
+    let info = Arc::new(ConnectionInfo::new(id, ends, wall_clock(), outbox));
+    tracing::info!("accepting AMQP connection {}", info.name());
+    let connection = Connection::new(Arc::clone(node), Arc::clone(&info), now());
+    let socket = Socket::new(stream, connection, Arc::clone(&info), woken);
+    Some(async move {
+        match socket.run().await {
+            Ok(()) => tracing::info!("closing AMQP connection {}", info.name()),
+            Err(error) => {
+                tracing::warn!(
+                    "closing AMQP connection {}: client unexpectedly closed TCP connection ({error})",
+                    info.name()
+                );
+            }
+        }
+    })
+}
+
+/// An IPv4 peer of a dual-stack socket under its own address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// A task that panicked took only its own connection with it.
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!("a connection's task failed: {error}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server layer reads the clock")]
+pub(super) fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}

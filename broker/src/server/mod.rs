@@ -1,0 +1,216 @@
+//! The shell: sockets, tasks, threads, the clock. The only place that spawns or waits.
+
+mod boot;
+mod listener;
+mod socket;
+
+use std::{
+    error, fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::watch,
+    task::JoinSet,
+};
+
+use crate::{
+    connection::registry::Node,
+    http::{self, Api},
+    storage::{DataDir, StoreError},
+};
+
+/// What the operator chose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where AMQP clients connect.
+    pub amqp_listen: SocketAddr,
+    /// Where the management API answers.
+    pub http_listen: SocketAddr,
+    /// Where everything durable is.
+    pub data_dir: PathBuf,
+    /// `rabbit@host`.
+    pub node_name: String,
+    /// Who may log in at the first start.
+    pub default_user: DefaultUser,
+}
+
+/// The user and vhost that a fresh data directory gets.
+#[derive(Clone, Debug)]
+pub struct DefaultUser {
+    /// The login.
+    pub name: String,
+    /// Its password.
+    pub password: String,
+    /// The vhost it may do everything in.
+    pub vhost: String,
+}
+
+/// Why the broker does not start. Displayed with what to do about it.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data directory or what is in it.
+    Store(StoreError),
+    /// A port.
+    Listen {
+        /// Which option names it.
+        option: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        error: io::Error,
+    },
+    /// The control socket.
+    Control {
+        /// Its path.
+        path: PathBuf,
+        /// The system's word.
+        error: io::Error,
+    },
+    /// A name from the environment that can't be a name, or a password that is none.
+    DefaultUser(String),
+    /// A thread or task.
+    Spawn(io::Error),
+}
+
+/// Connections may take so long to say good-bye.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+/// Inside the data directory, which only the broker's user may enter.
+const CONTROL_SOCKET: &str = "control.sock";
+
+/// A broker that runs.
+#[derive(Debug)]
+pub struct Server {
+    node: Arc<Node>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    writer: JoinHandle<()>,
+    control_path: PathBuf,
+    /// Locked as long as it is held.
+    _data_dir: DataDir,
+}
+
+impl Server {
+    /// Starts everything; when it returns, clients can connect.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let started_at = listener::wall_clock();
+        let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
+        let (node, writer) = boot::boot(&settings, &data_dir).await?;
+        let amqp = bind("--amqp-listen", settings.amqp_listen)?;
+        let http = bind("--http-listen", settings.http_listen)?;
+        let control_path = settings.data_dir.join(CONTROL_SOCKET);
+        let control = bind_control(&control_path)?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        announce(&amqp, "amqp");
+        announce(&http, "http");
+        let api = Arc::new(api(&settings, &node, (&amqp, &http), started_at, stop.clone()));
+        tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped.clone()));
+        tasks.spawn(http::serve_tcp(http, Arc::clone(&api), stopped.clone()));
+        tasks.spawn(http::serve_control(control, api, stopped));
+        tracing::info!("Server startup complete");
+        Ok(Self { node, tasks, stop, writer, control_path, _data_dir: data_dir })
+    }
+
+    /// Runs until a signal or the management API asks it to stop, then ends in order.
+    pub async fn run(mut self) -> Result<(), StartError> {
+        let mut stopped = self.stop.subscribe();
+        tokio::select! {
+            signal = stop_signal() => tracing::info!("{signal} received, stopping"),
+            _ = stopped.wait_for(|stop| *stop) => tracing::info!("asked to stop, stopping"),
+        }
+        self.stop.send_replace(true);
+        let text = "broker forced connection closure with reason 'shutdown'";
+        self.node.close_connections(text, |_| true);
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
+            tracing::warn!("{} connections did not say good-bye in time", self.node.connection_count());
+        }
+        self.tasks.shutdown().await;
+        self.node.broker.close();
+        // The writer ends when everything submitted is stored.
+        let _ = tokio::task::spawn_blocking(move || self.writer.join()).await;
+        let _ = std::fs::remove_file(&self.control_path);
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn api(
+    settings: &Settings,
+    node: &Arc<Node>,
+    (amqp, http): (&TcpListener, &TcpListener),
+    started_at: SystemTime,
+    stop: watch::Sender<bool>,
+) -> Api {
+    let address = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
+    Api {
+        node: Arc::clone(node),
+        amqp_address: address(amqp, settings.amqp_listen),
+        http_address: address(http, settings.http_listen),
+        data_dir: settings.data_dir.clone(),
+        started_at,
+        clock: listener::wall_clock,
+        stop,
+    }
+}
+
+fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = listener::listen(address);
+    bound.map_err(|error| StartError::Listen { option, address, error })
+}
+
+/// The data directory is locked, so a socket that is there is left over from a killed broker.
+fn bind_control(path: &PathBuf) -> Result<UnixListener, StartError> {
+    let _ = std::fs::remove_file(path);
+    UnixListener::bind(path).map_err(|error| StartError::Control { path: path.clone(), error })
+}
+
+fn announce(listener: &TcpListener, protocol: &str) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("started TCP listener on {address} ({protocol})");
+    }
+}
+
+/// SIGINT or SIGTERM; which it was.
+async fn stop_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = tokio::signal::ctrl_c() => "SIGINT",
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error @ StoreError::Locked { .. }) => write!(
+                f,
+                "{error}\nStop that broker first ('rabbitmqctl stop'), or give this one a directory of its own \
+                 with --data-dir"
+            ),
+            Self::Store(error) => error.fmt(f),
+            Self::Listen { option, address, error } => write!(
+                f,
+                "cannot listen on {address}: {error}\nIs another broker running there? Choose another address \
+                 with {option} ADDRESS:PORT"
+            ),
+            Self::Control { path, error } => {
+                write!(f, "cannot make the control socket {}: {error}", path.display())
+            }
+            Self::DefaultUser(reason) => write!(f, "cannot make the default user: {reason}"),
+            Self::Spawn(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl error::Error for StartError {}
+

@@ -1,0 +1,294 @@
+//! The task of one connection: all its waiting happens here.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    sync::Notify,
+    time::{Sleep, sleep_until, timeout},
+};
+
+use crate::{
+    connection::{Applied, Connection, Event, Flow, registry::ConnectionInfo, settle::resume},
+    model::message::Arena,
+    storage::StoreError,
+    vhost::{
+        buffer::Buffer,
+        outbox::{Outbox, Wake},
+        ticket::Ticket,
+    },
+};
+
+/// What a worker thread lends to the connection that it runs: nothing of it is kept over a wait, so an
+/// idle connection has no buffers.
+struct Scratch {
+    input: Vec<u8>,
+    arena: Arena,
+}
+
+/// Bytes of one read.
+const INPUT_SIZE: usize = 256 << 10;
+/// How long the peer may take to notice that we are done.
+const LINGER: Duration = Duration::from_secs(2);
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { input: vec![0; INPUT_SIZE], arena: Arena::default() });
+}
+
+/// Wakes a connection's task.
+#[derive(Debug, Default)]
+pub(super) struct Waker(pub(super) Arc<Notify>);
+
+impl Wake for Waker {
+    fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// A connection and its socket.
+pub(super) struct Socket {
+    stream: TcpStream,
+    connection: Connection,
+    info: Arc<ConnectionInfo>,
+    outbox: Arc<Outbox>,
+    woken: Arc<Notify>,
+    /// The beginning of a frame whose end has not come yet.
+    partial: Vec<u8>,
+    /// What is being sent.
+    sending: Buffer,
+    /// What has to be durable before more is read.
+    stored: Option<Stored>,
+    timer: Pin<Box<Sleep>>,
+    is_ended: bool,
+}
+
+type Stored = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+enum Wakeup {
+    Ready(tokio::io::Ready),
+    Woken,
+    Stored(Result<(), StoreError>),
+    Timer,
+}
+
+impl Socket {
+    pub(super) fn new(
+        stream: TcpStream,
+        connection: Connection,
+        info: Arc<ConnectionInfo>,
+        woken: Arc<Notify>,
+    ) -> Self {
+        let timer = Box::pin(sleep_until(connection.next_tick().unwrap_or_else(now).into()));
+        let outbox = Arc::clone(&info.outbox);
+        Self {
+            stream,
+            connection,
+            info,
+            outbox,
+            woken,
+            partial: Vec::new(),
+            sending: Buffer::default(),
+            stored: None,
+            timer,
+            is_ended: false,
+        }
+    }
+
+    /// Until the connection ends. An error is the peer's going without a word.
+    pub(super) async fn run(mut self) -> io::Result<()> {
+        let result = self.serve().await;
+        self.connection.end();
+        if result.is_ok() {
+            self.linger().await;
+        }
+        result
+    }
+
+    async fn serve(&mut self) -> io::Result<()> {
+        loop {
+            self.send()?;
+            if self.is_ended && self.sending.is_empty() {
+                return Ok(());
+            }
+            match self.wait().await? {
+                Wakeup::Ready(ready) if ready.is_readable() && self.may_read() => self.receive()?,
+                // Room to send: the next turn does.
+                Wakeup::Ready(_) => {}
+                Wakeup::Woken => self.apply(Event::Woken),
+                Wakeup::Stored(result) => {
+                    self.stored = None;
+                    self.apply(Event::Stored(result));
+                    self.read_partial();
+                }
+                Wakeup::Timer => self.apply_tick(),
+            }
+        }
+    }
+
+    /// The next thing that happens.
+    async fn wait(&mut self) -> io::Result<Wakeup> {
+        let interest = match (self.may_read(), self.sending.is_empty()) {
+            (true, true) => Some(Interest::READABLE),
+            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
+            (false, false) => Some(Interest::WRITABLE),
+            (false, true) => None,
+        };
+        let stored = &mut self.stored;
+        let durable = poll_fn(|context| match stored {
+            Some(stored) => stored.as_mut().poll(context),
+            None => Poll::Pending,
+        });
+        tokio::select! {
+            ready = self.stream.ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
+                Ok(Wakeup::Ready(ready?))
+            }
+            () = self.woken.notified() => Ok(Wakeup::Woken),
+            result = durable => Ok(Wakeup::Stored(result)),
+            () = self.timer.as_mut() => Ok(Wakeup::Timer),
+        }
+    }
+
+    /// A peer that does not read its answers may not ask for more.
+    fn may_read(&self) -> bool {
+        !self.is_ended && self.stored.is_none() && !self.outbox.is_full_of_replies()
+    }
+
+    /// Reads what is there and lets the connection decide.
+    fn receive(&mut self) -> io::Result<()> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let kept = self.partial.len();
+            scratch.input[..kept].copy_from_slice(&self.partial);
+            let count = match self.stream.try_read(&mut scratch.input[kept..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.info.traffic.received_bytes.fetch_add(count as u64, Relaxed);
+            self.info.traffic.receives.fetch_add(1, Relaxed);
+            self.read(scratch, kept + count);
+            Ok(())
+        })
+    }
+
+    /// What was read before the disk had to be waited for.
+    fn read_partial(&mut self) {
+        if self.partial.is_empty() {
+            return;
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let kept = self.partial.len();
+            scratch.input[..kept].copy_from_slice(&self.partial);
+            self.read(scratch, kept);
+        });
+    }
+
+    fn read(&mut self, scratch: &mut Scratch, size: usize) {
+        let mut start = 0;
+        while start < size && !self.is_ended && self.stored.is_none() {
+            let input = &scratch.input[start..size];
+            let applied = self.connection.apply(Event::Read(input), now(), &mut scratch.arena);
+            let consumed = applied.consumed;
+            self.follow(applied);
+            start += consumed;
+            if consumed == 0 {
+                break;
+            }
+        }
+        self.keep(&scratch.input[start..size]);
+    }
+
+    /// Keeps the beginning of what is to be read again, and no more memory than that takes.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.partial = Vec::new();
+        } else {
+            self.partial.clear();
+            self.partial.extend_from_slice(rest);
+        }
+    }
+
+    fn apply(&mut self, event: Event<'_>) {
+        let applied = SCRATCH
+            .with_borrow_mut(|scratch| self.connection.apply(event, now(), &mut scratch.arena));
+        self.follow(applied);
+    }
+
+    fn follow(&mut self, applied: Applied) {
+        match applied.flow {
+            Flow::Continue => {}
+            Flow::Wait(ticket) => self.stored = Some(Box::pin(Ticket::durable(ticket))),
+            Flow::End => self.is_ended = true,
+        }
+        self.set_timer();
+    }
+
+    /// The timer may stand earlier than it must: activity moves deadlines on, and setting a timer costs more
+    /// than to find now and then that there is still time.
+    fn set_timer(&mut self) {
+        let Some(deadline) = self.connection.next_tick() else { return };
+        if deadline < self.timer.deadline().into_std() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(deadline.into());
+        }
+    }
+
+    fn apply_tick(&mut self) {
+        let now = now();
+        match self.connection.next_tick() {
+            Some(deadline) if deadline <= now => self.apply(Event::Tick),
+            Some(deadline) => self.timer.as_mut().reset(deadline.into()),
+            None => self.timer.as_mut().reset((now + Duration::from_secs(86_400)).into()),
+        }
+    }
+
+    /// Sends what the socket takes now.
+    fn send(&mut self) -> io::Result<()> {
+        loop {
+            if self.sending.is_empty() {
+                self.outbox.swap(&mut self.sending);
+                if self.sending.is_empty() {
+                    self.sending.shrink();
+                    return Ok(());
+                }
+            }
+            let cost = self.sending.cost();
+            let count = match self.stream.try_write_vectored(&self.sending.slices()) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.info.traffic.sent_bytes.fetch_add(count as u64, Relaxed);
+            self.info.traffic.sends.fetch_add(1, Relaxed);
+            self.connection.sent(now());
+            if self.sending.advance(count) {
+                resume(self.outbox.sent(cost));
+            }
+        }
+    }
+
+    /// Lets the peer read what we sent last: closing a socket with unread input would take it away.
+    async fn linger(&mut self) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let _ = self.stream.shutdown().await;
+        let drain = async {
+            let mut discarded = [0; 4096];
+            while matches!(self.stream.read(&mut discarded).await, Ok(1..)) {}
+        };
+        let _ = timeout(LINGER, drain).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server layer reads the clock")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
