@@ -1,8 +1,6 @@
 //! The consuming side: counts messages, settles them, samples how old they are.
 
 use std::net::TcpStream;
-use std::thread;
-use std::time::Duration;
 
 use crate::clock::{Nanos, now};
 use crate::codec::frame::{Frame, FrameKind, Inbox};
@@ -10,17 +8,13 @@ use crate::codec::method::{self, MethodId};
 use crate::codec::publish::STAMP_BYTES;
 use crate::connection::{CHANNEL, Connection, closed_by, is_wake, write_while};
 use crate::error::PerfError;
+use crate::gathering::Gathering;
 use crate::latency::Histogram;
 use crate::load::{Acks, Load};
 use crate::shared::Shared;
 
 /// Without a rate, the latency of one message in this many is recorded; with one, of every message.
 const SAMPLE_EVERY: u64 = 64;
-
-/// A read that gave less than this came so soon that waking up for it cost more than its messages.
-const GATHER_BYTES: usize = 64 * 1024;
-/// How long to let deliveries gather before the next read.
-const GATHER: Duration = Duration::from_millis(2);
 
 /// What a consumer has when the run is over.
 #[derive(Debug)]
@@ -36,7 +30,7 @@ pub fn consume(connection: &mut Connection, load: &Load, shared: &Shared) -> Con
     let mut tally = Tally::new(sample_every);
     let mut acking = Acking { acks: load.acks, acked: 0, frames: Vec::new() };
     let messages = load.extent.messages.unwrap_or(u64::MAX);
-    let gathering = Gathering::new(load);
+    let gathering = Gathering::of_deliveries(load);
     let ended = receive(connection, &mut tally, &mut acking, gathering, messages, shared);
     let ends_with_frame = ended.unwrap_or_else(|error| {
         shared.fail(error);
@@ -71,9 +65,7 @@ fn receive(
             shared.finish();
             return Ok(true);
         }
-        if gathering.is_worth_it(last_read, tally.received - received_before) {
-            thread::sleep(GATHER);
-        }
+        gathering.wait(last_read, tally.received - received_before);
         match inbox.fill(&mut stream) {
             Ok(0) => return Err(PerfError::EndOfStream { doing: "consuming" }),
             Ok(count) => last_read = count,
@@ -82,30 +74,6 @@ fn receive(
         }
     }
     Ok(true)
-}
-
-/// When to let deliveries gather. A broker that flushes every few messages wakes its consumer as often, and
-/// each time costs both sides more than the messages do. A paced run never waits: it is about latency.
-#[derive(Debug, Clone, Copy)]
-struct Gathering {
-    /// A read with this many messages is large enough; 0 turns gathering off.
-    messages_min: u64,
-}
-
-impl Gathering {
-    /// With a prefetch limit, a quarter of it must do: else the broker would wait for acks.
-    fn new(load: &Load) -> Self {
-        let messages_min = match load.acks {
-            _ if load.rate.is_some() => 0,
-            Acks::Manual { prefetch_count: prefetch_count @ 1.., .. } => u64::from(prefetch_count / 4),
-            Acks::Auto | Acks::Manual { .. } => u64::MAX,
-        };
-        Self { messages_min }
-    }
-
-    fn is_worth_it(self, read_bytes: usize, messages: u64) -> bool {
-        messages > 0 && messages < self.messages_min && read_bytes < GATHER_BYTES
-    }
 }
 
 /// Counts deliveries. The channel has one consumer, so the contents come one after the other.

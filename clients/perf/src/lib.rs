@@ -10,6 +10,7 @@
 //! | [`connection`] | a blocking connection: handshake, calls with a deadline, close |
 //! | [`publisher`], [`confirms`], [`pace`] | the publishing side: window, rate, what is unconfirmed |
 //! | [`consumer`], [`latency`] | the consuming side and the times it saw |
+//! | [`gathering`] | when a reader waits for more, to save wake-ups |
 //! | [`shared`] | what the threads of a run tell each other |
 //! | [`process`], [`clock`] | CPU, memory and time, as the kernel counts them |
 //! | [`run`], [`compare`] | one measured run; two brokers in turns |
@@ -23,6 +24,7 @@ pub mod confirms;
 pub mod connection;
 pub mod consumer;
 pub mod error;
+pub mod gathering;
 pub mod latency;
 pub mod load;
 pub mod pace;

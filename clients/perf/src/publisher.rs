@@ -12,6 +12,7 @@ use crate::codec::publish::PublishBatch;
 use crate::confirms::Unconfirmed;
 use crate::connection::{CHANNEL, Connection, closed_by, is_wake, write_while};
 use crate::error::PerfError;
+use crate::gathering::Gathering;
 use crate::load::Load;
 use crate::pace::Pace;
 use crate::shared::Shared;
@@ -32,6 +33,7 @@ pub fn publish(connection: &mut Connection, load: &Load, shared: &Shared) -> boo
     let mut replies = Replies {
         shared,
         window: window.as_ref(),
+        gathering: Gathering::of_confirms(load),
         unconfirmed: Unconfirmed::new(load.confirm_window.unwrap_or(0) as usize),
         messages: load.extent.messages,
         settled: 0,
@@ -176,6 +178,7 @@ fn write(stream: &TcpStream, bytes: &[u8], shared: &Shared) -> Result<bool, Perf
 struct Replies<'a> {
     shared: &'a Shared,
     window: Option<&'a Window>,
+    gathering: Gathering,
     unconfirmed: Unconfirmed,
     messages: Option<u64>,
     settled: u64,
@@ -188,7 +191,9 @@ impl Replies<'_> {
         inbox: &mut Inbox,
         publishing_thread: &Thread,
     ) -> Result<(), PerfError> {
+        let mut last_read = 0;
         while !self.shared.is_stopping() {
+            let settled_before = self.settled;
             let is_done = self.take_frames(inbox)?;
             if let Some(window) = self.window {
                 window.settle(self.settled, publishing_thread);
@@ -197,9 +202,10 @@ impl Replies<'_> {
                 self.shared.finish();
                 return Ok(());
             }
+            self.gathering.wait(last_read, self.settled - settled_before);
             match inbox.fill(&mut &*stream) {
                 Ok(0) => return Err(PerfError::EndOfStream { doing: "publishing" }),
-                Ok(_) => {}
+                Ok(count) => last_read = count,
                 Err(error) if is_wake(&error) => {}
                 Err(source) => return Err(PerfError::Io { doing: "publishing", source }),
             }
