@@ -46,11 +46,11 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// The first broker, with the process to measure: URL[,PID]
-    #[arg(long, value_parser = parse_target)]
+    /// The first broker and, after a comma, the process to measure
+    #[arg(long, value_name = "URL[,PID]", value_parser = parse_target)]
     pub a: Target,
-    /// The second broker: URL[,PID]
-    #[arg(long, value_parser = parse_target)]
+    /// The second broker, likewise
+    #[arg(long, value_name = "URL[,PID]", value_parser = parse_target)]
     pub b: Target,
     /// How often each broker is measured
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
