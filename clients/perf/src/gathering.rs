@@ -17,6 +17,10 @@ const CONFIRMS_SPAN: Duration = Duration::from_millis(1);
 /// Windows and prefetch limits below this leave no room for gathering.
 const LIMIT_LEAST: u64 = 1_000;
 
+/// From this body size on it is the copying that costs, and two milliseconds would be more than fits into the
+/// socket's buffers.
+const BODY_BYTES_LARGE: usize = 4 * 1024;
+
 /// After which reads to sleep, and how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Gathering {
@@ -59,7 +63,7 @@ impl Gathering {
 /// A quarter of the limit: after a smaller read the broker has three quarters left to go on with.
 fn messages_enough(load: &Load, limit: Option<u64>) -> u64 {
     match limit {
-        _ if load.rate.is_some() => 0,
+        _ if load.rate.is_some() || load.body_size >= BODY_BYTES_LARGE => 0,
         Some(limit) if limit < LIMIT_LEAST => 0,
         Some(limit) => limit / 4,
         None => u64::MAX,
@@ -87,8 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn pace_and_small_limits_forbid_it() {
+    fn pace_large_bodies_and_small_limits_forbid_it() {
         assert!(!deliveries_gather_after("--rate 1000", 1_000, 10));
+        assert!(!deliveries_gather_after("--size 4096", 1_000, 10));
         assert!(!deliveries_gather_after("--prefetch 999", 1_000, 10));
         assert!(deliveries_gather_after("--prefetch 1000", 1_000, 249));
         assert!(!deliveries_gather_after("--prefetch 1000", 1_000, 250));
