@@ -1,0 +1,12 @@
+//! Black-box tests: the real broker through real sockets. One binary, one broker, unique names.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "tests panic, that is how they fail"
+)]
+
+mod channel_exceptions;
+mod connection_exceptions;
+mod framing;
+mod verdict;
