@@ -8,6 +8,8 @@ pub mod data_dir;
 pub mod definitions;
 mod definitions_file;
 mod error;
+mod inbox;
+mod salvage;
 mod watched_file;
 
 pub use data_dir::DataDir;
