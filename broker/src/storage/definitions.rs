@@ -1,7 +1,7 @@
 //! The local [`MetadataStore`]: change sets gather while a commit runs and share the next one.
 //!
 //! ```text
-//! any task   submit ──> inbox ──┐                       ┌──> done(Ok | Err), in the order submitted
+//! any task   submit ──> inbox ──┐                       ┌──> done(Ok | Err), in order
 //! any task   submit ──> inbox ──┼─> one commit (a sync) ┤
 //! any task   submit ──> inbox ──┘   on Writer's thread  └──> done(Ok | Err)
 //! ```

@@ -78,8 +78,8 @@ impl DefinitionsFile {
         Self { path, watch: Arc::default() }
     }
 
-    /// Opens the file, made before if there was none, and tells what was lost in it. A file of a newer format is
-    /// refused.
+    /// Opens the file, made before if there was none, and tells what was lost in it. A file of a newer format
+    /// is refused.
     pub(super) fn open(&self) -> Result<(Database, Vec<String>), StoreError> {
         if !self.path.exists() {
             self.guarded("create", || self.create(&[], None))?;
@@ -192,7 +192,8 @@ impl DefinitionsFile {
         transaction.commit().unwrap();
     }
 
-    /// Runs `step` on the engine. A damaged file can make the engine panic: that too is an answer, not an end.
+    /// Runs `step` on the engine. A damaged file can make the engine panic: that too is an answer, not an
+    /// end.
     pub(super) fn guarded<T>(
         &self,
         action: &'static str,

@@ -113,8 +113,8 @@ impl Inbox {
         Some(Batch { submissions: std::mem::take(&mut state.submissions), ids_end })
     }
 
-    /// Opens a reserved block for use. After an error nobody asks again until the next id is wanted, so that a
-    /// full disk does not keep the writer busy.
+    /// Opens a reserved block for use. After an error nobody asks again until the next id is wanted, so that
+    /// a full disk does not keep the writer busy.
     pub(super) fn settle_ids(&self, ids_end: u64, result: &Result<(), StoreError>) {
         let mut state = lock(&self.state);
         state.ids.is_wanted = false;

@@ -1,4 +1,5 @@
-//! What to do with a definitions file that is not as it was written: save each value that can be proven whole.
+//! What to do with a definitions file that is not as it was written: save each value that can be proven
+//! whole.
 
 use std::{
     collections::BTreeMap,
@@ -26,9 +27,9 @@ use crate::{
 pub(super) const ID_LEAP: u64 = 1 << 32;
 
 impl DefinitionsFile {
-    /// Replaces the damaged file by a new one with every definition of it that could be read, keeps the damaged
-    /// one under another name, and tells what was lost. When nothing can be read the file stays as it is and its
-    /// damage is the answer: to start without any definitions would be to give up every queue.
+    /// Replaces the damaged file by a new one with every definition of it that could be read, keeps the
+    /// damaged one under another name, and tells what was lost. When nothing can be read the file stays as it
+    /// is and its damage is the answer: to start without any definitions would be to give up every queue.
     pub(super) fn salvage(&self, reason: &str) -> Result<Vec<String>, StoreError> {
         let damaged = || StoreError::Damaged { path: self.path.clone(), reason: reason.to_owned() };
         let mut saved = match self.read_copy() {
