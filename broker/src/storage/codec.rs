@@ -5,12 +5,13 @@
 //!         name = length u8, bytes
 //!         1 vhost       name                      4 exchange  vhost, name
 //!         2 user        name                      5 queue     vhost, name
-//!         3 permission  vhost, user               6 binding   vhost, source, "queue"|"exchange", destination, key
+//!         3 permission  vhost, user               6 binding   vhost, source, "queue" | "exchange",
+//!                                                             destination, key
 //! value   crc32 of key and body, u32 little-endian | body: JSON of one `Record`
 //! ```
 //!
-//! Arguments are kept as the bytes they have on the wire, so that every type comes back as it was declared. The
-//! checksum covers the key, so a value that ended up under another key counts as damaged.
+//! Arguments are kept as the bytes they have on the wire, so that every type comes back as it was declared.
+//! The checksum covers the key, so a value that ended up under another key counts as damaged.
 
 use amq_protocol::{
     frame::WriteContext,
@@ -365,8 +366,8 @@ fn encode_arguments(arguments: &Arguments) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Short strings have no type of their own in a table (`s` is a 16-bit integer to RabbitMQ), so they travel, and
-/// are stored, as long strings.
+/// Short strings have no type of their own in a table (`s` is a 16-bit integer to RabbitMQ), so they travel,
+/// and are stored, as long strings.
 fn with_wire_types(table: &FieldTable) -> FieldTable {
     let mut typed = FieldTable::default();
     for (key, value) in table {
