@@ -182,7 +182,7 @@ fn encode_change(change: &Change) -> Result<Write, StoreError> {
             let (key, value) = codec::encode(definition)?;
             Write::Put { key, value }
         }
-        Change::Delete(key) => Write::Delete { key: codec::encode_key(key)? },
+        Change::Delete(key) => Write::Delete { key: codec::encode_key(key) },
     })
 }
 
