@@ -1,5 +1,13 @@
 //! The management HTTP API in RabbitMQ's form.
 
+pub mod body;
+pub mod credentials;
+pub mod error;
+pub mod json;
+pub mod path;
+pub mod properties_key;
+pub mod query;
+
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -14,6 +22,7 @@ use tokio::{
 };
 
 use crate::connection::registry::Node;
+pub use error::HttpError;
 
 /// What the API tells of and acts on.
 #[derive(Debug)]
