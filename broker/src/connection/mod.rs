@@ -500,7 +500,7 @@ impl Connection {
 
     fn release_all(&mut self) {
         self.release(self.outbox.close());
-        let channels = self.channels.iter().flatten().count();
+        let channels = self.channels.iter().flatten().filter(|channel| !channel.is_closing).count();
         self.node.churn.channels_closed.fetch_add(channels as u64, Relaxed);
         self.channels.clear();
         let Some(vhost) = &self.vhost else { return };

@@ -47,7 +47,10 @@ impl Caller {
         let header = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
         let credentials = Credentials::parse(header)?;
         let user = broker.authenticate(&credentials.user, &credentials.password);
-        let user = user.ok_or(HttpError::LoginFailed)?;
+        let Some(user) = user else {
+            tracing::warn!("HTTP access denied: user {:?} - invalid credentials", credentials.user);
+            return Err(HttpError::LoginFailed);
+        };
         let is_local = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
         if user.name.as_str() == LOOPBACK_USER && !is_local {
             return Err(HttpError::NotAuthorised("User can only log in via localhost".into()));

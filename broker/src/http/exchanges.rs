@@ -57,7 +57,7 @@ fn list(vhosts: &[Arc<Vhost>]) -> Answer {
 }
 
 async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
-    let vhost = request.vhost(vhost)?;
+    let vhost = request.vhost_of_new(vhost)?;
     let name = new_name(name)?;
     let fields = request.fields()?;
     let kind = fields.text("type")?.unwrap_or(ExchangeKind::Direct.as_str());

@@ -30,6 +30,8 @@ pub mod query;
 mod queues;
 mod request;
 mod routes;
+#[cfg(test)]
+mod tests;
 mod users;
 mod vhosts;
 

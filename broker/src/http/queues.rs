@@ -1,6 +1,6 @@
 //! Queues: what they hold, and declaring, deleting and purging them with the permissions that AMQP asks for.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ fn show(request: &Request, vhost: &str, name: &str) -> Answered {
 }
 
 async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
-    let vhost = request.vhost(vhost)?;
+    let vhost = request.vhost_of_new(vhost)?;
     let name = new_name(name)?;
     let fields = request.fields()?;
     let (is_durable, is_auto_delete) = (fields.flag("durable")?, fields.flag("auto_delete")?);
@@ -74,6 +74,7 @@ async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
     let nobody = request.broker().next_connection_id();
     let declared = vhost.declare_queue(name.clone(), options, nobody);
     let declared = declared.map_err(|error| not_used(&error, &name, &vhost))?;
+    request.node().churn.count_declared(declared.is_new);
     durable(declared.ticket).await?;
     Ok(Answer::put(declared.is_new))
 }
@@ -86,6 +87,7 @@ async fn delete(request: &Request, vhost: &str, name: &str) -> Answered {
     let deleted = vhost.delete_queue(&queue.name, Some(nobody), if_unused, if_empty);
     let (_, ticket) =
         deleted.map_err(|error| refused(&Exception::of_queue_delete(error, &queue.name, vhost.name())))?;
+    request.node().churn.queues_deleted.fetch_add(1, Relaxed);
     durable(ticket).await?;
     Ok(Answer::Done)
 }

@@ -58,6 +58,14 @@ impl Request {
         Ok(vhost)
     }
 
+    /// The vhost in which something is to be declared.
+    pub(super) fn vhost_of_new(&self, name: &str) -> Result<Arc<Vhost>, HttpError> {
+        self.vhost(name).map_err(|error| match error {
+            HttpError::ObjectNotFound => HttpError::NotFound("vhost_not_found".to_owned()),
+            other => other,
+        })
+    }
+
     /// The vhosts whose contents the caller may see, by name.
     pub(super) fn vhosts(&self) -> Vec<Arc<Vhost>> {
         let mut vhosts = self.broker().vhosts();
