@@ -98,7 +98,7 @@ impl HttpApi {
         let mut builder = hyper::Request::builder()
             .method(method)
             .uri(&request.path)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, "*/*")
             .header(header::CONNECTION, "close");
         builder = match &self.target {
             Target::Socket(_) => builder.header(header::HOST, "localhost"),
