@@ -222,7 +222,7 @@ mod tests {
             (Term::plain(&json!(1.0)), "1.0"),
             (Term::atoms(&json!(["a", "b c"])), "[a, b c]"),
             (Term::atoms(&json!([])), "[]"),
-            (Term::atoms(&json!({"judge@localhost": "running"})), "[{judge@localhost, running}]"),
+            (Term::atoms(&json!({"rabbit@host": "running"})), "[{rabbit@host, running}]"),
             (Term::arguments(&json!({})), "[]"),
             (
                 Term::arguments(&arguments),

@@ -25,7 +25,10 @@ pub struct Script {
 impl Script {
     /// A broker with a node's name, two listeners, a user and a vhost.
     pub fn new() -> Self {
-        let listener = |protocol: &str, address: &str, port: u16| json!({"node": "rabbit@h", "protocol": protocol, "ip_address": address, "port": port});
+        let listener = |protocol: &str, address: &str, port: u16| {
+            let node = "rabbit@h";
+            json!({"node": node, "protocol": protocol, "ip_address": address, "port": port})
+        };
         let overview = json!({
             "node": "rabbit@h",
             "rabbitmq_version": "4.2.0",

@@ -28,7 +28,13 @@ pub fn queues() -> Script {
         "name": "a", "vhost": "/", "messages": 3, "messages_ready": 2, "arguments": {"x-message-ttl": 1000},
         "policy": "p", "effective_policy_definition": {"max-length": 5}, "owner_pid": "<rabbit@h.1.5.0>",
     });
-    let binding = |source: &str, key: &str| json!({"source": source, "destination": "a", "destination_type": "queue", "routing_key": key, "arguments": {}});
+    let binding = |source: &str, key: &str| {
+        let (kind, no_arguments) = ("queue", json!({}));
+        json!({
+            "source": source, "destination": "a", "destination_type": kind, "routing_key": key,
+            "arguments": no_arguments,
+        })
+    };
     Script::new()
         .answer("GET /api/queues/%2F", 200, json!([queue, {"name": "tab\t", "messages": 0, "policy": null}]))
         .answer("GET /api/queues/%2F/a", 200, queue)

@@ -6,7 +6,7 @@ use super::check;
 use crate::testing::Script;
 
 #[test]
-fn transcripts_of_command_line() {
+fn usage_errors() {
     check(
         &Script::new(),
         &[
@@ -67,6 +67,10 @@ fn transcripts_of_command_line() {
             exit 69
         "#]],
     );
+}
+
+#[test]
+fn commands_that_do_not_run_and_help() {
     check(
         &Script::new(),
         &[
@@ -74,8 +78,6 @@ fn transcripts_of_command_line() {
             "rabbitmqctl sync_queue q",
             "rabbitmqctl help lst_queues",
             "rabbitmqctl help zzz",
-            "rabbitmqctl help delete_queue",
-            "rabbitmqctl ping --help --script-name ctl",
         ],
         expect![[r#"
             $ rabbitmqctl eval 'x().'
@@ -94,186 +96,225 @@ fn transcripts_of_command_line() {
             ! 
             ! Command 'zzz' not found.
             exit 64
-            $ rabbitmqctl help delete_queue
-
-            Usage
-
-            rabbitmqctl [--node <node>] [--longnames] [--quiet] delete_queue [--vhost <vhost>] <queue_name> [--if-empty|-e] [--if-unused|-u] [--force] [--timeout <timeout>]
-
-            Deletes a queue.
-
-
-            Arguments and Options
-
-            <queue_name>
-            	name of the queue to delete
-
-            --if-empty
-            	delete the queue if it is empty (has no messages ready for delivery)
-
-            --if-unused
-            	delete the queue only if it has no consumers
-
-            --force
-            	accepted for compatibility
-
-
-            General Options
-
-            The following options are accepted by most or all commands.
-
-            short            | long          | description
-            -----------------|---------------|--------------------------------
-            -?               | --help        | displays command help
-            -n <node>        | --node <node> | connect to node <node>
-            -l               | --longnames   | use long host names
-            -t               | --timeout <n> | for commands that support it, operation timeout in seconds
-            -q               | --quiet       | suppress informational messages
-            -s               | --silent      | suppress informational messages
-                                             | and table header row
-            -p               | --vhost       | for commands that are scoped to a virtual host,
-                             |               | virtual host to use
-                             | --formatter   | alternative result formatter to use
-                                             | if supported: json, pretty_table, table, csv, erlang
-                                               not all commands support all (or any) alternative formatters.
-                             | --data-dir    | data directory of the broker to speak to, through its control socket
-                             | --host        | speak to the management API of this host instead
-                             | --port        | its port (15672)
-                             | --username    | the user to log in as there (guest)
-                             | --password    | the user's password (guest)
-
-            $ rabbitmqctl ping --help --script-name ctl
-
-            Usage
-
-            ctl [--node <node>] [--longnames] [--quiet] ping [--timeout <timeout>]
-
-            Checks that the node OS process is up, registered with EPMD and CLI tools can authenticate with it.
-
-
-            General Options
-
-            The following options are accepted by most or all commands.
-
-            short            | long          | description
-            -----------------|---------------|--------------------------------
-            -?               | --help        | displays command help
-            -n <node>        | --node <node> | connect to node <node>
-            -l               | --longnames   | use long host names
-            -t               | --timeout <n> | for commands that support it, operation timeout in seconds
-            -q               | --quiet       | suppress informational messages
-            -s               | --silent      | suppress informational messages
-                                             | and table header row
-            -p               | --vhost       | for commands that are scoped to a virtual host,
-                             |               | virtual host to use
-                             | --formatter   | alternative result formatter to use
-                                             | if supported: json, pretty_table, table, csv, erlang
-                                               not all commands support all (or any) alternative formatters.
-                             | --data-dir    | data directory of the broker to speak to, through its control socket
-                             | --host        | speak to the management API of this host instead
-                             | --port        | its port (15672)
-                             | --username    | the user to log in as there (guest)
-                             | --password    | the user's password (guest)
-
         "#]],
     );
+}
+
+#[test]
+fn help_of_a_command() {
     check(
         &Script::new(),
-        &[
-            "rabbitmqctl autocomplete add_",
-            "rabbitmq-plugins",
-            "rabbitmq-plugins help",
-            "rabbitmq-plugins zzz",
-        ],
+        &["rabbitmqctl help delete_queue"],
         expect![[r#"
-            $ rabbitmqctl autocomplete add_
-            add_user
-            add_vhost
-            $ rabbitmq-plugins
-            ! 
-            ! Usage
-            ! 
-            ! rabbitmq-plugins [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> [<command options>]
-            ! 
-            ! Available commands:
-            ! 
-            ! Help:
-            ! 
-            !    autocomplete  Provides command name autocomplete variants
-            !    help          Displays usage information for a command
-            !    version       Displays CLI tools version
-            ! 
-            ! Monitoring, observability and health checks:
-            ! 
-            !    directories   Displays plugin directory and enabled plugin file paths
-            !    is_enabled    Health check that exits with a non-zero code if provided plugins are not enabled on target node
-            ! 
-            ! Plugin Management:
-            ! 
-            !    disable       Disables one or more plugins
-            !    enable        Enables one or more plugins
-            !    list          Lists plugins and their state
-            !    set           Enables one or more plugins, disables the rest
-            ! 
-            ! Use 'rabbitmq-plugins help <command>' to learn more about a specific command
-            exit 64
-            $ rabbitmq-plugins help
+        $ rabbitmqctl help delete_queue
 
-            Usage
+        Usage
 
-            rabbitmq-plugins [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> [<command options>]
+        rabbitmqctl [--node <node>] [--longnames] [--quiet] delete_queue [--vhost <vhost>] <queue_name> [--if-empty|-e] [--if-unused|-u] [--force] [--timeout <timeout>]
 
-            Available commands:
+        Deletes a queue.
 
-            Help:
 
-               autocomplete  Provides command name autocomplete variants
-               help          Displays usage information for a command
-               version       Displays CLI tools version
+        Arguments and Options
 
-            Monitoring, observability and health checks:
+        <queue_name>
+        	name of the queue to delete
 
-               directories   Displays plugin directory and enabled plugin file paths
-               is_enabled    Health check that exits with a non-zero code if provided plugins are not enabled on target node
+        --if-empty
+        	delete the queue if it is empty (has no messages ready for delivery)
 
-            Plugin Management:
+        --if-unused
+        	delete the queue only if it has no consumers
 
-               disable       Disables one or more plugins
-               enable        Enables one or more plugins
-               list          Lists plugins and their state
-               set           Enables one or more plugins, disables the rest
+        --force
+        	accepted for compatibility
 
-            Use 'rabbitmq-plugins help <command>' to learn more about a specific command
-            $ rabbitmq-plugins zzz
-            ! 
-            ! Command 'zzz' not found. 
-            ! 
-            ! Usage
-            ! 
-            ! rabbitmq-plugins [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> [<command options>]
-            ! 
-            ! Available commands:
-            ! 
-            ! Help:
-            ! 
-            !    autocomplete  Provides command name autocomplete variants
-            !    help          Displays usage information for a command
-            !    version       Displays CLI tools version
-            ! 
-            ! Monitoring, observability and health checks:
-            ! 
-            !    directories   Displays plugin directory and enabled plugin file paths
-            !    is_enabled    Health check that exits with a non-zero code if provided plugins are not enabled on target node
-            ! 
-            ! Plugin Management:
-            ! 
-            !    disable       Disables one or more plugins
-            !    enable        Enables one or more plugins
-            !    list          Lists plugins and their state
-            !    set           Enables one or more plugins, disables the rest
-            ! 
-            ! Use 'rabbitmq-plugins help <command>' to learn more about a specific command
-            exit 64
-        "#]],
+
+        General Options
+
+        The following options are accepted by most or all commands.
+
+        short            | long          | description
+        -----------------|---------------|--------------------------------
+        -?               | --help        | displays command help
+        -n <node>        | --node <node> | connect to node <node>
+        -l               | --longnames   | use long host names
+        -t               | --timeout <n> | for commands that support it, operation timeout in seconds
+        -q               | --quiet       | suppress informational messages
+        -s               | --silent      | suppress informational messages
+                                         | and table header row
+        -p               | --vhost       | for commands that are scoped to a virtual host,
+                         |               | virtual host to use
+                         | --formatter   | alternative result formatter to use
+                                         | if supported: json, pretty_table, table, csv, erlang
+                                           not all commands support all (or any) alternative formatters.
+                         | --data-dir    | data directory of the broker to speak to, through its control socket
+                         | --host        | speak to the management API of this host instead
+                         | --port        | its port (15672)
+                         | --username    | the user to log in as there (guest)
+                         | --password    | the user's password (guest)
+
+    "#]],
+    );
+}
+
+#[test]
+fn help_may_name_another_script() {
+    check(
+        &Script::new(),
+        &["rabbitmqctl ping --help --script-name ctl"],
+        expect![[r#"
+        $ rabbitmqctl ping --help --script-name ctl
+
+        Usage
+
+        ctl [--node <node>] [--longnames] [--quiet] ping [--timeout <timeout>]
+
+        Checks that the node OS process is up, registered with EPMD and CLI tools can authenticate with it.
+
+
+        General Options
+
+        The following options are accepted by most or all commands.
+
+        short            | long          | description
+        -----------------|---------------|--------------------------------
+        -?               | --help        | displays command help
+        -n <node>        | --node <node> | connect to node <node>
+        -l               | --longnames   | use long host names
+        -t               | --timeout <n> | for commands that support it, operation timeout in seconds
+        -q               | --quiet       | suppress informational messages
+        -s               | --silent      | suppress informational messages
+                                         | and table header row
+        -p               | --vhost       | for commands that are scoped to a virtual host,
+                         |               | virtual host to use
+                         | --formatter   | alternative result formatter to use
+                                         | if supported: json, pretty_table, table, csv, erlang
+                                           not all commands support all (or any) alternative formatters.
+                         | --data-dir    | data directory of the broker to speak to, through its control socket
+                         | --host        | speak to the management API of this host instead
+                         | --port        | its port (15672)
+                         | --username    | the user to log in as there (guest)
+                         | --password    | the user's password (guest)
+
+    "#]],
+    );
+}
+
+#[test]
+fn help_of_a_tool() {
+    check(
+        &Script::new(),
+        &["rabbitmq-plugins help"],
+        expect![[r#"
+        $ rabbitmq-plugins help
+
+        Usage
+
+        rabbitmq-plugins [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> [<command options>]
+
+        Available commands:
+
+        Help:
+
+           autocomplete  Provides command name autocomplete variants
+           help          Displays usage information for a command
+           version       Displays CLI tools version
+
+        Monitoring, observability and health checks:
+
+           directories   Displays plugin directory and enabled plugin file paths
+           is_enabled    Health check that exits with a non-zero code if provided plugins are not enabled on target node
+
+        Plugin Management:
+
+           disable       Disables one or more plugins
+           enable        Enables one or more plugins
+           list          Lists plugins and their state
+           set           Enables one or more plugins, disables the rest
+
+        Use 'rabbitmq-plugins help <command>' to learn more about a specific command
+    "#]],
+    );
+}
+
+#[test]
+fn without_a_command_the_help_is_an_error() {
+    check(
+        &Script::new(),
+        &["rabbitmq-plugins"],
+        expect![[r#"
+        $ rabbitmq-plugins
+        ! 
+        ! Usage
+        ! 
+        ! rabbitmq-plugins [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> [<command options>]
+        ! 
+        ! Available commands:
+        ! 
+        ! Help:
+        ! 
+        !    autocomplete  Provides command name autocomplete variants
+        !    help          Displays usage information for a command
+        !    version       Displays CLI tools version
+        ! 
+        ! Monitoring, observability and health checks:
+        ! 
+        !    directories   Displays plugin directory and enabled plugin file paths
+        !    is_enabled    Health check that exits with a non-zero code if provided plugins are not enabled on target node
+        ! 
+        ! Plugin Management:
+        ! 
+        !    disable       Disables one or more plugins
+        !    enable        Enables one or more plugins
+        !    list          Lists plugins and their state
+        !    set           Enables one or more plugins, disables the rest
+        ! 
+        ! Use 'rabbitmq-plugins help <command>' to learn more about a specific command
+        exit 64
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_command_like_no_other() {
+    check(
+        &Script::new(),
+        &["rabbitmq-plugins zzz", "rabbitmqctl autocomplete add_"],
+        expect![[r#"
+        $ rabbitmq-plugins zzz
+        ! 
+        ! Command 'zzz' not found. 
+        ! 
+        ! Usage
+        ! 
+        ! rabbitmq-plugins [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> [<command options>]
+        ! 
+        ! Available commands:
+        ! 
+        ! Help:
+        ! 
+        !    autocomplete  Provides command name autocomplete variants
+        !    help          Displays usage information for a command
+        !    version       Displays CLI tools version
+        ! 
+        ! Monitoring, observability and health checks:
+        ! 
+        !    directories   Displays plugin directory and enabled plugin file paths
+        !    is_enabled    Health check that exits with a non-zero code if provided plugins are not enabled on target node
+        ! 
+        ! Plugin Management:
+        ! 
+        !    disable       Disables one or more plugins
+        !    enable        Enables one or more plugins
+        !    list          Lists plugins and their state
+        !    set           Enables one or more plugins, disables the rest
+        ! 
+        ! Use 'rabbitmq-plugins help <command>' to learn more about a specific command
+        exit 64
+        $ rabbitmqctl autocomplete add_
+        add_user
+        add_vhost
+    "#]],
     );
 }

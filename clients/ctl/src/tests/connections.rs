@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::{check, connections};
 
 #[test]
-fn transcripts_of_connections() {
+fn connections_channels_and_consumers_are_listed() {
     check(
         &connections(),
         &[
@@ -44,6 +44,10 @@ fn transcripts_of_connections() {
             a	up
         "#]],
     );
+}
+
+#[test]
+fn connections_are_closed() {
     check(
         &connections(),
         &[

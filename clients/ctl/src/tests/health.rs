@@ -7,7 +7,7 @@ use super::check;
 use crate::testing::Script;
 
 #[test]
-fn transcripts_of_health() {
+fn a_running_broker_passes() {
     check(
         &Script::new(),
         &[
@@ -37,6 +37,10 @@ fn transcripts_of_health() {
             Successfully connected to ports 5672, 15672 on node rabbit@h (using address 10.0.0.1)
         "#]],
     );
+}
+
+#[test]
+fn listeners_are_found_or_not() {
     check(
         &Script::new(),
         &[
@@ -77,6 +81,10 @@ fn transcripts_of_health() {
             Node rabbit@h reported no alarms, local or clusterwide
         "#]],
     );
+}
+
+#[test]
+fn vhosts_alarms_and_listeners() {
     check(
         &Script::new(),
         &[
@@ -104,6 +112,10 @@ fn transcripts_of_health() {
             4.2.0
         "#]],
     );
+}
+
+#[test]
+fn a_closed_port_fails() {
     check(
         &Script::new().closed_port(5672),
         &["rabbitmq-diagnostics check_port_connectivity"],
@@ -116,6 +128,10 @@ fn transcripts_of_health() {
         exit 69
     "#]],
     );
+}
+
+#[test]
+fn alarms_fail() {
     check(
         &Script::new().answer(
             "GET /api/nodes/rabbit%40h",
@@ -142,6 +158,10 @@ fn transcripts_of_health() {
             Free disk space alarm on node rabbit@h
         "#]],
     );
+}
+
+#[test]
+fn a_stopped_vhost_fails() {
     check(
         &Script::new().answer(
             "GET /api/vhosts",

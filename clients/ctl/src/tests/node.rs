@@ -7,7 +7,7 @@ use super::check;
 use crate::testing::Script;
 
 #[test]
-fn transcripts_of_node() {
+fn the_broker_answers() {
     check(
         &Script::new(),
         &[
@@ -94,6 +94,10 @@ fn transcripts_of_node() {
             Interface: 127.0.0.1, port: 15672, protocol: http, purpose: HTTP API
         "#]],
     );
+}
+
+#[test]
+fn status_is_json_or_refuses_a_unit() {
     check(
         &Script::new(),
         &["rabbitmqctl status -q --unit mb --formatter json", "rabbitmqctl status --unit kb"],
@@ -111,6 +115,10 @@ fn transcripts_of_node() {
             exit 64
         "#]],
     );
+}
+
+#[test]
+fn settings_are_erlang_terms_or_json() {
     check(
         &Script::new().answer(
             "GET /api/liebre/environment",
@@ -129,6 +137,10 @@ fn transcripts_of_node() {
             {"liebre":{"heartbeat":60,"listeners.tcp":["127.0.0.1:5672"],"x":{"a":null}}}
         "#]],
     );
+}
+
+#[test]
+fn stop_waits_for_the_end() {
     check(
         &Script::new(),
         &["rabbitmqctl stop"],
@@ -138,6 +150,10 @@ fn transcripts_of_node() {
         > POST /api/liebre/stop
     "#]],
     );
+}
+
+#[test]
+fn shutdown_tells_its_steps() {
     check(
         &Script::new(),
         &["rabbitmqctl shutdown"],
@@ -149,6 +165,10 @@ fn transcripts_of_node() {
         > POST /api/liebre/stop
     "#]],
     );
+}
+
+#[test]
+fn shutdown_may_not_wait() {
     check(
         &Script::new(),
         &["rabbitmqctl shutdown --no-wait"],
@@ -158,6 +178,10 @@ fn transcripts_of_node() {
         > POST /api/liebre/stop
     "#]],
     );
+}
+
+#[test]
+fn without_a_broker() {
     check(
         &Script::gone(),
         &[

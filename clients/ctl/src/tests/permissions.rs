@@ -7,7 +7,7 @@ use super::check;
 use crate::testing::Script;
 
 #[test]
-fn transcripts_of_permissions() {
+fn vhosts_come_and_go() {
     check(
         &Script::new(),
         &[
@@ -45,6 +45,10 @@ fn transcripts_of_permissions() {
             /
         "#]],
     );
+}
+
+#[test]
+fn permissions_are_set_and_cleared() {
     check(
         &Script::new(),
         &[
@@ -76,6 +80,10 @@ fn transcripts_of_permissions() {
             exit 67
         "#]],
     );
+}
+
+#[test]
+fn a_missing_vhost_can_not_be_deleted() {
     check(
         &Script::new().answer("DELETE /api/vhosts/curso", 404, Value::Null),
         &["rabbitmqctl delete_vhost curso"],
@@ -87,6 +95,10 @@ fn transcripts_of_permissions() {
             exit 65
         "#]],
     );
+}
+
+#[test]
+fn permissions_are_listed() {
     check(
         &Script::new().answer(
             "GET /api/vhosts/%2F/permissions",
@@ -104,6 +116,10 @@ fn transcripts_of_permissions() {
             "guest",".*","^a",""
         "#]],
     );
+}
+
+#[test]
+fn an_empty_list_is_an_empty_line() {
     check(
         &Script::new().answer("GET /api/users/guest/permissions", 200, json!([])),
         &["rabbitmqctl list_user_permissions guest"],
@@ -113,6 +129,10 @@ fn transcripts_of_permissions() {
 
         "#]],
     );
+}
+
+#[test]
+fn refusals_name_the_missing_one() {
     check(
         &Script::new()
             .answer("PUT /api/permissions/%2F/nobody", 400, json!({"reason": "vhost_or_user_not_found"}))

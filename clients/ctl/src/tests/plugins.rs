@@ -6,7 +6,7 @@ use super::check;
 use crate::testing::Script;
 
 #[test]
-fn transcripts_of_plugins() {
+fn plugins_are_listed_and_enabled() {
     check(
         &Script::new(),
         &[
@@ -52,6 +52,10 @@ fn transcripts_of_plugins() {
             Plugin configuration unchanged.
         "#]],
     );
+}
+
+#[test]
+fn unknown_plugins_are_refused() {
     check(
         &Script::new(),
         &[
@@ -103,6 +107,10 @@ fn transcripts_of_plugins() {
             Enabled plugins file: (none)
         "#]],
     );
+}
+
+#[test]
+fn without_a_broker() {
     check(
         &Script::gone(),
         &[

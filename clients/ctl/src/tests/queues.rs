@@ -7,7 +7,7 @@ use super::{check, queues};
 use crate::testing::Script;
 
 #[test]
-fn transcripts_of_queues() {
+fn queues_are_listed_and_deleted() {
     check(
         &queues(),
         &[
@@ -46,6 +46,10 @@ fn transcripts_of_queues() {
             > DELETE /api/queues/%2F/a
         "#]],
     );
+}
+
+#[test]
+fn queues_are_purged_and_topology_is_listed() {
     check(
         &queues(),
         &[
@@ -80,6 +84,10 @@ fn transcripts_of_queues() {
             x	topic
         "#]],
     );
+}
+
+#[test]
+fn conditions_of_deleting_are_told() {
     check(
         &queues()
             .answer(
@@ -117,6 +125,10 @@ fn transcripts_of_queues() {
             exit 64
         "#]],
     );
+}
+
+#[test]
+fn a_missing_queue_can_not_be_purged() {
     check(
         &Script::new().answer("DELETE /api/queues/%2F/a/contents", 404, Value::Null),
         &["rabbitmqctl purge_queue a"],

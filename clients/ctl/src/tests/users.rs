@@ -7,7 +7,7 @@ use super::check;
 use crate::testing::Script;
 
 #[test]
-fn transcripts_of_users() {
+fn users_are_added_once() {
     check(
         &Script::new(),
         &[
@@ -40,6 +40,10 @@ fn transcripts_of_users() {
             exit 70
         "#]],
     );
+}
+
+#[test]
+fn names_and_passwords_are_checked_and_users_changed() {
     check(
         &Script::new(),
         &[
@@ -81,6 +85,10 @@ fn transcripts_of_users() {
             > PUT /api/users/guest {"password_hash":"HASH","hashing_algorithm":"rabbit_password_hashing_sha256","tags":["a","b"]}
         "#]],
     );
+}
+
+#[test]
+fn a_user_keeps_what_is_not_changed() {
     check(
         &Script::new(),
         &[
@@ -117,6 +125,10 @@ fn transcripts_of_users() {
             guest	[administrator]
         "#]],
     );
+}
+
+#[test]
+fn users_are_listed() {
     check(
         &Script::new(),
         &["rabbitmqctl list_users --formatter json", "rabbitmqctl list_users -s"],
@@ -129,6 +141,10 @@ fn transcripts_of_users() {
             guest	[administrator]
         "#]],
     );
+}
+
+#[test]
+fn a_missing_password_is_asked_for() {
     check(
         &Script::new().input("typed\r\n"),
         &["rabbitmqctl add_user ana"],
@@ -140,6 +156,10 @@ fn transcripts_of_users() {
         > PUT /api/users/ana {"password":"typed","tags":[]}
     "#]],
     );
+}
+
+#[test]
+fn a_right_password_succeeds() {
     check(
         &Script::new().answer("POST /api/liebre/authenticate", 200, json!({"authenticated": true})),
         &["rabbitmqctl authenticate_user guest guest"],
@@ -150,6 +170,10 @@ fn transcripts_of_users() {
             > POST /api/liebre/authenticate {"username":"guest","password":"guest"}
         "#]],
     );
+}
+
+#[test]
+fn a_wrong_password_is_data_error() {
     check(
         &Script::new().answer("POST /api/liebre/authenticate", 200, json!({"authenticated": false})),
         &["rabbitmqctl authenticate_user ana bad"],
@@ -163,6 +187,10 @@ fn transcripts_of_users() {
             exit 65
         "#]],
     );
+}
+
+#[test]
+fn a_missing_user_is_no_user() {
     check(
         &Script::new().answer("DELETE /api/users/nobody", 404, Value::Null),
         &["rabbitmqctl delete_user nobody", "rabbitmqctl delete_user nobody --formatter json"],
