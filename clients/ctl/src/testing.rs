@@ -127,7 +127,8 @@ impl Api for Script {
             let reason = request.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
             self.calls.borrow_mut().push(format!("{call}{body}{reason}"));
         }
-        if call == "POST /api/liebre/stop" {
+        let is_stop = call == "POST /api/liebre/stop";
+        if is_stop && !self.answers.iter().any(|(expected, _, _)| *expected == call) {
             *self.is_gone.borrow_mut() = true;
         }
         let answer = self.answers.iter().find(|(expected, _, _)| *expected == call);

@@ -1,7 +1,7 @@
 //! The broker itself.
 
 use expect_test::expect;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::check;
 use crate::testing::Script;
@@ -136,6 +136,36 @@ fn settings_are_erlang_terms_or_json() {
             $ rabbitmqctl environment --formatter json
             {"liebre":{"heartbeat":60,"listeners.tcp":["127.0.0.1:5672"],"x":{"a":null}}}
         "#]],
+    );
+}
+
+#[test]
+fn another_broker_has_no_own_routes() {
+    let other = Script::new().answer("POST /api/liebre/stop", 405, Value::Null).answer(
+        "POST /api/liebre/authenticate",
+        405,
+        Value::Null,
+    );
+    let lines = ["rabbitmqctl stop -q", "rabbitmqctl authenticate_user a b -q", "rabbitmqctl environment -q"];
+    check(
+        &other,
+        &lines,
+        expect![[r#"
+        $ rabbitmqctl stop -q
+        ! Error:
+        ! what answers at /data/control.sock is not a Liebre broker: it has no /api/liebre/stop
+        > POST /api/liebre/stop
+        exit 69
+        $ rabbitmqctl authenticate_user a b -q
+        ! Error:
+        ! what answers at /data/control.sock is not a Liebre broker: it has no /api/liebre/authenticate
+        > POST /api/liebre/authenticate {"username":"a","password":"b"}
+        exit 69
+        $ rabbitmqctl environment -q
+        ! Error:
+        ! what answers at /data/control.sock is not a Liebre broker: it has no /api/liebre/environment
+        exit 69
+    "#]],
     );
 }
 
