@@ -8,7 +8,7 @@ use std::{
 use crate::{
     PATIENCE,
     broker::Broker,
-    codec::{FRAME_END, Frame, METHOD},
+    codec::{FRAME_END, Frame, METHOD, Reader},
     method::{self, Say, describe},
     plain,
 };
@@ -132,6 +132,21 @@ impl Raw {
         // Methods of a channel are answered in their order, so this answer means that nothing before it was refused.
         self.say(&[method::qos(0, 0, false)]);
         self.outcome()
+    }
+
+    /// How many ready messages and how many consumers a queue has; both 0 if there is no such queue.
+    pub fn queue_counts(&mut self, queue: &str) -> (u32, u32) {
+        self.say(&[method::queue_declare(queue, method::queue::PASSIVE, &[])]);
+        let frame = self.read().expect("the connection stays open");
+        if describe(&frame) != "queue.declare-ok" {
+            self.say(&[method::channel_close_ok()]);
+            self.open_channel(1);
+            return (0, 0);
+        }
+        // class, method, name, messages, consumers
+        let mut reader = Reader(&frame.payload[4..]);
+        reader.short();
+        (reader.u32(), reader.u32())
     }
 
     /// Reads past everything else to the exception or the end, and says which.

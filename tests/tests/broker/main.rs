@@ -8,5 +8,14 @@
 
 mod channel_exceptions;
 mod connection_exceptions;
+mod consumers;
+mod delivering;
+mod exchanges;
 mod framing;
+mod publishing;
+mod queues;
+mod restart;
+mod routing;
+mod settling;
+mod tutorials;
 mod verdict;
