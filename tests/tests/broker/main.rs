@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
-    reason = "tests panic, that is how they fail"
+    clippy::disallowed_methods,
+    reason = "tests panic, that is how they fail; they have threads and a clock"
 )]
 
 mod channel_exceptions;

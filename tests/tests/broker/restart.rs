@@ -92,7 +92,7 @@ async fn kill9() {
 async fn deletions_survive_too() {
     let Some(mut broker) = Broker::own() else { return };
     {
-        let (_connection, channel) = connect_channel(&broker).await;
+        let (connection, channel) = connect_channel(&broker).await;
         confirm(&channel).await;
         for queue in ["deleted", "purged", "declared again"] {
             declare(&channel, queue, QueueDeclareOptions::durable()).await;
@@ -103,6 +103,7 @@ async fn deletions_survive_too() {
         }
         declare(&channel, "declared again", QueueDeclareOptions::durable()).await;
         channel.queue_purge("purged".into(), Default::default()).await.unwrap();
+        connection.close(200, "bye".into()).await.unwrap();
     }
     broker.kill9();
     broker.start_again();
