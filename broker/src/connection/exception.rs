@@ -88,10 +88,7 @@ impl ReplyCode {
     /// Whether it ends the channel only.
     #[must_use]
     pub fn is_soft(self) -> bool {
-        matches!(
-            self,
-            Self::AccessRefused | Self::NotFound | Self::ResourceLocked | Self::PreconditionFailed
-        )
+        matches!(self, Self::AccessRefused | Self::NotFound | Self::ResourceLocked | Self::PreconditionFailed)
     }
 }
 
@@ -227,7 +224,10 @@ impl Exception {
             MethodError::NoId(_) | MethodError::BadArguments { .. } | MethodError::NotUtf8(_) => {
                 ReplyCode::FrameError
             }
-            MethodError::Unknown(_) => ReplyCode::NotImplemented,
+            // RabbitMQ's reader crashes here; its text is that for a method with no place.
+            MethodError::Unknown(_) => {
+                return Self::new(ReplyCode::CommandInvalid, "unimplemented method");
+            }
             MethodError::BadTable { .. } => ReplyCode::SyntaxError,
         };
         Self::new(code, error.to_string())

@@ -1,11 +1,6 @@
 //! The management HTTP API in RabbitMQ's form.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use axum::Router;
 use tokio::{

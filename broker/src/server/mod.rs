@@ -213,4 +213,3 @@ impl fmt::Display for StartError {
 }
 
 impl error::Error for StartError {}
-

@@ -227,8 +227,8 @@ impl Socket {
     }
 
     fn apply(&mut self, event: Event<'_>) {
-        let applied = SCRATCH
-            .with_borrow_mut(|scratch| self.connection.apply(event, now(), &mut scratch.arena));
+        let applied =
+            SCRATCH.with_borrow_mut(|scratch| self.connection.apply(event, now(), &mut scratch.arena));
         self.follow(applied);
     }
 

@@ -145,8 +145,7 @@ impl Outbox {
     /// Whether the peer reads so little of what it asked for that nothing more should be asked.
     #[must_use]
     pub fn is_full_of_replies(&self) -> bool {
-        self.unsent.load(Relaxed) > OUTBOX_BYTES_MAX
-            && self.lock().buffer.reply_size() > OUTBOX_BYTES_MAX
+        self.unsent.load(Relaxed) > OUTBOX_BYTES_MAX && self.lock().buffer.reply_size() > OUTBOX_BYTES_MAX
     }
 
     /// Makes a channel known.

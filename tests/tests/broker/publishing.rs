@@ -2,7 +2,6 @@
 
 use liebre_tests::{
     broker::Broker,
-    codec::Value,
     method::{self, Say, exchange, publish, queue},
     raw::Raw,
     unique,
@@ -93,17 +92,4 @@ fn numbers_begin_with_confirm_select() {
     raw.ask(method::confirm_select(), "confirm.select-ok");
     raw.say(&message("", "nobody", 0));
     raw.expect("basic.ack 1");
-}
-
-/// A full queue that refuses publishes says so with a nack.
-#[test]
-fn refused_by_the_queue() {
-    let mut raw = confirming();
-    let arguments = [("x-max-length", Value::Int(1)), ("x-overflow", Value::Text("reject-publish"))];
-    raw.ask(method::queue_declare("", queue::EXCLUSIVE, &arguments), "queue.declare-ok");
-    raw.ask(method::queue_bind("", "amq.direct", "full"), "queue.bind-ok");
-    raw.say(&message("amq.direct", "full", 0));
-    raw.expect("basic.ack 1");
-    raw.say(&message("amq.direct", "full", 0));
-    raw.expect("basic.nack 2");
 }
