@@ -79,7 +79,7 @@ pub enum StartError {
 }
 
 /// Connections may take so long to say good-bye.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 /// Inside the data directory, which only the broker's user may enter.
 const CONTROL_SOCKET: &str = "control.sock";
 
