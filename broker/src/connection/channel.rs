@@ -169,7 +169,7 @@ impl Connection {
 
     /// Ends the consumers of channels and puts what they hold back in its place; queues that were to go
     /// with their last consumer go.
-    pub(super) fn release(&self, channels: Vec<Box<ChannelDeliveries>>) {
+    pub(super) fn release(&self, channels: Vec<ChannelDeliveries>) {
         let mut unused = Vec::new();
         for deliveries in &channels {
             for subscription in deliveries.subscriptions() {

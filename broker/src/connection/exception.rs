@@ -103,7 +103,8 @@ impl Exception {
     pub fn reply_text(&self) -> String {
         let mut text = self.to_string();
         if text.len() > TEXT_MAX {
-            text.truncate(text.floor_char_boundary(TEXT_MAX - 3));
+            let end = (0..=TEXT_MAX - 3).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
             text.push_str("...");
         }
         text

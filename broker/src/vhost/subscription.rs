@@ -161,7 +161,7 @@ impl Prefetch {
         let limit = self.limit();
         // Not add-then-take-back: a passing overshoot would turn away a consumer that nobody resumes.
         self.used
-            .try_update(Relaxed, Relaxed, |used| (limit == 0 || used < limit).then_some(used + 1))
+            .fetch_update(Relaxed, Relaxed, |used| (limit == 0 || used < limit).then_some(used + 1))
             .is_ok()
     }
 
