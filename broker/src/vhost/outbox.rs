@@ -142,6 +142,12 @@ impl Outbox {
         std::mem::take(&mut self.lock().waiting)
     }
 
+    /// Bytes not yet taken by the socket.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent.load(Relaxed)
+    }
+
     /// Whether the peer reads so little of what it asked for that nothing more should be asked.
     #[must_use]
     pub fn is_full_of_replies(&self) -> bool {

@@ -64,6 +64,18 @@ impl Vhost {
         self.read().topology.bindings().cloned().collect()
     }
 
+    /// The bindings of an exchange as a source, in the order of binding.
+    #[must_use]
+    pub fn bindings_of_source(&self, source: &str) -> Vec<Binding> {
+        self.read().topology.bindings_of_source(source).cloned().collect()
+    }
+
+    /// The bindings that lead to a queue or exchange, in the order of binding.
+    #[must_use]
+    pub fn bindings_of_destination(&self, destination: &Destination) -> Vec<Binding> {
+        self.read().topology.bindings_of_destination(destination).cloned().collect()
+    }
+
     /// Puts an exchange that was read from disk in its place.
     pub fn restore_exchange(&self, exchange: Exchange) -> bool {
         self.write().topology.declare_exchange(exchange).is_ok()
