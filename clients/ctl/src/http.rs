@@ -132,7 +132,8 @@ impl Api for HttpApi {
     }
 
     fn pause(&self, duration: Duration) {
-        self.runtime.block_on(time::sleep(duration));
+        // A sleep is made inside the runtime that it sleeps in.
+        self.runtime.block_on(async { time::sleep(duration).await });
     }
 
     fn address(&self) -> String {
@@ -221,6 +222,12 @@ mod tests {
             let response = api.call(request);
             (server.join().unwrap(), response)
         })
+    }
+
+    #[test]
+    fn a_pause_needs_no_runtime_of_the_caller() {
+        let api = HttpApi::new(Target::Socket("nowhere".into()), Duration::from_secs(5)).unwrap();
+        api.pause(Duration::from_millis(1));
     }
 
     #[test]
