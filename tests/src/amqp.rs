@@ -159,7 +159,12 @@ pub async fn wait_ready(channel: &Channel, queue: &str, ready: u32) {
 pub async fn exists(connection: &Connection, queue: &str) -> bool {
     let channel = connection.create_channel().await.expect("a channel opens");
     let options = QueueDeclareOptions::default().passive();
-    channel.queue_declare(queue.into(), options, FieldTable::default()).await.is_ok()
+    let is_there = channel.queue_declare(queue.into(), options, FieldTable::default()).await.is_ok();
+    if is_there {
+        // In words, not by drop: a connection cannot be closed well while a dropped channel is closing.
+        channel.close(200, "bye".into()).await.expect("the channel closes");
+    }
+    is_there
 }
 
 /// Waits until a queue is gone.

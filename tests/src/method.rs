@@ -125,6 +125,10 @@ pub fn basic_consume(queue: &str, tag: &str, bits: u8) -> Say {
     method(60, 20, Writer::default().u16(0).short(queue).short(tag).u8(bits).table(&[]))
 }
 
+pub fn basic_cancel(tag: &str) -> Say {
+    method(60, 30, Writer::default().short(tag).u8(0))
+}
+
 pub fn basic_publish(exchange: &str, key: &str, bits: u8) -> Say {
     method(60, 40, Writer::default().u16(0).short(exchange).short(key).u8(bits))
 }
@@ -192,6 +196,7 @@ fn describe_method(payload: &[u8]) -> String {
         }
         (60, 71) => format!("basic.get-ok {} redelivered={}", reader.u64(), reader.u8() & 1 == 1),
         (60, 80) => format!("basic.ack {} multiple={}", reader.u64(), reader.u8() & 1 == 1),
+        (60, 120) => format!("basic.nack {}", reader.u64()),
         _ => name(class, id).map_or_else(|| format!("method {class}.{id}"), str::to_owned),
     }
 }

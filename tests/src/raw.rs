@@ -3,12 +3,13 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
+    time::Duration,
 };
 
 use crate::{
     PATIENCE,
     broker::Broker,
-    codec::{FRAME_END, Frame, METHOD},
+    codec::{FRAME_END, Frame, METHOD, Reader},
     method::{self, Say, describe},
     plain,
 };
@@ -18,6 +19,9 @@ pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
 
 /// frame_max that [`Raw::open`] agrees on, bytes.
 pub const FRAME_MAX: u32 = 131_072;
+
+/// Between two bytes of [`Raw::drip`].
+const DRIP: Duration = Duration::from_millis(250);
 
 /// A TCP connection to the broker, in whatever state the test brought it to.
 #[derive(Debug)]
@@ -93,6 +97,20 @@ impl Raw {
         self.socket.write_all(bytes).ok();
     }
 
+    /// Sends bytes one at a time, with as much time between them as makes it look alive; ends when the broker closes.
+    pub fn drip(&mut self, bytes: &[u8]) {
+        self.socket.set_read_timeout(Some(DRIP)).expect("a timeout can be set");
+        for byte in bytes {
+            self.write(&[*byte]);
+            match self.socket.peek(&mut [0]) {
+                Err(error) if is_timeout(error.kind()) => {}
+                // It has answered or closed.
+                _ => break,
+            }
+        }
+        self.socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    }
+
     /// No more bytes from us; the broker's can still be read.
     pub fn finish_writing(&mut self) {
         self.socket.shutdown(Shutdown::Write).ok();
@@ -110,13 +128,13 @@ impl Raw {
     }
 
     /// The next frame in a transcript's words; `closed` if the broker has closed the connection.
-    pub fn next(&mut self) -> String {
+    pub fn hear(&mut self) -> String {
         self.read().map_or_else(|| "closed".to_owned(), |frame| plain(&describe(&frame)))
     }
 
     /// Reads one frame, which must begin with `what` in a transcript's words.
     pub fn expect(&mut self, what: &str) -> String {
-        let next = self.next();
+        let next = self.hear();
         assert!(next.starts_with(what), "expected {what}, got {next}");
         next
     }
@@ -134,10 +152,25 @@ impl Raw {
         self.outcome()
     }
 
+    /// How many ready messages and how many consumers a queue has; both 0 if there is no such queue.
+    pub fn queue_counts(&mut self, queue: &str) -> (u32, u32) {
+        self.say(&[method::queue_declare(queue, method::queue::PASSIVE, &[])]);
+        let frame = self.read().expect("the connection stays open");
+        if describe(&frame) != "queue.declare-ok" {
+            self.say(&[method::channel_close_ok()]);
+            self.open_channel(1);
+            return (0, 0);
+        }
+        // class, method, name, messages, consumers
+        let mut reader = Reader(&frame.payload[4..]);
+        reader.short();
+        (reader.u32(), reader.u32())
+    }
+
     /// Reads past everything else to the exception or the end, and says which.
     pub fn outcome(&mut self) -> String {
         loop {
-            let next = self.next();
+            let next = self.hear();
             if next == "basic.qos-ok" {
                 return "accepted".to_owned();
             }

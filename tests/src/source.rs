@@ -21,11 +21,34 @@ impl SourceFile {
         self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    /// Its code without comments that fill a line, and without the tests at its end.
+    /// Its lines that are no comments, without a module of tests at the end.
     pub fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let end = if self.is_test() { 0 } else { self.tests_begin() };
         self.numbered_lines()
-            .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
-            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+            .take_while(move |(number, _)| *number < end)
+            .filter(|(_, line)| !is_comment(line))
+    }
+
+    /// Its lines that are no comments and belong to tests.
+    pub fn test_lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let begin = if self.is_test() { 0 } else { self.tests_begin() };
+        self.numbered_lines()
+            .skip_while(move |(number, _)| *number < begin)
+            .filter(|(_, line)| !is_comment(line))
+    }
+
+    /// Whether the whole file is a test.
+    fn is_test(&self) -> bool {
+        self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.ends_with("_tests.rs")
+    }
+
+    /// The line of `#[cfg(test)]` before a module with its body here, or the line after the last.
+    fn tests_begin(&self) -> usize {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let is_begin = |pair: &[&str]| {
+            pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+        };
+        lines.windows(2).position(is_begin).unwrap_or(lines.len()) + 1
     }
 }
 
@@ -39,6 +62,10 @@ pub fn files(dir: &str, extensions: &[&str]) -> Vec<SourceFile> {
         path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
     };
     paths.into_iter().filter(wanted).map(|path| read(&path)).collect()
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
 }
 
 fn walk(dir: &Path, paths: &mut Vec<PathBuf>) {

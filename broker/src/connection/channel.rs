@@ -80,8 +80,7 @@ impl Connection {
 
     /// The channel of a method that is not `channel.open`.
     pub(super) fn open_channel(&mut self, number: ChannelNumber) -> Result<&mut Channel, Exception> {
-        self.channel(number)
-            .ok_or_else(|| Exception::new(ReplyCode::ChannelError, "expected 'channel.open'"))
+        self.channel(number).ok_or_else(|| Exception::new(ReplyCode::ChannelError, "expected 'channel.open'"))
     }
 
     pub(super) fn handle_channel(
@@ -92,6 +91,7 @@ impl Connection {
         match method {
             channel::AMQPMethod::Open(_) => self.handle_channel_open(number),
             channel::AMQPMethod::Close(_) => {
+                self.open_channel(number)?;
                 self.flush();
                 self.drop_channel(number);
                 let close_ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
@@ -99,6 +99,7 @@ impl Connection {
                 Ok(())
             }
             channel::AMQPMethod::Flow(channel::Flow { active: true }) => {
+                self.open_channel(number)?;
                 let flow_ok = channel::AMQPMethod::FlowOk(channel::FlowOk { active: true });
                 self.outbox.write_method(number, &AMQPClass::Channel(flow_ok));
                 Ok(())
@@ -171,7 +172,7 @@ impl Connection {
 
     /// Ends the consumers of channels and puts what they hold back in its place; queues that were to go
     /// with their last consumer go.
-    pub(super) fn release(&self, channels: Vec<Box<ChannelDeliveries>>) {
+    pub(super) fn release(&self, channels: Vec<ChannelDeliveries>) {
         let mut unused = Vec::new();
         for deliveries in &channels {
             for subscription in deliveries.subscriptions() {

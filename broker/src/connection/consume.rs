@@ -102,7 +102,8 @@ impl Connection {
             }
         }
         if !cancel.nowait {
-            let cancel_ok = basic::AMQPMethod::CancelOk(basic::CancelOk { consumer_tag: cancel.consumer_tag });
+            let cancel_ok =
+                basic::AMQPMethod::CancelOk(basic::CancelOk { consumer_tag: cancel.consumer_tag });
             self.outbox.write_method(number, &AMQPClass::Basic(cancel_ok));
         }
         Ok(())

@@ -18,7 +18,11 @@ use crate::{
         queue::QueueOptions,
         topology::DeclareExchangeError,
     },
-    vhost::{broker::generated_name, declare::{DeclareQueueError, DeclaredQueue}, queue::SharedQueue},
+    vhost::{
+        broker::generated_name,
+        declare::{DeclareQueueError, DeclaredQueue},
+        queue::SharedQueue,
+    },
     wire::frame::ChannelNumber,
 };
 
@@ -102,9 +106,8 @@ impl Connection {
         let is_new = vhost.exchange(&exchange.name).is_none();
         let alternate_exchange = exchange.arguments.text("alternate-exchange").filter(|_| is_new);
         self.authorize(&Operation::DeclareExchange { exchange: &exchange.name, alternate_exchange })?;
-        self.ticket = vhost
-            .declare_exchange(exchange)
-            .map_err(|error| Exception::of_exchange(&error, vhost.name()))?;
+        self.ticket =
+            vhost.declare_exchange(exchange).map_err(|error| Exception::of_exchange(&error, vhost.name()))?;
         Ok(())
     }
 
@@ -273,7 +276,6 @@ impl Connection {
         let queue_name = self.queue_name(number, unbind.queue.as_str())?;
         let exchange = unbind.exchange.as_str();
         self.authorize(&Operation::UnbindQueue { exchange, queue: &queue_name })?;
-        self.check_owner(&queue_name)?;
         self.unbind(&Binding {
             source: name(exchange),
             destination: Destination::Queue(queue_name),

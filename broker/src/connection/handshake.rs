@@ -21,8 +21,7 @@ use crate::{
     product,
     wire::{
         frame::{
-            ChannelNumber, HeaderCheck, HeaderRefusal, PROTOCOL_HEADER, ProtocolHeader,
-            parse_protocol_header,
+            ChannelNumber, HeaderCheck, HeaderRefusal, PROTOCOL_HEADER, ProtocolHeader, parse_protocol_header,
         },
         method::Method,
         table::{RawTable, RawValue},
@@ -94,9 +93,7 @@ impl Connection {
             return Err(unexpected_frame());
         }
         match (self.phase, method) {
-            (Phase::Start, connection::AMQPMethod::StartOk(start_ok)) => {
-                self.handle_start_ok(start_ok, now)
-            }
+            (Phase::Start, connection::AMQPMethod::StartOk(start_ok)) => self.handle_start_ok(start_ok, now),
             (Phase::Tune, connection::AMQPMethod::TuneOk(tune_ok)) => self.handle_tune_ok(&tune_ok),
             (Phase::Open, connection::AMQPMethod::Open(open)) => self.handle_open(open.virtual_host.as_str()),
             (_, connection::AMQPMethod::Close(_)) => {

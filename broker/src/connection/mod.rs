@@ -45,6 +45,7 @@ use crate::{
     },
 };
 use channel::{Channel, unimplemented_method};
+use content::OutOfTurn;
 use exception::{Exception, ReplyCode};
 use handshake::Tuning;
 use heartbeat::Heartbeat;
@@ -237,20 +238,23 @@ impl Connection {
         if self.phase == Phase::Closing {
             return self.handle_closing_frame(frame);
         }
-        let is_closing = self.channel(frame.channel).is_some_and(|channel| channel.is_closing);
+        let (is_closing, missing) = match self.channel(frame.channel) {
+            Some(channel) => (channel.is_closing, channel.content.missing()),
+            None => (false, None),
+        };
         let (result, id) = match frame.kind {
+            FrameKind::Method if missing.is_some() => (Err(out_of_turn(missing)), MethodId::PUBLISH),
             FrameKind::Method => match parse_method(frame.payload) {
-                Ok((id, method)) if is_closing => (self.handle_closing_channel(frame.channel, id, method), id),
+                Ok((id, method)) if is_closing => {
+                    (self.handle_closing_channel(frame.channel, id, method), id)
+                }
                 Ok((id, method)) => (self.handle_method(frame, id, method, now), id),
                 Err(error) => (Err(Exception::of_method(&error)), error.id().unwrap_or(MethodId::NONE)),
             },
             _ if is_closing => return,
             _ if self.phase != Phase::Running => (Err(unexpected_frame()), MethodId::NONE),
-            _ => {
-                let is_idle = self.channel(frame.channel).is_none_or(|channel| channel.content.is_idle());
-                let id = if is_idle { MethodId::NONE } else { MethodId::PUBLISH };
-                (self.handle_content(frame, arena), id)
-            }
+            _ if missing.is_none() => (Err(out_of_turn(missing)), MethodId::NONE),
+            _ => (self.handle_content(frame, arena), MethodId::PUBLISH),
         };
         if let Err(exception) = result {
             self.fail(frame.channel, &exception, id, now);
@@ -271,13 +275,8 @@ impl Connection {
         if number.0 == 0 {
             return match method {
                 Method::Cold(class) => self.handle_connection(*class),
-                _ => Err(unimplemented_method()),
+                _ => Err(wrong_state()),
             };
-        }
-        if let Some(channel) = self.channel(number)
-            && !channel.content.is_idle()
-        {
-            return Err(channel.content.expected().into());
         }
         match method {
             Method::Publish(publish) => self.handle_publish(number, &publish),
@@ -367,7 +366,7 @@ impl Connection {
             }
             // An answer to no question of ours.
             AMQPClass::Connection(connection::AMQPMethod::CloseOk(_)) => Ok(()),
-            _ => Err(unimplemented_method()),
+            _ => Err(wrong_state()),
         }
     }
 
@@ -541,6 +540,16 @@ impl Drop for Connection {
 
 fn outcome(requeue: bool) -> Outcome {
     if requeue { Outcome::Requeue } else { Outcome::Discard }
+}
+
+/// A frame on a channel that waits for another one; without a content to wait for, a method was due.
+fn out_of_turn(missing: Option<OutOfTurn>) -> Exception {
+    missing.unwrap_or(OutOfTurn::NoMethod).into()
+}
+
+/// A method that is nothing for channel 0 of an open connection.
+fn wrong_state() -> Exception {
+    Exception::new(ReplyCode::ChannelError, "unexpected method in connection state running")
 }
 
 fn unexpected_frame() -> Exception {

@@ -43,7 +43,10 @@ use tokio::{
     sync::watch,
 };
 
-use crate::connection::registry::Node;
+use crate::{
+    connection::registry::Node,
+    server::{Doors, Server},
+};
 pub use error::HttpError;
 use routes::Door;
 
@@ -66,8 +69,24 @@ pub struct Api {
     pub stop: watch::Sender<bool>,
 }
 
+/// Opens the doors: the server answers there until it stops.
+pub fn start(server: &mut Server, doors: Doors) {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let api = Arc::new(Api {
+        node: Arc::clone(&server.node),
+        amqp_address: server.amqp_address,
+        http_address: doors.http.local_addr().unwrap_or(unknown),
+        data_dir: server.data_dir().to_owned(),
+        started_at: server.started_at,
+        clock: server.clock(),
+        stop: server.stop.clone(),
+    });
+    server.spawn(serve_tcp(doors.http, Arc::clone(&api), server.stop.subscribe()));
+    server.spawn(serve_control(doors.control, api, server.stop.subscribe()));
+}
+
 /// Serves the API to callers who log in, until `stop` is true.
-pub async fn serve_tcp(listener: TcpListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
+async fn serve_tcp(listener: TcpListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
     let app = router(api, Door::Tcp).into_make_service_with_connect_info::<SocketAddr>();
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
         tracing::error!("the HTTP listener failed: {error}");
@@ -76,7 +95,7 @@ pub async fn serve_tcp(listener: TcpListener, api: Arc<Api>, stop: watch::Receiv
 
 /// Serves the API to whoever may enter the data directory: the broker's own user and root, without a
 /// password.
-pub async fn serve_control(listener: UnixListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
+async fn serve_control(listener: UnixListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
     let app = router(api, Door::Control).into_make_service();
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
         tracing::error!("the control socket failed: {error}");

@@ -5,11 +5,11 @@
 
 mod codec;
 pub mod data_dir;
-pub mod queue_log;
 pub mod definitions;
 mod definitions_file;
 mod error;
 mod inbox;
+pub mod queue_log;
 mod salvage;
 mod watched_file;
 

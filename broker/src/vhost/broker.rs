@@ -62,7 +62,9 @@ impl Broker {
         for definition in loaded.definitions {
             let key = definition.key();
             if !broker.restore(definition) {
-                lost.push(format!("{key} can't be restored: it is malformed or what it belongs to is missing"));
+                lost.push(format!(
+                    "{key} can't be restored: it is malformed or what it belongs to is missing"
+                ));
             }
         }
         Ok((broker, lost))

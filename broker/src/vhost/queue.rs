@@ -188,8 +188,8 @@ impl SharedQueue {
             return Err(Deleted);
         }
         let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(false) };
-        let unsettled = (!is_no_ack)
-            .then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
+        let unsettled =
+            (!is_no_ack).then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
         let ready_count = state.queue.ready_count();
         if outbox.deliver_get(channel, &delivery, unsettled, ready_count) == Err(Gone) {
             state.queue.take_back(delivery);

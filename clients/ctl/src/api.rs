@@ -144,6 +144,22 @@ impl<'a> Broker<'a> {
         self.send_request(&Request { method, path: path.to_string(), body, reason: None })
     }
 
+    /// Calls a route of the broker's own.
+    pub fn send_own(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let response = self.call(&Request { method, path: path.to_string(), body, reason: None })?;
+        match response.status {
+            200..=299 => Ok(response.body),
+            404 | 405 => {
+                let text = format!(
+                    "what answers at {} is not a Liebre broker: it has no {path}",
+                    self.api.address()
+                );
+                Err(Failure::new(Code::Unavailable, text))
+            }
+            _ => Err(Failure::new(Code::Unavailable, refusal(&response))),
+        }
+    }
+
     /// As [`Broker::send`], with all parts of the call.
     pub fn send_request(&self, request: &Request) -> Result<Option<Value>, Failure> {
         let response = self.call(request)?;

@@ -118,7 +118,9 @@ impl Context<'_> {
 
     /// Prints a line.
     pub fn line(&mut self, text: &str) -> Result<(), Stop> {
-        Ok(writeln!(self.streams.output, "{text}")?)
+        writeln!(self.streams.output, "{text}")?;
+        // what follows may take its time, or be an error on another stream
+        Ok(self.streams.output.flush()?)
     }
 
     /// Ends a command that has nothing to say.

@@ -192,9 +192,17 @@ fn escape_controls(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_string();
     }
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+    let mut escaped = String::with_capacity(text.len() + 4);
+    for c in text.chars() {
+        match c {
+            '\t' => escaped.push_str("\\t"),
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            c if c.is_control() => escaped.push_str(&format!("\\{:03o}", c as u32)),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -209,12 +217,12 @@ mod tests {
             json!({"x-float": 1.5, "x-list": [1, "two", false], "x-tab": {"a": "b", "c": 1}, "e": ""});
         let cases = [
             (Term::plain(&Value::Null), ""),
-            (Term::plain(&json!("a\\b\tc")), "a\\b\\tc"),
+            (Term::plain(&json!("a\\b\tc\u{1}")), "a\\b\\tc\\001"),
             (Term::plain(&json!(true)), "true"),
             (Term::plain(&json!(1.0)), "1.0"),
             (Term::atoms(&json!(["a", "b c"])), "[a, b c]"),
             (Term::atoms(&json!([])), "[]"),
-            (Term::atoms(&json!({"judge@localhost": "running"})), "[{judge@localhost, running}]"),
+            (Term::atoms(&json!({"rabbit@host": "running"})), "[{rabbit@host, running}]"),
             (Term::arguments(&json!({})), "[]"),
             (
                 Term::arguments(&arguments),

@@ -98,7 +98,7 @@ impl HttpApi {
         let mut builder = hyper::Request::builder()
             .method(method)
             .uri(&request.path)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, "*/*")
             .header(header::CONNECTION, "close");
         builder = match &self.target {
             Target::Socket(_) => builder.header(header::HOST, "localhost"),
@@ -132,7 +132,8 @@ impl Api for HttpApi {
     }
 
     fn pause(&self, duration: Duration) {
-        self.runtime.block_on(time::sleep(duration));
+        // A sleep is made inside the runtime that it sleeps in.
+        self.runtime.block_on(async { time::sleep(duration).await });
     }
 
     fn address(&self) -> String {
@@ -185,5 +186,106 @@ fn broken(error: &hyper::Error) -> CallError {
         CallError::NotTheApi(error.to_string())
     } else {
         CallError::Unreachable(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const DELETE: Request = Request { method: Method::Delete, path: String::new(), body: None, reason: None };
+
+    /// Makes a call on a socket where `answer` is given to whatever is asked; gives back what was asked, too.
+    fn exchange(request: &Request, answer: &str) -> (String, Result<Response, CallError>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let api = HttpApi::new(Target::Socket(path), Duration::from_secs(5)).unwrap();
+        std::thread::scope(|scope| {
+            let server = scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut asked = Vec::new();
+                let mut buffer = [0; 4096];
+                // a call of these tests fits into one write; its body is the last thing in it
+                while !asked.ends_with(b"}") && !asked.ends_with(b"\r\n\r\n") {
+                    let length = stream.read(&mut buffer).unwrap();
+                    asked.extend_from_slice(&buffer[..length]);
+                }
+                stream.write_all(answer.as_bytes()).unwrap();
+                String::from_utf8(asked).unwrap()
+            });
+            let response = api.call(request);
+            (server.join().unwrap(), response)
+        })
+    }
+
+    #[test]
+    fn a_pause_needs_no_runtime_of_the_caller() {
+        let api = HttpApi::new(Target::Socket("nowhere".into()), Duration::from_secs(5)).unwrap();
+        api.pause(Duration::from_millis(1));
+    }
+
+    #[test]
+    fn calls_go_over_the_socket_with_body_and_reason() {
+        let request = Request {
+            method: Method::Put,
+            path: "/api/users/ana".into(),
+            body: Some(json!({"tags": []})),
+            reason: Some("bye\nnow".into()),
+        };
+        let (asked, response) = exchange(&request, "HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}");
+        assert!(asked.starts_with("PUT /api/users/ana HTTP/1.1\r\n"), "{asked}");
+        assert!(
+            asked.contains("x-reason: bye now\r\n") && asked.ends_with("\r\n\r\n{\"tags\":[]}"),
+            "{asked}"
+        );
+        let response = response.unwrap();
+        assert_eq!((response.status, response.body), (201, json!({})));
+    }
+
+    #[test]
+    fn answers_without_json_are_told_apart() {
+        let call = Request { path: "/".into(), ..DELETE };
+        let (_, response) = exchange(&call, "HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(response.unwrap().status, 204);
+        let (_, response) = exchange(&call, "HTTP/1.1 500 Oh\r\ncontent-length: 4\r\n\r\n<p/>");
+        assert_eq!(response.unwrap().status, 500);
+        let (_, response) = exchange(&call, "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n<p/>");
+        assert!(matches!(response, Err(CallError::NotTheApi(_))));
+        let (_, response) = exchange(&call, "SSH-2.0-OpenSSH\r\n");
+        assert!(matches!(response, Err(CallError::NotTheApi(_))), "{response:?}");
+    }
+
+    #[test]
+    fn nobody_there_and_nobody_answering() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let call = Request { path: "/".into(), ..DELETE };
+        let api = HttpApi::new(Target::Socket(path.clone()), Duration::from_secs(5)).unwrap();
+        let expected = CallError::Unreachable("No such file or directory".into());
+        assert_eq!(api.call(&call).unwrap_err(), expected);
+        let _listener = UnixListener::bind(&path).unwrap();
+        let api = HttpApi::new(Target::Socket(path), Duration::from_millis(20)).unwrap();
+        assert_eq!(api.call(&call).unwrap_err(), CallError::TimedOut);
+    }
+
+    #[test]
+    fn over_tcp_the_user_logs_in() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let target =
+            Target::Tcp { host: "127.0.0.1".into(), port, username: "ana".into(), password: "s:3".into() };
+        let api = HttpApi::new(target, Duration::from_secs(5)).unwrap();
+        let message = api.message(&Request { path: "/api/overview".into(), ..DELETE }).unwrap();
+        assert_eq!(message.headers()["authorization"], "Basic YW5hOnM6Mw==");
+        assert_eq!(api.address(), format!("http://127.0.0.1:{port}"));
+        assert!(api.accepts_connections("127.0.0.1", port));
+        drop(listener);
+        assert!(!api.accepts_connections("127.0.0.1", port));
     }
 }

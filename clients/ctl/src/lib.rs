@@ -208,7 +208,9 @@ fn usage_error(
 }
 
 fn failed(failure: &Failure, context: &mut Context<'_>) -> Code {
-    if failure.message.is_empty() {
+    // the banner comes before the error, also where both streams are one terminal
+    let flushed = context.streams.output.flush();
+    if failure.message.is_empty() || flushed.is_err() {
         return failure.code;
     }
     if !context.view.formatter.is_json() {

@@ -9,6 +9,7 @@ use crate::url::BrokerUrl;
 
 const BODY_SIZE_MAX: u32 = 128 * 1024 * 1024;
 const CONFIRM_WINDOW_MAX: u32 = 1_000_000;
+const QUEUE_DEFAULT: &str = "liebre-perf";
 const SECONDS_MAX: f64 = 1e6;
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
@@ -69,9 +70,9 @@ pub struct Target {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("manual").args(["ack_every", "prefetch"]).multiple(true))]
 pub struct LoadArgs {
-    /// The queue; declared by the run
-    #[arg(long, default_value = "liebre-perf", value_parser = parse_queue)]
-    queue: String,
+    /// The queue; declared by the run [default: liebre-perf, with a number of its own for each run with both sides]
+    #[arg(long, value_parser = parse_queue)]
+    queue: Option<String>,
     /// Body size in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 16, value_parser = clap::value_parser!(u32).range(..=i64::from(BODY_SIZE_MAX)))]
     size: u32,
@@ -133,7 +134,8 @@ impl LoadArgs {
             self.warmup.unwrap_or(if self.messages.is_some() { Duration::ZERO } else { WARMUP_DEFAULT });
         let duration = self.duration.or(if self.messages.is_some() { None } else { Some(DURATION_DEFAULT) });
         Ok(Load {
-            queue: self.queue.clone(),
+            queue: self.queue.clone().unwrap_or_else(|| QUEUE_DEFAULT.to_owned()),
+            has_unique_queue: self.queue.is_none() && flow == Flow::Both,
             flow,
             body_size: self.size as usize,
             is_persistent: self.persistent,

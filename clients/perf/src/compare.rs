@@ -1,14 +1,18 @@
 //! Two brokers in turns, so that whatever else the machine does troubles both alike.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::Target;
 use crate::error::PerfError;
-use crate::load::{Flow, Load};
+use crate::load::{Flow, Load, Patience};
 use crate::report::describe;
 use crate::run::{Figures, run};
+
+/// How long to wait after each run for the broker to have done with it.
+const TEARDOWN: Duration = Duration::from_secs(30);
 
 /// All rounds, and the medians side by side.
 #[derive(Debug, Serialize)]
@@ -36,8 +40,10 @@ pub fn compare(
     rounds: u32,
     mut after_round: impl FnMut(u32, &Figures, &Figures),
 ) -> Result<Comparison, PerfError> {
-    // A backlog that stays would be another load for the next round.
-    let load = Load { deletes_queue: true, ..load.clone() };
+    // A backlog that stays would be another load for the next round, and so would messages that the one
+    // broker still has to read while the other is measured.
+    let patience = Patience { teardown: TEARDOWN, ..load.patience };
+    let load = Load { deletes_queue: true, patience, ..load.clone() };
     let (mut figures_a, mut figures_b) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         let (of_a, of_b) = (run(a, &load)?, run(b, &load)?);
@@ -60,6 +66,10 @@ impl Comparison {
             format!("A  {}\nB  {}\n{}, medians of {}\n\n", a.url, b.url, describe(load), self.a.len());
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{:<34}{:>14}{:>14}{:>10}", "", "A", "B", "A better");
+        let busy = self.a.iter().chain(&self.b).filter(|figures| !figures.is_taken_down).count();
+        if busy > 0 {
+            let _ = writeln!(out, "LEFT BUSY: {busy} runs left their broker busy, which troubled the next");
+        }
         for row in &self.rows {
             let ratio = row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2} x"));
             let _ = writeln!(out, "{:<34}{:>14}{:>14}{:>10}", row.name, number(row.a), number(row.b), ratio);

@@ -6,6 +6,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
     pub queue: String,
+    /// Whether each run adds something to the queue's name that no other run has. A broker may still be busy
+    /// with the messages of an earlier run; under the same name they would arrive in this one.
+    pub has_unique_queue: bool,
     pub flow: Flow,
     pub body_size: usize,
     pub is_persistent: bool,

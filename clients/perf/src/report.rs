@@ -33,6 +33,9 @@ pub fn table(target: &Target, load: &Load, figures: &Figures) -> String {
     }
     let own = cpu(figures.own_cpu_seconds_per_million, figures.own_cpu_seconds, figures.seconds);
     row(&mut out, "own CPU", &own);
+    if !figures.is_taken_down {
+        row(&mut out, "LEFT BUSY", "the broker is still busy with this run: wait before you measure again");
+    }
     if !figures.is_complete {
         row(&mut out, "INCOMPLETE", "the messages did not get through");
     }

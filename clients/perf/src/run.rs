@@ -38,6 +38,9 @@ pub struct Figures {
     pub own_cpu_seconds_per_million: Option<f64>,
     /// Whether all that was asked for came about.
     pub is_complete: bool,
+    /// Whether the broker had deleted the queue and closed the connections when it was left. If not, it is
+    /// still busy with this run's messages, and what is measured next suffers.
+    pub is_taken_down: bool,
 }
 
 /// What the run cost the broker's process.
@@ -55,23 +58,35 @@ pub struct BrokerFigures {
 /// Runs `load` against `target` and takes its queue and connections down again.
 pub fn run(target: &Target, load: &Load) -> Result<Figures, PerfError> {
     let deadline = now().plus(load.patience.setup);
+    let unique;
+    let load = if load.has_unique_queue {
+        unique = Load { queue: format!("{}-{}", load.queue, now().0), ..load.clone() };
+        &unique
+    } else {
+        load
+    };
     let mut control = Connection::open(&target.url, deadline)?;
     declare(&mut control, load, deadline)?;
     let driven = drive(target, load, deadline);
 
     let deadline = now().plus(load.patience.teardown);
     // Without its queue, a publisher's unread messages and a consumer's deliveries are soon through.
-    if load.deletes_queue {
-        // A queue that is gone already, or that the broker cannot delete in time, spoils no figures.
-        let only_if_empty = load.flow == Flow::ConsumeOnly;
-        let _ = control.delete_queue(&load.queue, only_if_empty, deadline);
+    let only_if_empty = load.flow == Flow::ConsumeOnly;
+    let deleted = load.deletes_queue.then(|| control.delete_queue(&load.queue, only_if_empty, deadline));
+    let (mut figures, connections) = driven?;
+    let mut is_taken_down = connections.len() == load.flow.sides() && !is_late(deleted);
+    for connection in connections {
+        is_taken_down &= connection.close(deadline).is_ok();
     }
-    let (figures, connections) = driven?;
-    for connection in connections.into_iter().chain([control]) {
-        // The same holds for a goodbye that is not answered.
-        let _ = connection.close(deadline);
-    }
+    figures.is_taken_down = is_taken_down;
+    // What its answer could tell is known already.
+    let _ = control.close(deadline);
     Ok(figures)
+}
+
+/// A queue that is gone already, or that `only_if_empty` protects, is as good as deleted.
+fn is_late(deleted: Option<Result<(), PerfError>>) -> bool {
+    matches!(deleted, Some(Err(PerfError::TimedOut { .. })))
 }
 
 fn declare(control: &mut Connection, load: &Load, deadline: Nanos) -> Result<(), PerfError> {
@@ -243,6 +258,7 @@ impl Measured {
             own_cpu_seconds,
             own_cpu_seconds_per_million: per_million(own_cpu_seconds),
             is_complete: self.is_complete(load),
+            is_taken_down: false,
         }
     }
 

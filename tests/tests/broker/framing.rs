@@ -265,28 +265,26 @@ fn a_message_in_the_smallest_pieces() {
 /// The one slow test: a handshake may take 10 seconds and no longer, however busy the peer looks.
 #[test]
 fn handshake_takes_too_long() {
-    fn silent(raw: &mut Raw) {
-        raw.rest();
-    }
-    let peers: [(&str, fn(&mut Raw)); 3] = [
-        ("says nothing", silent),
-        ("says half a protocol header", |raw| {
-            raw.write(&PROTOCOL_HEADER[..4]);
-            silent(raw);
-        }),
+    let behaviours: [(&str, Behaviour); 4] = [
+        ("says nothing", |_| {}),
+        ("says half a protocol header", |raw| raw.write(&PROTOCOL_HEADER[..4])),
         ("says half of start-ok", |raw| {
-            raw.write(&PROTOCOL_HEADER);
-            raw.expect("connection.start");
+            begin(raw);
             raw.write(&method::start_ok("PLAIN", b"\0guest\0guest").encode()[..20]);
-            silent(raw);
+        }),
+        ("says start-ok a byte at a time", |raw| {
+            begin(raw);
+            raw.drip(&method::start_ok("PLAIN", b"\0guest\0guest").encode());
         }),
     ];
     let broker = Broker::shared();
     let mut witness = Raw::with_channel(broker);
-    let peers = peers.map(|(what, behave)| {
+    let peers = behaviours.map(|(what, behave)| {
         thread::spawn(move || {
             let begun = Instant::now();
-            behave(&mut Raw::connect(broker));
+            let mut raw = Raw::connect(broker);
+            behave(&mut raw);
+            raw.rest();
             (what, begun.elapsed())
         })
     });
@@ -296,4 +294,12 @@ fn handshake_takes_too_long() {
         assert!(allowed.contains(&lasted), "a peer that {what} was let go after {lasted:?}");
     }
     assert!(witness.is_alive(1));
+}
+
+/// What a slow peer does before it says nothing more.
+type Behaviour = fn(&mut Raw);
+
+fn begin(raw: &mut Raw) {
+    raw.write(&PROTOCOL_HEADER);
+    raw.expect("connection.start");
 }

@@ -40,7 +40,7 @@ fn every_message_is_confirmed_received_and_acked() {
     let broker = FakeBroker::start(Habit::Good);
     let figures = run_against(&broker, "--messages 5000 --confirm 100 --prefetch 50 --ack-every 7").unwrap();
     assert_eq!((figures.sent, figures.confirmed, figures.nacked), (5_000, 5_000, 0));
-    assert!(figures.received == 5_000 && figures.is_complete);
+    assert!(figures.received == 5_000 && figures.is_complete && figures.is_taken_down);
     assert!(figures.latency.unwrap().samples >= 5_000 / 64);
     assert_eq!(broker.acked_up_to.load(SeqCst), 5_000);
     assert!(broker.is_deleted.load(SeqCst));
@@ -113,7 +113,7 @@ fn a_stuck_broker_does_not_hold_the_run() {
         let broker = FakeBroker::start(Habit::Stuck);
         let start = now();
         let figures = run_against(&broker, options).unwrap();
-        assert!(!figures.is_complete, "{options}");
+        assert!(!figures.is_complete && !figures.is_taken_down, "{options}");
         assert!(now().since(start) < Duration::from_secs(10), "{options}");
     }
 }
