@@ -24,7 +24,6 @@ mod overview;
 mod own;
 pub mod path;
 mod permissions;
-mod process;
 pub mod properties_key;
 pub mod query;
 mod queues;

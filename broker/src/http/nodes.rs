@@ -10,10 +10,9 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     overview::exchange_types,
-    process,
     request::{Request, not_allowed},
 };
-use crate::product;
+use crate::{product, server::process};
 
 /// RabbitMQ's plugins whose work is built in.
 const PLUGINS: [&str; 1] = ["rabbitmq_management"];

@@ -2,6 +2,7 @@
 
 mod boot;
 mod listener;
+pub mod process;
 mod socket;
 
 use std::{

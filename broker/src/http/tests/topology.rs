@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::bench::Bench;
 
 #[tokio::test]
-async fn queues_are_declared_and_deleted_as_over_amqp() {
+async fn queues_are_declared_as_over_amqp() {
     let bench = Bench::new().await;
     bench
         .check(
@@ -19,20 +19,6 @@ async fn queues_are_declared_and_deleted_as_over_amqp() {
             guest PUT /queues/%2F/other {"arguments":{"x-queue-type":"bad"}}
             guest PUT /queues/%2F/quorum {"durable":true,"arguments":{"x-queue-type":"quorum"}}
             guest PUT /queues/nope/q {}
-            guest GET /queues/%2F/q
-            guest GET /queues/%2F/quorum?columns=type,leader,members,online
-            guest GET /queues/%2F?columns=name,messages
-            guest GET /queues?page=1&page_size=1&columns=name
-            guest GET /queues?page=9
-            guest GET /queues/%2F/q/bindings
-            guest DELETE /queues/%2F/quorum?if-empty=true
-            guest DELETE /queues/%2F/q/contents
-            guest DELETE /queues/%2F/nope/contents
-            guest DELETE /queues/%2F/q?if-empty=true&if-unused=true
-            guest DELETE /queues/%2F/q
-            guest GET /queues/%2F/q
-            guest GET /queues/%2F/q/bindings
-            guest GET /queues/%2F/q/nope
             "#,
             &expect![[r#"
                 guest PUT /queues/%2F/q {"durable":true,"arguments":{"x-max-length":10}}
@@ -53,6 +39,39 @@ async fn queues_are_declared_and_deleted_as_over_amqp() {
                   201 
                 guest PUT /queues/nope/q {}
                   404 {"error":"not_found","reason":"vhost_not_found"}
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn queues_are_shown_purged_and_deleted() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /queues/%2F/q {"durable":true,"arguments":{"x-max-length":10}}
+            guest PUT /queues/%2F/quorum {"durable":true,"arguments":{"x-queue-type":"quorum"}}
+            guest GET /queues/%2F/q
+            guest GET /queues/%2F/quorum?columns=type,leader,members,online
+            guest GET /queues/%2F?columns=name,messages
+            guest GET /queues?page=1&page_size=1&columns=name
+            guest GET /queues?page=9
+            guest GET /queues/%2F/q/bindings
+            guest DELETE /queues/%2F/quorum?if-empty=true
+            guest DELETE /queues/%2F/q/contents
+            guest DELETE /queues/%2F/nope/contents
+            guest DELETE /queues/%2F/q?if-empty=true&if-unused=true
+            guest DELETE /queues/%2F/q
+            guest GET /queues/%2F/q
+            guest GET /queues/%2F/q/bindings
+            guest GET /queues/%2F/q/nope
+            "#,
+            &expect![[r#"
+                guest PUT /queues/%2F/q {"durable":true,"arguments":{"x-max-length":10}}
+                  201 
+                guest PUT /queues/%2F/quorum {"durable":true,"arguments":{"x-queue-type":"quorum"}}
+                  201 
                 guest GET /queues/%2F/q
                   200 {"name":"q","vhost":"/","type":"classic","durable":true,"auto_delete":false,"exclusive":false,"arguments":{"x-max-length":10},"node":"rabbit@test","state":"running","policy":null,"operator_policy":null,"effective_policy_definition":{},"exclusive_consumer_tag":null,"exclusive_consumer_pid":null,"single_active_consumer_tag":null,"messages":0,"messages_ready":0,"messages_unacknowledged":0,"message_bytes":0,"message_bytes_ready":0,"message_bytes_unacknowledged":0,"consumers":0,"consumer_details":[]}
                 guest GET /queues/%2F/quorum?columns=type,leader,members,online
@@ -157,7 +176,7 @@ async fn exchanges_are_declared_and_deleted_as_over_amqp() {
 }
 
 #[tokio::test]
-async fn bindings_have_keys_of_their_own() {
+async fn bindings_are_listed_by_either_end() {
     let bench = Bench::new().await;
     bench
         .check(
@@ -175,17 +194,6 @@ async fn bindings_have_keys_of_their_own() {
             guest GET /exchanges/%2F/amq.default/bindings/source?columns=destination
             guest GET /exchanges/%2F/amq.topic/bindings
             guest GET /bindings/%2F/e/amq.default/q/q?columns=routing_key
-            guest GET /bindings/%2F/e/amq.topic/q/q/a%20b%2Fc
-            guest GET /bindings/%2F/e/amq.topic/q/q/nope
-            guest GET /bindings/%2F/e/amq.topic/q/nope
-            guest GET /bindings/%2F/e/amq.topic/x/q
-            guest POST /bindings/%2F/e/nope/q/q {}
-            guest POST /bindings/%2F/e/amq.default/q/q {}
-            guest POST /bindings/%2F/e/amq.headers/q/q {"arguments":{"x-match":"some"}}
-            guest DELETE /bindings/%2F/e/amq.topic/q/q/~
-            guest DELETE /bindings/%2F/e/amq.topic/q/q/~
-            guest DELETE /bindings/%2F/e/amq.topic/q/q/a%20b%2Fc
-            guest GET /bindings/%2F/e/amq.topic/q/q?columns=routing_key
             "#,
             &expect![[r#"
                 guest PUT /queues/%2F/q {}
@@ -214,6 +222,42 @@ async fn bindings_have_keys_of_their_own() {
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 guest GET /bindings/%2F/e/amq.default/q/q?columns=routing_key
                   200 [{"routing_key":"q"}]
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_binding_is_found_and_unbound_by_its_key() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /queues/%2F/q {}
+            guest POST /bindings/%2F/e/amq.topic/q/q {"routing_key":"a b/c"}
+            guest POST /bindings/%2F/e/amq.topic/q/q {"routing_key":"k","arguments":{"n":1}}
+            guest POST /bindings/%2F/e/amq.topic/q/q {}
+            guest GET /bindings/%2F/e/amq.topic/q/q/a%20b%2Fc
+            guest GET /bindings/%2F/e/amq.topic/q/q/nope
+            guest GET /bindings/%2F/e/amq.topic/q/nope
+            guest GET /bindings/%2F/e/amq.topic/x/q
+            guest POST /bindings/%2F/e/nope/q/q {}
+            guest POST /bindings/%2F/e/amq.default/q/q {}
+            guest POST /bindings/%2F/e/amq.headers/q/q {"arguments":{"x-match":"some"}}
+            guest DELETE /bindings/%2F/e/amq.topic/q/q/~
+            guest DELETE /bindings/%2F/e/amq.topic/q/q/~
+            guest DELETE /bindings/%2F/e/amq.topic/q/q/a%20b%2Fc
+            guest GET /bindings/%2F/e/amq.topic/q/q?columns=routing_key
+            "#,
+            &expect![[r#"
+                guest PUT /queues/%2F/q {}
+                  201 
+                guest POST /bindings/%2F/e/amq.topic/q/q {"routing_key":"a b/c"}
+                  201 
+                guest POST /bindings/%2F/e/amq.topic/q/q {"routing_key":"k","arguments":{"n":1}}
+                  201 
+                guest POST /bindings/%2F/e/amq.topic/q/q {}
+                  201 
                 guest GET /bindings/%2F/e/amq.topic/q/q/a%20b%2Fc
                   200 {"source":"amq.topic","vhost":"/","destination":"q","destination_type":"queue","routing_key":"a b/c","arguments":{},"properties_key":"a+b%2Fc"}
                 guest GET /bindings/%2F/e/amq.topic/q/q/nope

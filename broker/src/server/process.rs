@@ -9,7 +9,7 @@ use rustix::{
 };
 
 /// Resident memory, bytes (Linux).
-pub(super) fn memory_used_bytes() -> Option<u64> {
+pub fn memory_used_bytes() -> Option<u64> {
     let file = open("/proc/self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut text = [0; 4096];
     let count = read(&file, &mut text[..]).ok()?;
@@ -17,13 +17,13 @@ pub(super) fn memory_used_bytes() -> Option<u64> {
 }
 
 /// Free bytes where the data directory is.
-pub(super) fn disk_free_bytes(data_dir: &Path) -> Option<u64> {
+pub fn disk_free_bytes(data_dir: &Path) -> Option<u64> {
     let found = statvfs(data_dir).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Open file descriptors (Linux).
-pub(super) fn open_file_count() -> Option<usize> {
+pub fn open_file_count() -> Option<usize> {
     let directory =
         open("/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let entries = Dir::read_from(directory.ok()?).ok()?;
@@ -32,7 +32,7 @@ pub(super) fn open_file_count() -> Option<usize> {
 }
 
 /// File descriptors there may be.
-pub(super) fn open_files_max() -> Option<u64> {
+pub fn open_files_max() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
