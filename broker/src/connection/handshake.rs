@@ -14,11 +14,9 @@ use super::{
 };
 use crate::{
     limits::{CHANNEL_MAX, FRAME_MAX, FRAME_MAX_INITIAL, FRAME_MIN, HEARTBEAT_SECS, SILENT_CLOSE_DELAY},
-    model::{
-        name::Name,
-        user::{PasswordHash, User},
-    },
+    model::user::User,
     product,
+    vhost::access::LOOPBACK_USER,
     wire::{
         frame::{
             ChannelNumber, HeaderCheck, HeaderRefusal, PROTOCOL_HEADER, ProtocolHeader, parse_protocol_header,
@@ -46,8 +44,6 @@ impl Default for Tuning {
 
 const CONTROL: ChannelNumber = ChannelNumber(0);
 const MECHANISMS: &str = "PLAIN AMQPLAIN";
-/// The one user that may log in from this machine only (<https://www.rabbitmq.com/docs/access-control>).
-const LOOPBACK_USER: &str = "guest";
 
 /// Name and password as the client gave them.
 struct Login {
@@ -150,16 +146,9 @@ impl Connection {
     }
 
     fn log_in(&self, login: &Login) -> Result<User, Refusal> {
-        let refused = || Refusal::Credentials(login.user.clone());
-        let name = Name::parse(&login.user).map_err(|_| refused())?;
-        let user = self.node.broker.access().user(&name).cloned();
-        // An unknown user costs as much time as a wrong password: nobody learns which names exist.
-        let is_right = match &user {
-            Some(user) => user.password.is_of(&login.password),
-            None => PasswordHash::none().is_of(&login.password),
-        };
-        let user = user.filter(|_| is_right).ok_or_else(refused)?;
-        if name.as_str() == LOOPBACK_USER && !self.info.peer.ip().to_canonical().is_loopback() {
+        let user = self.node.broker.authenticate(&login.user, &login.password);
+        let user = user.ok_or_else(|| Refusal::Credentials(login.user.clone()))?;
+        if user.name.as_str() == LOOPBACK_USER && !self.info.peer.ip().to_canonical().is_loopback() {
             return Err(Refusal::NotLoopback);
         }
         Ok(user)

@@ -83,6 +83,11 @@ fn existing(name: &str) -> Result<Name, HttpError> {
 
 fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
     let text = fields.text(field)?.unwrap_or_default();
-    Pattern::parse(text)
-        .map_err(|error| HttpError::BadRequest(json!(["invalid_regexp", text, error.to_string()])))
+    Pattern::parse(text).map_err(|error| {
+        // The last line says what is wrong; those before draw where.
+        let error = error.to_string();
+        let error = error.lines().last().unwrap_or_default();
+        let error = error.strip_prefix("error: ").unwrap_or(error);
+        HttpError::BadRequest(json!(["invalid_regexp", text, error]))
+    })
 }
