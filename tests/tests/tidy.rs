@@ -10,13 +10,14 @@ use liebre_tests::{
 const LINES_MAX: usize = 800;
 
 /// Where files are touched besides the storage: where the program finds its configuration, its data directory and its
-/// control socket.
-const MAY_TOUCH_FILES: [&str; 5] = [
+/// control socket, and where the system tells what the process uses.
+const MAY_TOUCH_FILES: [&str; 6] = [
     "broker/src/storage/",
     "broker/src/main.rs",
     "broker/src/cli.rs",
     "broker/src/config.rs",
     "broker/src/server/control.rs",
+    "broker/src/http/process.rs",
 ];
 
 /// Where tasks and threads begin.
