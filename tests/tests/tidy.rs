@@ -10,7 +10,7 @@ use liebre_tests::{
 const LINES_MAX: usize = 800;
 
 /// Where files are touched besides the storage: where the program finds its configuration, its data directory and its
-/// control socket, and where the system tells of the process.
+/// control socket, and where the system tells what the process uses.
 const MAY_TOUCH_FILES: [&str; 6] = [
     "broker/src/storage/",
     "broker/src/main.rs",

@@ -80,8 +80,8 @@ pub fn start(server: &mut Server, doors: Doors) {
         clock: server.clock(),
         stop: server.stop.clone(),
     });
-    server.spawn(serve_tcp(doors.http, Arc::clone(&api), server.stop.subscribe()));
-    server.spawn(serve_control(doors.control, api, server.stop.subscribe()));
+    server.attend(serve_tcp(doors.http, Arc::clone(&api), server.stop.subscribe()));
+    server.attend(serve_control(doors.control, api, server.stop.subscribe()));
 }
 
 /// Serves the API to callers who log in, until `stop` is true.

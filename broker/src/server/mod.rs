@@ -1,6 +1,7 @@
 //! The shell: sockets, tasks, threads, the clock. The only place that spawns or waits.
 
 mod boot;
+mod control;
 mod listener;
 pub mod process;
 mod socket;
@@ -80,8 +81,6 @@ pub enum StartError {
 
 /// Connections may take so long to say good-bye.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
-/// Inside the data directory, which only the broker's user may enter.
-const CONTROL_SOCKET: &str = "control.sock";
 
 /// A broker that runs.
 #[derive(Debug)]
@@ -117,7 +116,8 @@ impl Server {
         let (node, writer) = boot::boot(&settings, &data_dir).await?;
         let amqp = bind("--amqp-listen", settings.amqp_listen)?;
         let http = bind("--http-listen", settings.http_listen)?;
-        let control = bind_control(data_dir.path().join(CONTROL_SOCKET))?;
+        let control =
+            control::bind(data_dir.path()).map_err(|(path, error)| StartError::Control { path, error })?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         announce(&amqp, "amqp");
@@ -140,8 +140,8 @@ impl Server {
         listener::wall_clock
     }
 
-    /// Runs something until the server stops.
-    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Runs something beside the rest; it is to end when `stop` is true.
+    pub fn attend(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
@@ -164,7 +164,7 @@ impl Server {
         self.node.broker.close();
         // The writer ends when everything submitted is stored.
         let _ = tokio::task::spawn_blocking(move || self.writer.join()).await;
-        let _ = std::fs::remove_file(self.data_dir.path().join(CONTROL_SOCKET));
+        control::remove(self.data_dir.path());
         tracing::info!("stopped");
     }
 }
@@ -172,12 +172,6 @@ impl Server {
 fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = listener::listen(address);
     bound.map_err(|error| StartError::Listen { option, address, error })
-}
-
-/// The data directory is locked, so a socket that is there is left over from a killed broker.
-fn bind_control(path: PathBuf) -> Result<UnixListener, StartError> {
-    let _ = std::fs::remove_file(&path);
-    UnixListener::bind(&path).map_err(|error| StartError::Control { path, error })
 }
 
 fn announce(listener: &TcpListener, protocol: &str) {

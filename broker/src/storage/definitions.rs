@@ -502,35 +502,4 @@ mod tests {
         drop(running);
         assert_eq!(Running::open(root.path()).load().lost, Vec::<String>::new());
     }
-
-    /// Prints figures rather than asserting them: `cargo test --release rate_of -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "a measurement"]
-    #[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
-    fn rate_of_durable_put_and_delete() {
-        const PAIRS: u32 = 1_000;
-        for waiters in [1, 16] {
-            let root = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-            let running = Running::open(root.path());
-            let put_and_delete = |name: &str| {
-                let key = queue(name, 1).key();
-                for _ in 0..PAIRS {
-                    running.submit(vec![Change::Put(queue(name, 1))]).unwrap();
-                    running.submit(vec![Change::Delete(key.clone())]).unwrap();
-                }
-            };
-            let start = std::time::Instant::now();
-            thread::scope(|scope| {
-                for number in 0..waiters {
-                    scope.spawn(move || put_and_delete(&format!("queue-{number}")));
-                }
-            });
-            let seconds = start.elapsed().as_secs_f64();
-            let pairs = f64::from(waiters * PAIRS) / seconds;
-            println!(
-                "{waiters} waiters: {pairs:.0} put+delete/s, {} commits",
-                running.store().commit_count()
-            );
-        }
-    }
 }
