@@ -188,8 +188,8 @@ impl SharedQueue {
             return Err(Deleted);
         }
         let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(false) };
-        let unsettled = (!is_no_ack)
-            .then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
+        let unsettled =
+            (!is_no_ack).then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
         let ready_count = state.queue.ready_count();
         if outbox.deliver_get(channel, &delivery, unsettled, ready_count) == Err(Gone) {
             state.queue.take_back(delivery);
@@ -253,9 +253,10 @@ impl State {
     fn dispatch(&mut self) {
         loop {
             let mut lanes = std::mem::take(&mut self.lanes);
-            let has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
+            let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
             for lane in lanes.drain(..) {
-                self.deliver(lane);
+                // What comes back is for whoever is left.
+                has_more |= self.deliver(lane).is_err();
             }
             self.lanes = lanes;
             if !has_more {
@@ -264,9 +265,10 @@ impl State {
         }
     }
 
-    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>) {
+    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>) -> Result<(), Gone> {
         let consumer = lane.consumer;
-        if consumer.outbox.deliver(&consumer, &mut lane.deliveries) == Err(Gone) {
+        let delivered = consumer.outbox.deliver(&consumer, &mut lane.deliveries);
+        if delivered.is_err() {
             consumer.give_back(lane.deliveries.len());
             self.queue.remove_consumer(consumer.id);
             for delivery in lane.deliveries {
@@ -274,6 +276,7 @@ impl State {
                 self.queue.take_back(delivery);
             }
         }
+        delivered
     }
 }
 

@@ -47,7 +47,7 @@ use crate::{
         buffer::Buffer,
         outbox::{Outbox, Wake},
     },
-    wire::transcript::describe,
+    wire::{frame::ChannelNumber, transcript::describe},
 };
 
 /// One thing that happens.
@@ -135,6 +135,14 @@ impl Peer {
             bench.link(self).connection.end();
             (bench.link(self).has_ended, bench.link(self).is_end_told) = (true, true);
             bench.settle_down();
+        })
+    }
+
+    /// Its outbox has forgotten a channel whose queues do not know yet: the moment between the two.
+    pub(super) fn loses_channel(self, channel: u16) -> Step {
+        Box::new(move |bench| {
+            bench.note(&format!("   channel {channel} of {} goes", self.label('C')));
+            let _ = bench.link(self).info.outbox.close_channel(ChannelNumber(channel));
         })
     }
 

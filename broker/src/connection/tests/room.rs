@@ -205,3 +205,28 @@ fn a_channel_that_closes_while_its_consumer_waits_for_room() {
         "#]],
     );
 }
+
+#[test]
+fn a_consumer_that_is_going_leaves_its_message_to_others() {
+    check(
+        [
+            A.sends([declare(1, "q", plainly), consume(1, "q", "going", plainly)]),
+            B.sends(consume(2, "q", "staying", plainly)),
+            A.loses_channel(1),
+            publishes(&[1]),
+            queue("q"),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q"
+            C: basic.consume 1 queue="q" consumer="going"
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: basic.consume-ok 1 consumer="going"
+            C2: basic.consume 2 queue="q" consumer="staying"
+            S2: basic.consume-ok 2 consumer="staying"
+               channel 1 of C goes
+            C2: basic.publish 1 exchange="" key="q" + body 1
+            S2: basic.deliver 2 consumer="staying" tag=1 redelivered=false exchange="" key="q" + body 1
+               queue q: ready 0, unsettled 1
+        "#]],
+    );
+}
