@@ -17,7 +17,8 @@ use crate::{
         message::Message,
         name::Name,
         queue::{
-            ConsumeError, ConsumerId, Lane, Member, Outcome, Position, Queue, QueueCounts, QueueOptions,
+            ConsumeError, ConsumerId, Delivery, Lane, Member, Outcome, Position, Queue, QueueCounts,
+            QueueOptions,
         },
         queue_id::QueueId,
     },
@@ -254,6 +255,7 @@ impl State {
         loop {
             let mut lanes = std::mem::take(&mut self.lanes);
             let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
+            keep_order(&mut lanes);
             for lane in lanes.drain(..) {
                 // What comes back is for whoever is left.
                 has_more |= self.deliver(lane).is_err();
@@ -278,6 +280,33 @@ impl State {
         }
         delivered
     }
+}
+
+/// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order
+/// there (AMQP 0-9-1 section 4.7: order holds per outgoing channel, whichever consumer gets a message).
+fn keep_order(lanes: &mut Vec<Lane<Arc<Subscription>>>) {
+    let shares_channel = |(index, lane): (usize, &Lane<Arc<Subscription>>)| {
+        lanes[..index].iter().any(|other| is_beside(&other.consumer, &lane.consumer))
+    };
+    if !lanes.iter().enumerate().any(shares_channel) {
+        return;
+    }
+    let mut deliveries: Vec<(Arc<Subscription>, Delivery)> = Vec::new();
+    for Lane { consumer, deliveries: own } in lanes.drain(..) {
+        deliveries.extend(own.into_iter().map(|delivery| (Arc::clone(&consumer), delivery)));
+    }
+    // Handed out in the order of positions.
+    deliveries.sort_unstable_by_key(|(_, delivery)| delivery.position);
+    for (consumer, delivery) in deliveries {
+        match lanes.last_mut() {
+            Some(lane) if lane.consumer.id == consumer.id => lane.deliveries.push(delivery),
+            _ => lanes.push(Lane { consumer, deliveries: vec![delivery] }),
+        }
+    }
+}
+
+fn is_beside(one: &Subscription, other: &Subscription) -> bool {
+    one.channel == other.channel && Arc::ptr_eq(&one.outbox, &other.outbox)
 }
 
 impl LogTarget for State {

@@ -12,6 +12,38 @@ use super::{
 };
 
 #[test]
+fn two_consumers_take_strict_turns() {
+    check(
+        [
+            A.sends(declare(1, "q", plainly)),
+            A.sends([consume(1, "q", "c1", plainly), consume(1, "q", "c2", plainly)]),
+            A.sends(publishes(5)),
+            A.sends(publish(2, "", "q", 6)),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q"
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            C: basic.consume 1 queue="q" consumer="c1"
+            C: basic.consume 1 queue="q" consumer="c2"
+            S: basic.consume-ok 1 consumer="c1"
+            S: basic.consume-ok 1 consumer="c2"
+            C: basic.publish 2 exchange="" key="q" + body 1
+            C: basic.publish 2 exchange="" key="q" + body 2
+            C: basic.publish 2 exchange="" key="q" + body 3
+            C: basic.publish 2 exchange="" key="q" + body 4
+            C: basic.publish 2 exchange="" key="q" + body 5
+            S: basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 1
+            S: basic.deliver 1 consumer="c2" tag=2 redelivered=false exchange="" key="q" + body 2
+            S: basic.deliver 1 consumer="c1" tag=3 redelivered=false exchange="" key="q" + body 3
+            S: basic.deliver 1 consumer="c2" tag=4 redelivered=false exchange="" key="q" + body 4
+            S: basic.deliver 1 consumer="c1" tag=5 redelivered=false exchange="" key="q" + body 5
+            C: basic.publish 2 exchange="" key="q" + body 6
+            S: basic.deliver 1 consumer="c2" tag=6 redelivered=false exchange="" key="q" + body 6
+        "#]],
+    );
+}
+
+#[test]
 fn consumers_on_other_connections_take_turns_too() {
     check(
         [
