@@ -20,6 +20,7 @@ use crate::{
     vhost::{
         Route,
         deliveries::{ChannelDeliveries, SettleRun},
+        queue::SharedQueue,
         subscription::{Prefetch, Subscription},
     },
     wire::{frame::ChannelNumber, method::MethodId},
@@ -80,8 +81,7 @@ impl Connection {
 
     /// The channel of a method that is not `channel.open`.
     pub(super) fn open_channel(&mut self, number: ChannelNumber) -> Result<&mut Channel, Exception> {
-        self.channel(number)
-            .ok_or_else(|| Exception::new(ReplyCode::ChannelError, "expected 'channel.open'"))
+        self.channel(number).ok_or_else(|| Exception::new(ReplyCode::ChannelError, "expected 'channel.open'"))
     }
 
     pub(super) fn handle_channel(
@@ -168,7 +168,7 @@ impl Connection {
 
     /// Ends the consumers of channels and puts what they hold back in its place; queues that were to go
     /// with their last consumer go.
-    pub(super) fn release(&self, channels: Vec<Box<ChannelDeliveries>>) {
+    pub(super) fn release(&mut self, channels: Vec<Box<ChannelDeliveries>>) {
         let mut unused = Vec::new();
         for deliveries in &channels {
             for subscription in deliveries.subscriptions() {
@@ -185,10 +185,17 @@ impl Connection {
                 run.origin.queue().settle(run);
             }
         }
-        if let Some(vhost) = &self.vhost {
-            for queue in unused {
-                vhost.delete_unused_queue(&queue);
-            }
+        for queue in unused {
+            self.end_unused_queue(&queue);
+        }
+    }
+
+    /// Ends an auto-delete queue whose last consumer went.
+    pub(super) fn end_unused_queue(&mut self, queue: &Arc<SharedQueue>) {
+        let Some(vhost) = &self.vhost else { return };
+        vhost.end_queue(queue, true);
+        if queue.owner.is_some() {
+            self.exclusive_queues.retain(|own| !own.is_deleted());
         }
     }
 }

@@ -97,12 +97,13 @@ impl Connection {
         if let Some(subscription) = subscription {
             let is_unused = subscription.queue.cancel(subscription.id);
             self.outbox.with_channel(number, |deliveries| deliveries.remove(tag));
-            if let (true, Some(vhost)) = (is_unused, &self.vhost) {
-                vhost.delete_unused_queue(&subscription.queue);
+            if is_unused {
+                self.end_unused_queue(&subscription.queue);
             }
         }
         if !cancel.nowait {
-            let cancel_ok = basic::AMQPMethod::CancelOk(basic::CancelOk { consumer_tag: cancel.consumer_tag });
+            let cancel_ok =
+                basic::AMQPMethod::CancelOk(basic::CancelOk { consumer_tag: cancel.consumer_tag });
             self.outbox.write_method(number, &AMQPClass::Basic(cancel_ok));
         }
         Ok(())

@@ -18,7 +18,11 @@ use crate::{
         queue::QueueOptions,
         topology::DeclareExchangeError,
     },
-    vhost::{broker::generated_name, declare::{DeclareQueueError, DeclaredQueue}, queue::SharedQueue},
+    vhost::{
+        broker::generated_name,
+        declare::{DeclareQueueError, DeclaredQueue},
+        queue::SharedQueue,
+    },
     wire::frame::ChannelNumber,
 };
 
@@ -102,9 +106,8 @@ impl Connection {
         let is_new = vhost.exchange(&exchange.name).is_none();
         let alternate_exchange = exchange.arguments.text("alternate-exchange").filter(|_| is_new);
         self.authorize(&Operation::DeclareExchange { exchange: &exchange.name, alternate_exchange })?;
-        self.ticket = vhost
-            .declare_exchange(exchange)
-            .map_err(|error| Exception::of_exchange(&error, vhost.name()))?;
+        self.ticket =
+            vhost.declare_exchange(exchange).map_err(|error| Exception::of_exchange(&error, vhost.name()))?;
         Ok(())
     }
 
@@ -232,7 +235,7 @@ impl Connection {
             );
         }
         if is_new && queue.owner.is_some() {
-            self.exclusive_queues.push(queue.name.clone());
+            self.exclusive_queues.push(Arc::clone(&queue));
         }
         self.open_channel(number)?.last_queue = Some(queue.name.clone());
         Ok(queue)
@@ -246,7 +249,7 @@ impl Connection {
             .delete_queue(&queue_name, Some(self.id), delete.if_unused, delete.if_empty)
             .map_err(|error| Exception::of_queue_delete(error, &queue_name, vhost.name()))?;
         self.ticket = ticket;
-        self.exclusive_queues.retain(|own| *own != queue_name);
+        self.exclusive_queues.retain(|own| own.name != queue_name);
         Ok(ready_count)
     }
 

@@ -38,7 +38,12 @@ use crate::{
         queue::Outcome,
     },
     storage::StoreError,
-    vhost::{Vhost, outbox::Outbox, queue::ConnectionId, ticket::Ticket},
+    vhost::{
+        Vhost,
+        outbox::Outbox,
+        queue::{ConnectionId, SharedQueue},
+        ticket::Ticket,
+    },
     wire::{
         frame::{ChannelNumber, Frame, FrameKind, parse_frame},
         method::{Method, MethodId, parse_method},
@@ -69,7 +74,8 @@ pub struct Connection {
     /// The client wants `basic.cancel` when a queue goes.
     is_cancel_notified: bool,
     channels: Vec<Option<Box<Channel>>>,
-    exclusive_queues: Vec<Name>,
+    /// To be deleted with it; some may be gone already.
+    exclusive_queues: Vec<Arc<SharedQueue>>,
     run: publish::PublishRun,
     settles: settle::Settles,
     freed_channels: Vec<ChannelNumber>,
@@ -240,7 +246,9 @@ impl Connection {
         let is_closing = self.channel(frame.channel).is_some_and(|channel| channel.is_closing);
         let (result, id) = match frame.kind {
             FrameKind::Method => match parse_method(frame.payload) {
-                Ok((id, method)) if is_closing => (self.handle_closing_channel(frame.channel, id, method), id),
+                Ok((id, method)) if is_closing => {
+                    (self.handle_closing_channel(frame.channel, id, method), id)
+                }
                 Ok((id, method)) => (self.handle_method(frame, id, method, now), id),
                 Err(error) => (Err(Exception::of_method(&error)), error.id().unwrap_or(MethodId::NONE)),
             },
@@ -499,14 +507,14 @@ impl Connection {
     }
 
     fn release_all(&mut self) {
-        self.release(self.outbox.close());
+        let released = self.outbox.close();
+        self.release(released);
         let channels = self.channels.iter().flatten().count();
         self.node.churn.channels_closed.fetch_add(channels as u64, Relaxed);
         self.channels.clear();
         let Some(vhost) = &self.vhost else { return };
         for queue in self.exclusive_queues.drain(..) {
-            // Fails only when somebody deleted it before.
-            let _ = vhost.delete_queue(&queue, Some(self.id), false, false);
+            vhost.end_queue(&queue, false);
         }
     }
 

@@ -231,6 +231,12 @@ impl SharedQueue {
         Ok((ready_count, state.queue.remove_consumers()))
     }
 
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.lock().is_deleted
+    }
+
     /// The numbers that tools show.
     #[must_use]
     pub fn counts(&self) -> QueueCounts {

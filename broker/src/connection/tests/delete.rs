@@ -6,8 +6,8 @@ use super::{
     bench::{A, B, Step, check, queue as shown},
     frames::{
         auto_delete, bind, cancel, channel_close, channel_close_ok, channel_open, connection_close, consume,
-        declare, declare_exchange, delete, delete_exchange, exclusive, get, passive, plainly, publish,
-        unbind,
+        declare, declare_exchange, delete, delete_exchange, durable, exclusive, get, passive, plainly,
+        publish, unbind,
     },
 };
 
@@ -277,6 +277,36 @@ fn deleting_exchanges() {
             S: exchange.delete-ok 1
             C: basic.publish 1 exchange="x" key="k" + body 1
             S: channel.close 1 code=404 text="NOT_FOUND - no exchange 'x' in vhost '/'" class=60 method=40
+        "#]],
+    );
+}
+
+#[test]
+fn only_the_queue_that_was_declared_goes_with_its_connection() {
+    check(
+        [
+            A.sends(declare(1, "q", |it| (it.exclusive, it.auto_delete) = (true, true))),
+            A.sends([consume(1, "q", "c1", plainly), cancel(1, "c1")]),
+            shown("q"),
+            B.sends([declare(1, "q", durable), publish(1, "", "q", 1)]),
+            A.sends(connection_close()),
+            shown("q"),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" exclusive=true auto-delete=true
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            C: basic.consume 1 queue="q" consumer="c1"
+            C: basic.cancel 1 consumer="c1"
+            S: basic.consume-ok 1 consumer="c1"
+            S: basic.cancel-ok 1 consumer="c1"
+               queue q: none
+            C2: queue.declare 1 queue="q" durable=true
+            C2: basic.publish 1 exchange="" key="q" + body 1
+            S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            C: connection.close 0 code=200 text="bye" class=0 method=0
+            S: connection.close-ok 0
+            S: (end)
+               queue q: ready 1, unsettled 0
         "#]],
     );
 }
