@@ -485,6 +485,8 @@ impl Connection {
             "closing connection: {exception} ({})", id.name().unwrap_or("none")
         );
         self.flush();
+        // Nothing follows a close: not even an answer that waits for the disk.
+        self.deferred = None;
         self.release_all();
         let close = connection::Close {
             reply_code: exception.code as u16,

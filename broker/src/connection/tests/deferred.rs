@@ -5,7 +5,8 @@ use expect_test::expect;
 use super::{
     bench::{A, B, check, queue as shown, store_catches_up, store_fails, store_holds},
     frames::{
-        bind, connection_close_ok, consume, declare, declare_exchange, delete, durable, plainly, publish,
+        bind, channel_close, connection_close, connection_close_ok, consume, declare, declare_exchange,
+        delete, durable, plainly, publish,
     },
 };
 
@@ -154,6 +155,27 @@ fn who_vanishes_meanwhile_is_not_missed() {
                C vanishes
                the store catches up
                queue q: ready 0, unsettled 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_close_overtakes_the_answer_that_waits() {
+    check(
+        [
+            store_holds(),
+            A.sends([declare(1, "q", durable), channel_close(1), connection_close()]),
+            A.is_forced_to_close("going down"),
+            store_catches_up(),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: channel.close 1 code=200 text="" class=0 method=0
+            C: connection.close 0 code=200 text="bye" class=0 method=0
+            S: connection.close 0 code=320 text="CONNECTION_FORCED - going down" class=0 method=0
+               the store catches up
+            S: connection.close-ok 0
+            S: (end)
         "#]],
     );
 }
