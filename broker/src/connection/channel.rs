@@ -89,6 +89,9 @@ impl Connection {
         number: ChannelNumber,
         method: channel::AMQPMethod,
     ) -> Result<(), Exception> {
+        if !matches!(method, channel::AMQPMethod::Open(_) | channel::AMQPMethod::CloseOk(_)) {
+            self.open_channel(number)?;
+        }
         match method {
             channel::AMQPMethod::Open(_) => self.handle_channel_open(number),
             channel::AMQPMethod::Close(_) => {
@@ -104,9 +107,11 @@ impl Connection {
                 Ok(())
             }
             channel::AMQPMethod::Flow(_) => Err(Exception::new(ReplyCode::NotImplemented, "active=false")),
-            // A close-ok that answers no close of ours is ignored, as RabbitMQ does.
-            channel::AMQPMethod::CloseOk(_) => Ok(()),
-            channel::AMQPMethod::OpenOk(_) | channel::AMQPMethod::FlowOk(_) => Err(unimplemented_method()),
+            // Our close and the peer's crossed: the channel went when the peer's came.
+            channel::AMQPMethod::CloseOk(_) if self.channel(number).is_none() => Ok(()),
+            channel::AMQPMethod::CloseOk(_)
+            | channel::AMQPMethod::OpenOk(_)
+            | channel::AMQPMethod::FlowOk(_) => Err(unimplemented_method()),
         }
     }
 

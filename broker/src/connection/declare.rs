@@ -193,7 +193,6 @@ impl Connection {
         let vhost = self.vhost()?;
         let queue_name = without_newlines(declare.queue.as_str());
         if declare.passive {
-            let queue_name = self.queue_name(number, &queue_name)?;
             self.authorize(&Operation::FindQueue { queue: &queue_name })?;
             let queue = self.use_queue(&queue_name)?;
             self.open_channel(number)?.last_queue = Some(queue_name);

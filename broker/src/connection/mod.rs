@@ -50,6 +50,7 @@ use crate::{
     },
 };
 use channel::{Channel, unimplemented_method};
+use content::OutOfTurn;
 use exception::{Exception, ReplyCode};
 use handshake::Tuning;
 use heartbeat::Heartbeat;
@@ -243,7 +244,9 @@ impl Connection {
         if self.phase == Phase::Closing {
             return self.handle_closing_frame(frame);
         }
-        let is_closing = self.channel(frame.channel).is_some_and(|channel| channel.is_closing);
+        let (is_closing, is_within_content) = self
+            .channel(frame.channel)
+            .map_or((false, false), |channel| (channel.is_closing, !channel.content.is_idle()));
         let (result, id) = match frame.kind {
             FrameKind::Method => match parse_method(frame.payload) {
                 Ok((id, method)) if is_closing => {
@@ -253,13 +256,11 @@ impl Connection {
                 Err(error) => (Err(Exception::of_method(&error)), error.id().unwrap_or(MethodId::NONE)),
             },
             _ if is_closing => return,
-            _ if self.phase != Phase::Running => (Err(unexpected_frame()), MethodId::NONE),
-            _ => {
-                let is_idle = self.channel(frame.channel).is_none_or(|channel| channel.content.is_idle());
-                let id = if is_idle { MethodId::NONE } else { MethodId::PUBLISH };
-                (self.handle_content(frame, arena), id)
-            }
+            _ if self.phase != Phase::Running => (Err(OutOfTurn::NoMethod.into()), MethodId::NONE),
+            _ => (self.handle_content(frame, arena), MethodId::NONE),
         };
+        // Whatever goes wrong within a content is the publish's fault.
+        let id = if is_within_content { MethodId::PUBLISH } else { id };
         if let Err(exception) = result {
             self.fail(frame.channel, &exception, id, now);
         }
@@ -279,7 +280,7 @@ impl Connection {
         if number.0 == 0 {
             return match method {
                 Method::Cold(class) => self.handle_connection(*class),
-                _ => Err(unimplemented_method()),
+                _ => Err(self.unexpected_method()),
             };
         }
         if let Some(channel) = self.channel(number)
@@ -373,9 +374,7 @@ impl Connection {
                 self.outbox.write_method(ChannelNumber(0), &AMQPClass::Connection(ok));
                 Ok(())
             }
-            // An answer to no question of ours.
-            AMQPClass::Connection(connection::AMQPMethod::CloseOk(_)) => Ok(()),
-            _ => Err(unimplemented_method()),
+            _ => Err(self.unexpected_method()),
         }
     }
 
@@ -521,7 +520,20 @@ impl Connection {
     }
 
     fn vhost(&self) -> Result<Arc<Vhost>, Exception> {
-        self.vhost.clone().ok_or_else(unexpected_frame)
+        self.vhost.clone().ok_or_else(|| self.unexpected_method())
+    }
+
+    /// Of a method that makes no sense now.
+    fn unexpected_method(&self) -> Exception {
+        let state = match self.phase {
+            Phase::Header | Phase::Start => "starting",
+            Phase::Tune => "tuning",
+            Phase::Open => "opening",
+            Phase::Running => "running",
+            Phase::Closing | Phase::Refused | Phase::Ended => "closing",
+        };
+        let text = format!("unexpected method in connection state {state}");
+        Exception::new(ReplyCode::ChannelError, text)
     }
 
     fn vhost_name(&self) -> &str {
@@ -551,10 +563,6 @@ impl Drop for Connection {
 
 fn outcome(requeue: bool) -> Outcome {
     if requeue { Outcome::Requeue } else { Outcome::Discard }
-}
-
-fn unexpected_frame() -> Exception {
-    Exception::new(ReplyCode::CommandInvalid, "unexpected frame during the handshake")
 }
 
 /// `prefetch-size` of a `basic.qos`, which its parsed form leaves out: the first argument.

@@ -1,6 +1,6 @@
 //! Channels: their life, and exceptions that end one of them.
 
-use amq_protocol::protocol::{AMQPClass, channel, connection};
+use amq_protocol::protocol::{AMQPClass, BasicProperties, channel, connection};
 use expect_test::expect;
 
 use super::{
@@ -51,25 +51,32 @@ fn used_without_being_open() {
     for frames in [
         declare(9, "q", plainly),
         publish_method(9, "", "q", false),
-        header(9, 1, &amq_protocol::protocol::BasicProperties::default()),
         ack(9, 1, false),
         confirm_select(9),
         get(9, "q", false),
+        flow(9, true),
+        channel_close(9),
     ] {
         let said = transcript([A.sends(frames)]);
         let refusal = "S: connection.close 0 code=504 text=\"CHANNEL_ERROR - expected 'channel.open'\"";
         assert!(said.lines().last().unwrap().starts_with(refusal), "{said}");
     }
+    check(
+        [A.sends(header(9, 1, &BasicProperties::default()))],
+        &expect![[r#"
+        C: content header 9 + body 0 of 1
+        S: connection.close 0 code=505 text="UNEXPECTED_FRAME - expected method frame, got non method frame instead" class=0 method=0
+    "#]],
+    );
 }
 
 #[test]
-fn closing_what_is_not_open() {
+fn an_answer_that_nobody_asked_for() {
     check(
-        [A.sends(channel_close(9)), A.sends(channel_close_ok(9))],
+        [A.sends(channel_close_ok(1))],
         &expect![[r#"
-        C: channel.close 9 code=200 text="" class=0 method=0
-        S: channel.close-ok 9
-        C: channel.close-ok 9
+        C: channel.close-ok 1
+        S: connection.close 0 code=503 text="COMMAND_INVALID - unimplemented method" class=20 method=41
     "#]],
     );
 }
@@ -251,16 +258,16 @@ fn a_method_on_channel_0() {
     check(
         [A.sends(declare(0, "q", plainly))],
         &expect![[r#"
-        C: queue.declare 0 queue="q"
-        S: connection.close 0 code=503 text="COMMAND_INVALID - unimplemented method" class=50 method=10
-    "#]],
+            C: queue.declare 0 queue="q"
+            S: connection.close 0 code=504 text="CHANNEL_ERROR - unexpected method in connection state running" class=50 method=10
+        "#]],
     );
     check(
         [A.sends(publish_method(0, "", "q", false))],
         &expect![[r#"
-        C: basic.publish 0 exchange="" key="q"
-        S: connection.close 0 code=503 text="COMMAND_INVALID - unimplemented method" class=60 method=40
-    "#]],
+            C: basic.publish 0 exchange="" key="q"
+            S: connection.close 0 code=504 text="CHANNEL_ERROR - unexpected method in connection state running" class=60 method=40
+        "#]],
     );
 }
 

@@ -98,6 +98,7 @@ fn a_passive_declare_asks_only() {
             A.reopens(1),
             A.sends(declare_exchange(1, "amq.topic", "", |it| it.passive = true)),
             shown("missing"),
+            A.sends([declare(1, "q", plainly), declare(1, "", passive)]),
         ],
         &expect![[r#"
             C: queue.declare 1 queue="missing" passive=true
@@ -113,6 +114,10 @@ fn a_passive_declare_asks_only() {
             C: exchange.declare 1 exchange="amq.topic" type="" passive=true
             S: exchange.declare-ok 1
                queue missing: none
+            C: queue.declare 1 queue="q"
+            C: queue.declare 1 queue="" passive=true
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: channel.close 1 code=404 text="NOT_FOUND - no queue '' in vhost '/'" class=50 method=10
         "#]],
     );
 }

@@ -247,7 +247,7 @@ fn frames_out_of_turn() {
         &expect![[r#"
             C: basic.publish 1 exchange="" key="q"
             C: queue.declare 1 queue="q"
-            S: connection.close 0 code=505 text="UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead" class=50 method=10
+            S: connection.close 0 code=505 text="UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead" class=60 method=40
         "#]],
     );
     check(
@@ -255,7 +255,7 @@ fn frames_out_of_turn() {
         &expect![[r#"
             C: basic.publish 1 exchange="" key="q" + body 0 of 2
             C: basic.ack 1 tag=1
-            S: connection.close 0 code=505 text="UNEXPECTED_FRAME - expected content body, got non content body frame instead" class=60 method=80
+            S: connection.close 0 code=505 text="UNEXPECTED_FRAME - expected content body, got non content body frame instead" class=60 method=40
         "#]],
     );
 }
