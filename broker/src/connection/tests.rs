@@ -3,6 +3,7 @@
 mod bench;
 mod channels;
 mod closing;
+mod conservation;
 mod consume;
 mod declare;
 mod deferred;
