@@ -20,6 +20,7 @@ use crate::{
     vhost::{
         Route,
         deliveries::{ChannelDeliveries, SettleRun},
+        queue::SharedQueue,
         subscription::{Prefetch, Subscription},
     },
     wire::{frame::ChannelNumber, method::MethodId},
@@ -88,6 +89,9 @@ impl Connection {
         number: ChannelNumber,
         method: channel::AMQPMethod,
     ) -> Result<(), Exception> {
+        if !matches!(method, channel::AMQPMethod::Open(_) | channel::AMQPMethod::CloseOk(_)) {
+            self.open_channel(number)?;
+        }
         match method {
             channel::AMQPMethod::Open(_) => self.handle_channel_open(number),
             channel::AMQPMethod::Close(_) => {
@@ -105,9 +109,11 @@ impl Connection {
                 Ok(())
             }
             channel::AMQPMethod::Flow(_) => Err(Exception::new(ReplyCode::NotImplemented, "active=false")),
-            // A close-ok that answers no close of ours is ignored, as RabbitMQ does.
-            channel::AMQPMethod::CloseOk(_) => Ok(()),
-            channel::AMQPMethod::OpenOk(_) | channel::AMQPMethod::FlowOk(_) => Err(unimplemented_method()),
+            // Our close and the peer's crossed: the channel went when the peer's came.
+            channel::AMQPMethod::CloseOk(_) if self.channel(number).is_none() => Ok(()),
+            channel::AMQPMethod::CloseOk(_)
+            | channel::AMQPMethod::OpenOk(_)
+            | channel::AMQPMethod::FlowOk(_) => Err(unimplemented_method()),
         }
     }
 
@@ -172,7 +178,7 @@ impl Connection {
 
     /// Ends the consumers of channels and puts what they hold back in its place; queues that were to go
     /// with their last consumer go.
-    pub(super) fn release(&self, channels: Vec<ChannelDeliveries>) {
+    pub(super) fn release(&mut self, channels: Vec<ChannelDeliveries>) {
         let mut unused = Vec::new();
         for deliveries in &channels {
             for subscription in deliveries.subscriptions() {
@@ -189,10 +195,17 @@ impl Connection {
                 run.origin.queue().settle(run);
             }
         }
-        if let Some(vhost) = &self.vhost {
-            for queue in unused {
-                vhost.delete_unused_queue(&queue);
-            }
+        for queue in unused {
+            self.end_unused_queue(&queue);
+        }
+    }
+
+    /// Ends an auto-delete queue whose last consumer went.
+    pub(super) fn end_unused_queue(&mut self, queue: &Arc<SharedQueue>) {
+        let Some(vhost) = &self.vhost else { return };
+        vhost.end_queue(queue, true);
+        if queue.owner.is_some() {
+            self.exclusive_queues.retain(|own| !own.is_deleted());
         }
     }
 }

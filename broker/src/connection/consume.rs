@@ -97,8 +97,8 @@ impl Connection {
         if let Some(subscription) = subscription {
             let is_unused = subscription.queue.cancel(subscription.id);
             self.outbox.with_channel(number, |deliveries| deliveries.remove(tag));
-            if let (true, Some(vhost)) = (is_unused, &self.vhost) {
-                vhost.delete_unused_queue(&subscription.queue);
+            if is_unused {
+                self.end_unused_queue(&subscription.queue);
             }
         }
         if !cancel.nowait {

@@ -193,7 +193,6 @@ impl Connection {
         let vhost = self.vhost()?;
         let queue_name = without_newlines(declare.queue.as_str());
         if declare.passive {
-            let queue_name = self.queue_name(number, &queue_name)?;
             self.authorize(&Operation::FindQueue { queue: &queue_name })?;
             let queue = self.use_queue(&queue_name)?;
             self.open_channel(number)?.last_queue = Some(queue_name);
@@ -236,7 +235,7 @@ impl Connection {
             );
         }
         if is_new && queue.owner.is_some() {
-            self.exclusive_queues.push(queue.name.clone());
+            self.exclusive_queues.push(Arc::clone(&queue));
         }
         self.open_channel(number)?.last_queue = Some(queue.name.clone());
         Ok(queue)
@@ -252,7 +251,7 @@ impl Connection {
             .map_err(|error| Exception::of_queue_delete(error, &queue_name, vhost.name()))?;
         self.ticket = ticket;
         self.node.churn.queues_deleted.fetch_add(u64::from(was_there), Relaxed);
-        self.exclusive_queues.retain(|own| *own != queue_name);
+        self.exclusive_queues.retain(|own| own.name != queue_name);
         Ok(ready_count)
     }
 

@@ -10,7 +10,6 @@ use amq_protocol::{
 use super::{
     Connection, Phase,
     exception::{Exception, ReplyCode},
-    unexpected_frame,
 };
 use crate::{
     limits::{CHANNEL_MAX, FRAME_MAX, FRAME_MAX_INITIAL, FRAME_MIN, HEARTBEAT_SECS, SILENT_CLOSE_DELAY},
@@ -21,7 +20,7 @@ use crate::{
         frame::{
             ChannelNumber, HeaderCheck, HeaderRefusal, PROTOCOL_HEADER, ProtocolHeader, parse_protocol_header,
         },
-        method::Method,
+        method::{Method, MethodId},
         table::{RawTable, RawValue},
     },
 };
@@ -83,10 +82,10 @@ impl Connection {
         method: Method<'_>,
         now: Instant,
     ) -> Result<(), Exception> {
-        let Method::Cold(class) = method else { return Err(unexpected_frame()) };
-        let AMQPClass::Connection(method) = *class else { return Err(unexpected_frame()) };
+        let Method::Cold(class) = method else { return Err(self.unexpected_method()) };
+        let AMQPClass::Connection(method) = *class else { return Err(self.unexpected_method()) };
         if number != CONTROL {
-            return Err(unexpected_frame());
+            return Err(self.unexpected_method());
         }
         match (self.phase, method) {
             (Phase::Start, connection::AMQPMethod::StartOk(start_ok)) => self.handle_start_ok(start_ok, now),
@@ -97,7 +96,7 @@ impl Connection {
                 self.phase = Phase::Ended;
                 Ok(())
             }
-            _ => Err(unexpected_frame()),
+            _ => Err(self.unexpected_method()),
         }
     }
 
@@ -141,7 +140,10 @@ impl Connection {
                 }));
                 Ok(())
             }
-            Err(refusal) => self.refuse(&refusal, &mechanism, is_close_understood, now),
+            Err(refusal) => {
+                self.refuse(&refusal, &mechanism, is_close_understood, now);
+                Ok(())
+            }
         }
     }
 
@@ -155,13 +157,7 @@ impl Connection {
     }
 
     /// A failed login: told to clients that understand it, answered with silence to others.
-    fn refuse(
-        &mut self,
-        refusal: &Refusal,
-        mechanism: &str,
-        is_close_understood: bool,
-        now: Instant,
-    ) -> Result<(), Exception> {
+    fn refuse(&mut self, refusal: &Refusal, mechanism: &str, is_close_understood: bool, now: Instant) {
         tracing::error!(connection = %self.info.name(), "{mechanism} login refused: {}", refusal.reason());
         if is_close_understood {
             let text = format!(
@@ -169,11 +165,10 @@ impl Connection {
                  logfile.{}",
                 refusal.hint()
             );
-            return Err(Exception::new(ReplyCode::AccessRefused, text));
+            return self.close(&Exception::new(ReplyCode::AccessRefused, text), MethodId::NONE, now);
         }
         self.phase = Phase::Refused;
         self.deadline = Some(now + SILENT_CLOSE_DELAY);
-        Ok(())
     }
 
     fn handle_tune_ok(&mut self, tune_ok: &connection::TuneOk) -> Result<(), Exception> {
@@ -210,7 +205,7 @@ impl Connection {
 
     fn handle_open(&mut self, vhost_name: &str) -> Result<(), Exception> {
         let broker = &self.node.broker;
-        let user = self.user.clone().ok_or_else(unexpected_frame)?;
+        let user = self.user.clone().ok_or_else(|| self.unexpected_method())?;
         let Some(vhost) = broker.vhost(vhost_name) else {
             let text = format!("vhost {vhost_name} not found");
             return Err(Exception::new(ReplyCode::NotAllowed, text));

@@ -38,7 +38,12 @@ use crate::{
         queue::Outcome,
     },
     storage::StoreError,
-    vhost::{Vhost, outbox::Outbox, queue::ConnectionId, ticket::Ticket},
+    vhost::{
+        Vhost,
+        outbox::Outbox,
+        queue::{ConnectionId, SharedQueue},
+        ticket::Ticket,
+    },
     wire::{
         frame::{ChannelNumber, Frame, FrameKind, parse_frame},
         method::{Method, MethodId, parse_method},
@@ -70,7 +75,8 @@ pub struct Connection {
     /// The client wants `basic.cancel` when a queue goes.
     is_cancel_notified: bool,
     channels: Vec<Option<Box<Channel>>>,
-    exclusive_queues: Vec<Name>,
+    /// To be deleted with it; some may be gone already.
+    exclusive_queues: Vec<Arc<SharedQueue>>,
     run: publish::PublishRun,
     settles: settle::Settles,
     freed_channels: Vec<ChannelNumber>,
@@ -242,9 +248,9 @@ impl Connection {
             Some(channel) => (channel.is_closing, channel.content.missing()),
             None => (false, None),
         };
-        let (result, id) = match frame.kind {
-            FrameKind::Method if missing.is_some() => (Err(out_of_turn(missing)), MethodId::PUBLISH),
-            FrameKind::Method => match parse_method(frame.payload) {
+        let (result, id) = match (frame.kind, missing) {
+            (FrameKind::Method, Some(missing)) => (Err(missing.into()), MethodId::PUBLISH),
+            (FrameKind::Method, None) => match parse_method(frame.payload) {
                 Ok((id, method)) if is_closing => {
                     (self.handle_closing_channel(frame.channel, id, method), id)
                 }
@@ -252,9 +258,8 @@ impl Connection {
                 Err(error) => (Err(Exception::of_method(&error)), error.id().unwrap_or(MethodId::NONE)),
             },
             _ if is_closing => return,
-            _ if self.phase != Phase::Running => (Err(unexpected_frame()), MethodId::NONE),
-            _ if missing.is_none() => (Err(out_of_turn(missing)), MethodId::NONE),
-            _ => (self.handle_content(frame, arena), MethodId::PUBLISH),
+            (_, None) => (Err(OutOfTurn::NoMethod.into()), MethodId::NONE),
+            (_, Some(_)) => (self.handle_content(frame, arena), MethodId::PUBLISH),
         };
         if let Err(exception) = result {
             self.fail(frame.channel, &exception, id, now);
@@ -275,7 +280,7 @@ impl Connection {
         if number.0 == 0 {
             return match method {
                 Method::Cold(class) => self.handle_connection(*class),
-                _ => Err(wrong_state()),
+                _ => Err(self.unexpected_method()),
             };
         }
         match method {
@@ -366,7 +371,7 @@ impl Connection {
             }
             // An answer to no question of ours.
             AMQPClass::Connection(connection::AMQPMethod::CloseOk(_)) => Ok(()),
-            _ => Err(wrong_state()),
+            _ => Err(self.unexpected_method()),
         }
     }
 
@@ -476,6 +481,8 @@ impl Connection {
             "closing connection: {exception} ({})", id.name().unwrap_or("none")
         );
         self.flush();
+        // Nothing follows a close: not even an answer that waits for the disk.
+        self.deferred = None;
         self.release_all();
         let close = connection::Close {
             reply_code: exception.code as u16,
@@ -498,19 +505,32 @@ impl Connection {
     }
 
     fn release_all(&mut self) {
-        self.release(self.outbox.close());
+        let released = self.outbox.close();
+        self.release(released);
         let channels = self.channels.iter().flatten().filter(|channel| !channel.is_closing).count();
         self.node.churn.channels_closed.fetch_add(channels as u64, Relaxed);
         self.channels.clear();
         let Some(vhost) = &self.vhost else { return };
         for queue in self.exclusive_queues.drain(..) {
-            // Fails only when somebody deleted it before.
-            let _ = vhost.delete_queue(&queue, Some(self.id), false, false);
+            vhost.end_queue(&queue, false);
         }
     }
 
     fn vhost(&self) -> Result<Arc<Vhost>, Exception> {
-        self.vhost.clone().ok_or_else(unexpected_frame)
+        self.vhost.clone().ok_or_else(|| self.unexpected_method())
+    }
+
+    /// Of a method that makes no sense now.
+    fn unexpected_method(&self) -> Exception {
+        let state = match self.phase {
+            Phase::Header | Phase::Start => "starting",
+            Phase::Tune => "tuning",
+            Phase::Open => "opening",
+            Phase::Running => "running",
+            Phase::Closing | Phase::Refused | Phase::Ended => "closing",
+        };
+        let text = format!("unexpected method in connection state {state}");
+        Exception::new(ReplyCode::ChannelError, text)
     }
 
     fn vhost_name(&self) -> &str {
@@ -540,20 +560,6 @@ impl Drop for Connection {
 
 fn outcome(requeue: bool) -> Outcome {
     if requeue { Outcome::Requeue } else { Outcome::Discard }
-}
-
-/// A frame on a channel that waits for another one; without a content to wait for, a method was due.
-fn out_of_turn(missing: Option<OutOfTurn>) -> Exception {
-    missing.unwrap_or(OutOfTurn::NoMethod).into()
-}
-
-/// A method that is nothing for channel 0 of an open connection.
-fn wrong_state() -> Exception {
-    Exception::new(ReplyCode::ChannelError, "unexpected method in connection state running")
-}
-
-fn unexpected_frame() -> Exception {
-    Exception::new(ReplyCode::CommandInvalid, "unexpected frame during the handshake")
 }
 
 /// `prefetch-size` of a `basic.qos`, which its parsed form leaves out: the first argument.

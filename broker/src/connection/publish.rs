@@ -6,7 +6,7 @@ use super::{
     Connection,
     channel::Memo,
     confirms::Confirms,
-    content::Arrived,
+    content::{Arrived, OutOfTurn},
     exception::{Exception, ReplyCode},
 };
 use crate::{
@@ -49,7 +49,7 @@ impl Connection {
 
     /// A header or body frame.
     pub(super) fn handle_content(&mut self, frame: &Frame<'_>, arena: &mut Arena) -> Result<(), Exception> {
-        let channel = self.open_channel(frame.channel)?;
+        let channel = self.channel(frame.channel).ok_or(OutOfTurn::NoMethod)?;
         let arrived = match frame.kind {
             FrameKind::Header => channel.content.header(frame.payload, arena)?,
             _ => channel.content.body(frame.payload, arena)?,

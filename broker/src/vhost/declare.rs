@@ -1,6 +1,6 @@
 //! Declaring and deleting queues.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLockWriteGuard};
 
 use super::{
     Places, Vhost,
@@ -147,7 +147,7 @@ impl Vhost {
         if_unused: bool,
         if_empty: bool,
     ) -> Result<(usize, Option<Ticket>), DeleteQueueError> {
-        let mut places = self.write();
+        let places = self.write();
         let Some(queue) = places.queue(name) else { return Ok((0, None)) };
         if user.is_some_and(|user| check_owner(&queue, user).is_err()) {
             return Err(DeleteQueueError::Locked);
@@ -156,23 +156,36 @@ impl Vhost {
             let flag = if if_unused { "if-unused" } else { "if-empty" };
             return Err(DeleteQueueError::ConditionUnsupported(flag));
         }
-        let (ready_count, subscriptions) =
-            queue.delete(if_unused, if_empty).map_err(DeleteQueueError::Refused)?;
+        self.remove_queue(places, &queue, if_unused, if_empty).map_err(DeleteQueueError::Refused)
+    }
+
+    /// Deletes this very queue, not another one of its name, when its time has come: its owner ends, or
+    /// with `if_unused` its last consumer went and no new one came.
+    pub fn end_queue(&self, queue: &Arc<SharedQueue>, if_unused: bool) {
+        let places = self.write();
+        if places.queues.contains_key(&queue.id) {
+            // Nobody waits for it: a crash before it is durable leaves a queue without consumers.
+            let _ = self.remove_queue(places, queue, if_unused, false);
+        }
+    }
+
+    fn remove_queue(
+        &self,
+        mut places: RwLockWriteGuard<'_, Places>,
+        queue: &Arc<SharedQueue>,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<(usize, Option<Ticket>), DeleteRefused> {
+        let (ready_count, subscriptions) = queue.delete(if_unused, if_empty)?;
         places.queues.remove(&queue.id);
-        let removed = places.topology.remove_queue(name);
-        let changes = self.changes_of_removal(&places, Some(&queue), &removed);
+        let removed = places.topology.remove_queue(&queue.name);
+        let changes = self.changes_of_removal(&places, Some(queue), &removed);
         let ticket = Ticket::submit(&*self.store, changes);
         drop(places);
         for subscription in subscriptions {
             subscription.notify_cancelled();
         }
         Ok((ready_count, ticket))
-    }
-
-    /// Deletes a queue that was to go with its last consumer, if it still has none.
-    pub fn delete_unused_queue(&self, queue: &SharedQueue) {
-        // Nobody waits for it: a crash before it is durable leaves a queue without consumers.
-        let _ = self.delete_queue(&queue.name, None, true, false);
     }
 
     fn add_queue(

@@ -17,7 +17,8 @@ use crate::{
         message::Message,
         name::Name,
         queue::{
-            ConsumeError, ConsumerId, Lane, Member, Outcome, Position, Queue, QueueCounts, QueueOptions,
+            ConsumeError, ConsumerId, Delivery, Lane, Member, Outcome, Position, Queue, QueueCounts,
+            QueueOptions,
         },
         queue_id::QueueId,
     },
@@ -230,6 +231,12 @@ impl SharedQueue {
         Ok((ready_count, state.queue.remove_consumers()))
     }
 
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.lock().is_deleted
+    }
+
     /// The numbers that tools show.
     #[must_use]
     pub fn counts(&self) -> QueueCounts {
@@ -253,9 +260,11 @@ impl State {
     fn dispatch(&mut self) {
         loop {
             let mut lanes = std::mem::take(&mut self.lanes);
-            let has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
+            let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
+            keep_order(&mut lanes);
             for lane in lanes.drain(..) {
-                self.deliver(lane);
+                // What comes back is for whoever is left.
+                has_more |= self.deliver(lane).is_err();
             }
             self.lanes = lanes;
             if !has_more {
@@ -264,9 +273,10 @@ impl State {
         }
     }
 
-    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>) {
+    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>) -> Result<(), Gone> {
         let consumer = lane.consumer;
-        if consumer.outbox.deliver(&consumer, &mut lane.deliveries) == Err(Gone) {
+        let delivered = consumer.outbox.deliver(&consumer, &mut lane.deliveries);
+        if delivered.is_err() {
             consumer.give_back(lane.deliveries.len());
             self.queue.remove_consumer(consumer.id);
             for delivery in lane.deliveries {
@@ -274,7 +284,35 @@ impl State {
                 self.queue.take_back(delivery);
             }
         }
+        delivered
     }
+}
+
+/// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order
+/// there (AMQP 0-9-1 section 4.7: order holds per outgoing channel, whichever consumer gets a message).
+fn keep_order(lanes: &mut Vec<Lane<Arc<Subscription>>>) {
+    let shares_channel = |(index, lane): (usize, &Lane<Arc<Subscription>>)| {
+        lanes[..index].iter().any(|other| is_beside(&other.consumer, &lane.consumer))
+    };
+    if !lanes.iter().enumerate().any(shares_channel) {
+        return;
+    }
+    let mut deliveries: Vec<(Arc<Subscription>, Delivery)> = Vec::new();
+    for Lane { consumer, deliveries: own } in lanes.drain(..) {
+        deliveries.extend(own.into_iter().map(|delivery| (Arc::clone(&consumer), delivery)));
+    }
+    // Handed out in the order of positions.
+    deliveries.sort_unstable_by_key(|(_, delivery)| delivery.position);
+    for (consumer, delivery) in deliveries {
+        match lanes.last_mut() {
+            Some(lane) if lane.consumer.id == consumer.id => lane.deliveries.push(delivery),
+            _ => lanes.push(Lane { consumer, deliveries: vec![delivery] }),
+        }
+    }
+}
+
+fn is_beside(one: &Subscription, other: &Subscription) -> bool {
+    one.channel == other.channel && Arc::ptr_eq(&one.outbox, &other.outbox)
 }
 
 impl LogTarget for State {

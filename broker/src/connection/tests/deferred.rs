@@ -1,0 +1,181 @@
+//! Answers that wait for the disk.
+
+use expect_test::expect;
+
+use super::{
+    bench::{A, B, check, queue as shown, store_catches_up, store_fails, store_holds},
+    frames::{
+        bind, channel_close, connection_close, connection_close_ok, consume, declare, declare_exchange,
+        delete, durable, plainly, publish,
+    },
+};
+
+#[test]
+fn a_durable_declare_is_answered_when_it_is_durable() {
+    check(
+        [store_holds(), A.sends(declare(1, "q", durable)), store_catches_up()],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+               the store catches up
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_not_durable_does_not_wait() {
+    check(
+        [
+            store_holds(),
+            A.sends([
+                declare(1, "t", plainly),
+                declare(1, "e", |it| (it.durable, it.exclusive) = (true, true)),
+                bind(1, ["t", "amq.direct", "k"], plainly),
+                delete(1, "t", plainly),
+            ]),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="t"
+            C: queue.declare 1 queue="e" durable=true exclusive=true
+            C: queue.bind 1 queue="t" exchange="amq.direct" key="k"
+            C: queue.delete 1 queue="t"
+            S: queue.declare-ok 1 queue="t" message-count=0 consumer-count=0
+            S: queue.declare-ok 1 queue="e" message-count=0 consumer-count=0
+            S: queue.bind-ok 1
+            S: queue.delete-ok 1 message-count=0
+        "#]],
+    );
+}
+
+#[test]
+fn frames_behind_it_wait() {
+    check(
+        [
+            store_holds(),
+            A.sends([
+                declare(1, "q", durable),
+                publish(2, "", "q", 1),
+                consume(2, "q", "c1", plainly),
+                declare_exchange(1, "x", "direct", |it| it.durable = true),
+                bind(1, ["q", "x", "k"], plainly),
+            ]),
+            A.sends(publish(2, "", "q", 2)),
+            shown("q"),
+            B.sends(publish(1, "", "q", 3)),
+            store_catches_up(),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: basic.publish 2 exchange="" key="q" + body 1
+            C: basic.consume 2 queue="q" consumer="c1"
+            C: exchange.declare 1 exchange="x" type="direct" durable=true
+            C: queue.bind 1 queue="q" exchange="x" key="k"
+            C: basic.publish 2 exchange="" key="q" + body 2
+               queue q: ready 0, unsettled 0
+            C2: basic.publish 1 exchange="" key="q" + body 3
+               the store catches up
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: basic.consume-ok 2 consumer="c1"
+            S: basic.deliver 2 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 3
+            S: basic.deliver 2 consumer="c1" tag=2 redelivered=false exchange="" key="q" + body 1
+            S: exchange.declare-ok 1
+            S: queue.bind-ok 1
+            S: basic.deliver 2 consumer="c1" tag=3 redelivered=false exchange="" key="q" + body 2
+        "#]],
+    );
+}
+
+#[test]
+fn deleting_waits_as_well() {
+    check(
+        [
+            A.sends(declare(1, "q", durable)),
+            store_holds(),
+            A.sends(delete(1, "q", plainly)),
+            shown("q"),
+            store_catches_up(),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            C: queue.delete 1 queue="q"
+               queue q: none
+               the store catches up
+            S: queue.delete-ok 1 message-count=0
+        "#]],
+    );
+}
+
+#[test]
+fn without_an_answer_the_next_frame_waits_all_the_same() {
+    check(
+        [
+            store_holds(),
+            A.sends([
+                declare(1, "q", |it| (it.durable, it.nowait) = (true, true)),
+                declare(2, "q", |it| it.passive = true),
+            ]),
+            store_catches_up(),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true no-wait=true
+            C: queue.declare 2 queue="q" passive=true
+               the store catches up
+            S: queue.declare-ok 2 queue="q" message-count=0 consumer-count=0
+        "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_stored_is_told() {
+    check(
+        [
+            store_holds(),
+            A.sends([declare(1, "q", durable), publish(2, "", "q", 1)]),
+            store_fails(),
+            A.sends(connection_close_ok()),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: basic.publish 2 exchange="" key="q" + body 1
+               the store fails
+            S: connection.close 0 code=506 text="RESOURCE_ERROR - the definitions are closed: the broker is stopping" class=50 method=10
+            C: connection.close-ok 0
+            S: (end)
+        "#]],
+    );
+}
+
+#[test]
+fn who_vanishes_meanwhile_is_not_missed() {
+    check(
+        [store_holds(), A.sends(declare(1, "q", durable)), A.vanishes(), store_catches_up(), shown("q")],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+               C vanishes
+               the store catches up
+               queue q: ready 0, unsettled 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_close_overtakes_the_answer_that_waits() {
+    check(
+        [
+            store_holds(),
+            A.sends([declare(1, "q", durable), channel_close(1), connection_close()]),
+            A.is_forced_to_close("going down"),
+            store_catches_up(),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: channel.close 1 code=200 text="" class=0 method=0
+            C: connection.close 0 code=200 text="bye" class=0 method=0
+            S: connection.close 0 code=320 text="CONNECTION_FORCED - going down" class=0 method=0
+               the store catches up
+            S: connection.close-ok 0
+            S: (end)
+        "#]],
+    );
+}
