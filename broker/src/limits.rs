@@ -36,8 +36,6 @@ pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// Longest permission pattern, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
-/// `#` words in one topic binding key.
-pub const TOPIC_HASHES_MAX: usize = 2;
 /// Tags of one user.
 pub const USER_TAGS_MAX: usize = 32;
 /// Body of one HTTP request, bytes.

@@ -6,7 +6,7 @@ mod config;
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use liebre::server::{Server, StartError};
+use liebre::{http, server::Server};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -33,6 +33,10 @@ fn run(arguments: cli::Arguments) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let served = runtime.block_on(async { Server::start(settings).await?.run().await });
-    served.map_err(|error: StartError| error.to_string())
+    runtime.block_on(async {
+        let (mut server, doors) = Server::start(settings).await.map_err(|error| error.to_string())?;
+        http::start(&mut server, doors);
+        server.run().await;
+        Ok(())
+    })
 }

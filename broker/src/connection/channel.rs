@@ -5,7 +5,7 @@
 //!                               └── exception: close ──> Closing ── close-ok ──> (none)
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use amq_protocol::protocol::{AMQPClass, channel};
 
@@ -134,6 +134,7 @@ impl Connection {
         }
         self.channels[index] = Some(Box::new(channel));
         self.info.update_channel(number, |_| {});
+        self.node.churn.channels_created.fetch_add(1, Relaxed);
         let open_ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.outbox.write_method(number, &AMQPClass::Channel(open_ok));
         Ok(())
@@ -162,8 +163,10 @@ impl Connection {
 
     /// Forgets a channel: its consumers end and what it holds goes back.
     pub(super) fn drop_channel(&mut self, number: ChannelNumber) {
-        if let Some(place) = self.channels.get_mut(usize::from(number.0)) {
-            *place = None;
+        let place = self.channels.get_mut(usize::from(number.0));
+        // One that is closing was counted when it began to.
+        if place.and_then(Option::take).is_some_and(|channel| !channel.is_closing) {
+            self.node.churn.channels_closed.fetch_add(1, Relaxed);
         }
         if let Some(deliveries) = self.outbox.close_channel(number) {
             self.release(vec![deliveries]);
@@ -173,7 +176,7 @@ impl Connection {
 
     /// Ends the consumers of channels and puts what they hold back in its place; queues that were to go
     /// with their last consumer go.
-    pub(super) fn release(&mut self, channels: Vec<Box<ChannelDeliveries>>) {
+    pub(super) fn release(&mut self, channels: Vec<ChannelDeliveries>) {
         let mut unused = Vec::new();
         for deliveries in &channels {
             for subscription in deliveries.subscriptions() {

@@ -42,7 +42,7 @@ impl Connection {
             is_exclusive: consume.exclusive,
             is_cancel_notified: self.is_cancel_notified,
             arguments: consume.arguments.into(),
-            prefetch_count: if consume.no_ack { 0 } else { prefetch_count },
+            prefetch_count,
             channel_prefetch,
         }));
         let reply = |bytes: &mut Vec<u8>| {

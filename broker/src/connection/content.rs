@@ -68,19 +68,13 @@ pub enum Arrived {
 }
 
 impl Content {
-    /// Whether a method may come.
+    /// What has to come before the next method.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.stage == Stage::Idle
-    }
-
-    /// What is missing when a method comes instead.
-    #[must_use]
-    pub fn expected(&self) -> OutOfTurn {
+    pub fn missing(&self) -> Option<OutOfTurn> {
         match self.stage {
-            Stage::Idle => OutOfTurn::NoMethod,
-            Stage::Header => OutOfTurn::NoHeader,
-            Stage::Body => OutOfTurn::NoBody,
+            Stage::Idle => None,
+            Stage::Header => Some(OutOfTurn::NoHeader),
+            Stage::Body => Some(OutOfTurn::NoBody),
         }
     }
 
@@ -102,7 +96,7 @@ impl Content {
     /// A header frame came.
     pub fn header(&mut self, payload: &[u8], arena: &mut Arena) -> Result<Arrived, Exception> {
         if self.stage != Stage::Header {
-            return Err(self.expected().into());
+            return Err(self.missing().unwrap_or(OutOfTurn::NoMethod).into());
         }
         let header = parse_content_header(payload).map_err(|error| Exception::of_content(&error))?;
         if header.class != BASIC_CLASS {
@@ -124,7 +118,7 @@ impl Content {
     /// A body frame came.
     pub fn body(&mut self, payload: &[u8], arena: &mut Arena) -> Result<Arrived, Exception> {
         if self.stage != Stage::Body {
-            return Err(self.expected().into());
+            return Err(self.missing().unwrap_or(OutOfTurn::NoMethod).into());
         }
         if self.received == 0 && payload.len() == self.body_size {
             return Ok(Arrived::Whole(self.finish(payload, arena)));
@@ -225,7 +219,7 @@ mod tests {
             }
             let message = whole(last.unwrap());
             assert_eq!((message.body(), message.routing_key()), (&body[..], &b"q"[..]));
-            assert!(message.is_persistent() && content.is_idle() && content.is_mandatory());
+            assert!(message.is_persistent() && content.missing().is_none() && content.is_mandatory());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Methods of the classes exchange and queue.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use amq_protocol::protocol::{AMQPClass, exchange, queue};
 
@@ -225,6 +225,7 @@ impl Connection {
         let DeclaredQueue { queue, is_new, ticket } =
             declared.map_err(|error| Exception::of_queue(&error, &generated, vhost.name()))?;
         self.ticket = ticket;
+        self.node.churn.count_declared(is_new);
         if is_new && !without_effect.is_empty() {
             tracing::warn!(
                 "queue '{}' in vhost '{}': {} kept and shown, without effect in this version",
@@ -244,10 +245,12 @@ impl Connection {
         let vhost = self.vhost()?;
         let queue_name = self.queue_name(number, delete.queue.as_str())?;
         self.authorize(&Operation::DeleteQueue { queue: &queue_name })?;
+        let was_there = vhost.queue(&queue_name).is_some();
         let (ready_count, ticket) = vhost
             .delete_queue(&queue_name, Some(self.id), delete.if_unused, delete.if_empty)
             .map_err(|error| Exception::of_queue_delete(error, &queue_name, vhost.name()))?;
         self.ticket = ticket;
+        self.node.churn.queues_deleted.fetch_add(u64::from(was_there), Relaxed);
         self.exclusive_queues.retain(|own| own.name != queue_name);
         Ok(ready_count)
     }
@@ -272,7 +275,6 @@ impl Connection {
         let queue_name = self.queue_name(number, unbind.queue.as_str())?;
         let exchange = unbind.exchange.as_str();
         self.authorize(&Operation::UnbindQueue { exchange, queue: &queue_name })?;
-        self.check_owner(&queue_name)?;
         self.unbind(&Binding {
             source: name(exchange),
             destination: Destination::Queue(queue_name),

@@ -88,10 +88,7 @@ impl ReplyCode {
     /// Whether it ends the channel only.
     #[must_use]
     pub fn is_soft(self) -> bool {
-        matches!(
-            self,
-            Self::AccessRefused | Self::NotFound | Self::ResourceLocked | Self::PreconditionFailed
-        )
+        matches!(self, Self::AccessRefused | Self::NotFound | Self::ResourceLocked | Self::PreconditionFailed)
     }
 }
 
@@ -106,7 +103,8 @@ impl Exception {
     pub fn reply_text(&self) -> String {
         let mut text = self.to_string();
         if text.len() > TEXT_MAX {
-            text.truncate(text.floor_char_boundary(TEXT_MAX - 3));
+            let end = (0..=TEXT_MAX - 3).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
             text.push_str("...");
         }
         text
@@ -227,7 +225,10 @@ impl Exception {
             MethodError::NoId(_) | MethodError::BadArguments { .. } | MethodError::NotUtf8(_) => {
                 ReplyCode::FrameError
             }
-            MethodError::Unknown(_) => ReplyCode::NotImplemented,
+            // RabbitMQ's reader crashes here; its text is that for a method with no place.
+            MethodError::Unknown(_) => {
+                return Self::new(ReplyCode::CommandInvalid, "unimplemented method");
+            }
             MethodError::BadTable { .. } => ReplyCode::SyntaxError,
         };
         Self::new(code, error.to_string())

@@ -13,15 +13,12 @@ use super::{
 };
 use crate::{
     limits::{CHANNEL_MAX, FRAME_MAX, FRAME_MAX_INITIAL, FRAME_MIN, HEARTBEAT_SECS, SILENT_CLOSE_DELAY},
-    model::{
-        name::Name,
-        user::{PasswordHash, User},
-    },
+    model::user::User,
     product,
+    vhost::access::LOOPBACK_USER,
     wire::{
         frame::{
-            ChannelNumber, HeaderCheck, HeaderRefusal, PROTOCOL_HEADER, ProtocolHeader,
-            parse_protocol_header,
+            ChannelNumber, HeaderCheck, HeaderRefusal, PROTOCOL_HEADER, ProtocolHeader, parse_protocol_header,
         },
         method::{Method, MethodId},
         table::{RawTable, RawValue},
@@ -46,8 +43,6 @@ impl Default for Tuning {
 
 const CONTROL: ChannelNumber = ChannelNumber(0);
 const MECHANISMS: &str = "PLAIN AMQPLAIN";
-/// The one user that may log in from this machine only (<https://www.rabbitmq.com/docs/access-control>).
-const LOOPBACK_USER: &str = "guest";
 
 /// Name and password as the client gave them.
 struct Login {
@@ -93,9 +88,7 @@ impl Connection {
             return Err(self.unexpected_method());
         }
         match (self.phase, method) {
-            (Phase::Start, connection::AMQPMethod::StartOk(start_ok)) => {
-                self.handle_start_ok(start_ok, now)
-            }
+            (Phase::Start, connection::AMQPMethod::StartOk(start_ok)) => self.handle_start_ok(start_ok, now),
             (Phase::Tune, connection::AMQPMethod::TuneOk(tune_ok)) => self.handle_tune_ok(&tune_ok),
             (Phase::Open, connection::AMQPMethod::Open(open)) => self.handle_open(open.virtual_host.as_str()),
             (_, connection::AMQPMethod::Close(_)) => {
@@ -155,29 +148,16 @@ impl Connection {
     }
 
     fn log_in(&self, login: &Login) -> Result<User, Refusal> {
-        let refused = || Refusal::Credentials(login.user.clone());
-        let name = Name::parse(&login.user).map_err(|_| refused())?;
-        let user = self.node.broker.access().user(&name).cloned();
-        // An unknown user costs as much time as a wrong password: nobody learns which names exist.
-        let is_right = match &user {
-            Some(user) => user.password.is_of(&login.password),
-            None => PasswordHash::none().is_of(&login.password),
-        };
-        let user = user.filter(|_| is_right).ok_or_else(refused)?;
-        if name.as_str() == LOOPBACK_USER && !self.info.peer.ip().to_canonical().is_loopback() {
+        let user = self.node.broker.authenticate(&login.user, &login.password);
+        let user = user.ok_or_else(|| Refusal::Credentials(login.user.clone()))?;
+        if user.name.as_str() == LOOPBACK_USER && !self.info.peer.ip().to_canonical().is_loopback() {
             return Err(Refusal::NotLoopback);
         }
         Ok(user)
     }
 
     /// A failed login: told to clients that understand it, answered with silence to others.
-    fn refuse(
-        &mut self,
-        refusal: &Refusal,
-        mechanism: &str,
-        is_close_understood: bool,
-        now: Instant,
-    ) {
+    fn refuse(&mut self, refusal: &Refusal, mechanism: &str, is_close_understood: bool, now: Instant) {
         tracing::error!(connection = %self.info.name(), "{mechanism} login refused: {}", refusal.reason());
         if is_close_understood {
             let text = format!(

@@ -244,10 +244,12 @@ impl Connection {
         if self.phase == Phase::Closing {
             return self.handle_closing_frame(frame);
         }
-        let (is_closing, is_within_content) = self
-            .channel(frame.channel)
-            .map_or((false, false), |channel| (channel.is_closing, !channel.content.is_idle()));
+        let (is_closing, missing) = match self.channel(frame.channel) {
+            Some(channel) => (channel.is_closing, channel.content.missing()),
+            None => (false, None),
+        };
         let (result, id) = match frame.kind {
+            FrameKind::Method if missing.is_some() => (Err(out_of_turn(missing)), MethodId::PUBLISH),
             FrameKind::Method => match parse_method(frame.payload) {
                 Ok((id, method)) if is_closing => {
                     (self.handle_closing_channel(frame.channel, id, method), id)
@@ -256,11 +258,9 @@ impl Connection {
                 Err(error) => (Err(Exception::of_method(&error)), error.id().unwrap_or(MethodId::NONE)),
             },
             _ if is_closing => return,
-            _ if self.phase != Phase::Running => (Err(OutOfTurn::NoMethod.into()), MethodId::NONE),
-            _ => (self.handle_content(frame, arena), MethodId::NONE),
+            _ if missing.is_none() => (Err(out_of_turn(missing)), MethodId::NONE),
+            _ => (self.handle_content(frame, arena), MethodId::PUBLISH),
         };
-        // Whatever goes wrong within a content is the publish's fault.
-        let id = if is_within_content { MethodId::PUBLISH } else { id };
         if let Err(exception) = result {
             self.fail(frame.channel, &exception, id, now);
         }
@@ -282,11 +282,6 @@ impl Connection {
                 Method::Cold(class) => self.handle_connection(*class),
                 _ => Err(self.unexpected_method()),
             };
-        }
-        if let Some(channel) = self.channel(number)
-            && !channel.content.is_idle()
-        {
-            return Err(channel.content.expected().into());
         }
         match method {
             Method::Publish(publish) => self.handle_publish(number, &publish),
@@ -510,7 +505,7 @@ impl Connection {
     fn release_all(&mut self) {
         let released = self.outbox.close();
         self.release(released);
-        let channels = self.channels.iter().flatten().count();
+        let channels = self.channels.iter().flatten().filter(|channel| !channel.is_closing).count();
         self.node.churn.channels_closed.fetch_add(channels as u64, Relaxed);
         self.channels.clear();
         let Some(vhost) = &self.vhost else { return };
@@ -563,6 +558,11 @@ impl Drop for Connection {
 
 fn outcome(requeue: bool) -> Outcome {
     if requeue { Outcome::Requeue } else { Outcome::Discard }
+}
+
+/// A frame on a channel that waits for another one; without a content to wait for, a method was due.
+fn out_of_turn(missing: Option<OutOfTurn>) -> Exception {
+    missing.unwrap_or(OutOfTurn::NoMethod).into()
 }
 
 /// `prefetch-size` of a `basic.qos`, which its parsed form leaves out: the first argument.

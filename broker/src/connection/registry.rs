@@ -163,6 +163,14 @@ impl Node {
     }
 }
 
+impl Churn {
+    /// A queue was declared; whether that made it.
+    pub fn count_declared(&self, is_new: bool) {
+        self.queues_declared.fetch_add(1, Relaxed);
+        self.queues_created.fetch_add(u64::from(is_new), Relaxed);
+    }
+}
+
 impl ConnectionInfo {
     /// Of a connection just accepted.
     #[must_use]

@@ -1,13 +1,15 @@
 //! The shell: sockets, tasks, threads, the clock. The only place that spawns or waits.
 
 mod boot;
+mod control;
 mod listener;
+pub mod process;
 mod socket;
 
 use std::{
     error, fmt, io,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -21,7 +23,6 @@ use tokio::{
 
 use crate::{
     connection::registry::Node,
-    http::{self, Api},
     storage::{DataDir, StoreError},
 };
 
@@ -79,46 +80,74 @@ pub enum StartError {
 }
 
 /// Connections may take so long to say good-bye.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
-/// Inside the data directory, which only the broker's user may enter.
-const CONTROL_SOCKET: &str = "control.sock";
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A broker that runs.
 #[derive(Debug)]
 pub struct Server {
-    node: Arc<Node>,
+    /// The broker and its connections.
+    pub node: Arc<Node>,
+    /// Where AMQP clients connect: the port is the real one.
+    pub amqp_address: SocketAddr,
+    /// When it was started.
+    pub started_at: SystemTime,
+    /// True makes it stop.
+    pub stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    stop: watch::Sender<bool>,
     writer: JoinHandle<()>,
-    control_path: PathBuf,
     /// Locked as long as it is held.
-    _data_dir: DataDir,
+    data_dir: DataDir,
+}
+
+/// Where the management API is to answer.
+#[derive(Debug)]
+pub struct Doors {
+    /// For callers who log in.
+    pub http: TcpListener,
+    /// Inside the data directory, for whoever may enter it.
+    pub control: UnixListener,
 }
 
 impl Server {
-    /// Starts everything; when it returns, clients can connect.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    /// Starts everything but the management API, whose listeners it gives. Clients can connect.
+    pub async fn start(settings: Settings) -> Result<(Self, Doors), StartError> {
         let started_at = listener::wall_clock();
         let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
         let (node, writer) = boot::boot(&settings, &data_dir).await?;
         let amqp = bind("--amqp-listen", settings.amqp_listen)?;
         let http = bind("--http-listen", settings.http_listen)?;
-        let control_path = settings.data_dir.join(CONTROL_SOCKET);
-        let control = bind_control(&control_path)?;
+        let control =
+            control::bind(data_dir.path()).map_err(|(path, error)| StartError::Control { path, error })?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         announce(&amqp, "amqp");
         announce(&http, "http");
-        let api = Arc::new(api(&settings, &node, (&amqp, &http), started_at, stop.clone()));
-        tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped.clone()));
-        tasks.spawn(http::serve_tcp(http, Arc::clone(&api), stopped.clone()));
-        tasks.spawn(http::serve_control(control, api, stopped));
-        tracing::info!("Server startup complete");
-        Ok(Self { node, tasks, stop, writer, control_path, _data_dir: data_dir })
+        let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
+        tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
+        let server = Self { node, amqp_address, started_at, stop, tasks, writer, data_dir };
+        Ok((server, Doors { http, control }))
+    }
+
+    /// Where everything durable is.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn clock(&self) -> fn() -> SystemTime {
+        listener::wall_clock
+    }
+
+    /// Runs something beside the rest; it is to end when `stop` is true.
+    pub fn attend(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// Runs until a signal or the management API asks it to stop, then ends in order.
-    pub async fn run(mut self) -> Result<(), StartError> {
+    pub async fn run(mut self) {
+        tracing::info!("Server startup complete");
         let mut stopped = self.stop.subscribe();
         tokio::select! {
             signal = stop_signal() => tracing::info!("{signal} received, stopping"),
@@ -135,40 +164,14 @@ impl Server {
         self.node.broker.close();
         // The writer ends when everything submitted is stored.
         let _ = tokio::task::spawn_blocking(move || self.writer.join()).await;
-        let _ = std::fs::remove_file(&self.control_path);
+        control::remove(self.data_dir.path());
         tracing::info!("stopped");
-        Ok(())
-    }
-}
-
-fn api(
-    settings: &Settings,
-    node: &Arc<Node>,
-    (amqp, http): (&TcpListener, &TcpListener),
-    started_at: SystemTime,
-    stop: watch::Sender<bool>,
-) -> Api {
-    let address = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
-    Api {
-        node: Arc::clone(node),
-        amqp_address: address(amqp, settings.amqp_listen),
-        http_address: address(http, settings.http_listen),
-        data_dir: settings.data_dir.clone(),
-        started_at,
-        clock: listener::wall_clock,
-        stop,
     }
 }
 
 fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = listener::listen(address);
     bound.map_err(|error| StartError::Listen { option, address, error })
-}
-
-/// The data directory is locked, so a socket that is there is left over from a killed broker.
-fn bind_control(path: &PathBuf) -> Result<UnixListener, StartError> {
-    let _ = std::fs::remove_file(path);
-    UnixListener::bind(path).map_err(|error| StartError::Control { path: path.clone(), error })
 }
 
 fn announce(listener: &TcpListener, protocol: &str) {
@@ -213,4 +216,3 @@ impl fmt::Display for StartError {
 }
 
 impl error::Error for StartError {}
-

@@ -37,6 +37,8 @@ struct Scratch {
 
 /// Bytes of one read.
 const INPUT_SIZE: usize = 256 << 10;
+/// After a read of more than this, others get their turn, bytes.
+const LONG_READ: usize = 32 << 10;
 /// How long the peer may take to notice that we are done.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -121,7 +123,13 @@ impl Socket {
                 return Ok(());
             }
             match self.wait().await? {
-                Wakeup::Ready(ready) if ready.is_readable() && self.may_read() => self.receive()?,
+                Wakeup::Ready(ready) if ready.is_readable() && self.may_read() => {
+                    // A busy publisher would keep its thread to itself, and with it the consumers' tasks
+                    // that it woke and that no other thread may take over.
+                    if self.receive()? > LONG_READ {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 // Room to send: the next turn does.
                 Wakeup::Ready(_) => {}
                 Wakeup::Woken => self.apply(Event::Woken),
@@ -163,21 +171,21 @@ impl Socket {
         !self.is_ended && self.stored.is_none() && !self.outbox.is_full_of_replies()
     }
 
-    /// Reads what is there and lets the connection decide.
-    fn receive(&mut self) -> io::Result<()> {
+    /// Reads what is there and lets the connection decide; says how much that was.
+    fn receive(&mut self) -> io::Result<usize> {
         SCRATCH.with_borrow_mut(|scratch| {
             let kept = self.partial.len();
             scratch.input[..kept].copy_from_slice(&self.partial);
             let count = match self.stream.try_read(&mut scratch.input[kept..]) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
                 Err(error) => return Err(error),
             };
             self.info.traffic.received_bytes.fetch_add(count as u64, Relaxed);
             self.info.traffic.receives.fetch_add(1, Relaxed);
             self.read(scratch, kept + count);
-            Ok(())
+            Ok(count)
         })
     }
 
@@ -219,8 +227,8 @@ impl Socket {
     }
 
     fn apply(&mut self, event: Event<'_>) {
-        let applied = SCRATCH
-            .with_borrow_mut(|scratch| self.connection.apply(event, now(), &mut scratch.arena));
+        let applied =
+            SCRATCH.with_borrow_mut(|scratch| self.connection.apply(event, now(), &mut scratch.arena));
         self.follow(applied);
     }
 

@@ -5,17 +5,15 @@
 //!         name = length u8, bytes
 //!         1 vhost       name                      4 exchange  vhost, name
 //!         2 user        name                      5 queue     vhost, name
-//!         3 permission  vhost, user               6 binding   vhost, source, "queue"|"exchange", destination, key
+//!         3 permission  vhost, user               6 binding   vhost, source, "queue" | "exchange",
+//!                                                             destination, key
 //! value   crc32 of key and body, u32 little-endian | body: JSON of one `Record`
 //! ```
 //!
-//! Arguments are kept as the bytes they have on the wire, so that every type comes back as it was declared. The
-//! checksum covers the key, so a value that ended up under another key counts as damaged.
+//! Arguments are kept as the bytes they have on the wire, so that every type comes back as it was declared.
+//! The checksum covers the key, so a value that ended up under another key counts as damaged.
 
-use amq_protocol::{
-    frame::WriteContext,
-    types::{AMQPValue, FieldArray, FieldTable, generation::gen_field_table, parsing::parse_field_table},
-};
+use amq_protocol::types::{AMQPValue, FieldArray, FieldTable};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -30,12 +28,13 @@ use crate::{
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::StoreError,
+    wire::table::{RawTable, encode_table},
 };
 
 const CHECKSUM_BYTES: usize = 4;
 
 /// The key a definition is stored under.
-pub(super) fn encode_key(key: &DefinitionKey) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
     let mut bytes = Vec::new();
     match key {
         DefinitionKey::Vhost(name) => write_names(&mut bytes, 1, &[name]),
@@ -48,20 +47,20 @@ pub(super) fn encode_key(key: &DefinitionKey) -> Result<Vec<u8>, StoreError> {
             let names = [vhost, source, destination.kind(), destination.name(), binding_key];
             write_names(&mut bytes, 6, &names);
             if !arguments.is_empty() {
-                let table = encode_arguments(arguments).map_err(|reason| unstorable(key, reason))?;
-                bytes.extend_from_slice(&Sha256::digest(table));
+                bytes.extend_from_slice(&Sha256::digest(encode_arguments(arguments)));
             }
         }
     }
-    Ok(bytes)
+    bytes
 }
 
 /// The key and the value of a definition.
 pub(super) fn encode(definition: &Definition) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-    let key = encode_key(&definition.key())?;
-    let body = Record::try_from(definition)
-        .and_then(|record| serde_json::to_vec(&record).map_err(|error| error.to_string()))
-        .map_err(|reason| unstorable(&definition.key(), reason))?;
+    let key = encode_key(&definition.key());
+    let body = serde_json::to_vec(&Record::from(definition)).map_err(|error| StoreError::Unstorable {
+        what: definition.key().to_string(),
+        reason: error.to_string(),
+    })?;
     let value = seal(&key, &body);
     Ok((key, value))
 }
@@ -93,10 +92,6 @@ fn checksum(key: &[u8], body: &[u8]) -> [u8; CHECKSUM_BYTES] {
     hasher.update(key);
     hasher.update(body);
     hasher.finalize().to_le_bytes()
-}
-
-fn unstorable(key: &DefinitionKey, reason: String) -> StoreError {
-    StoreError::Unstorable { what: key.to_string(), reason }
 }
 
 fn write_names(bytes: &mut Vec<u8>, kind: u8, names: &[&str]) {
@@ -193,11 +188,9 @@ enum Record {
     },
 }
 
-impl TryFrom<&Definition> for Record {
-    type Error = String;
-
-    fn try_from(definition: &Definition) -> Result<Self, String> {
-        Ok(match definition {
+impl From<&Definition> for Record {
+    fn from(definition: &Definition) -> Self {
+        match definition {
             Definition::Vhost(vhost) => Self::Vhost {
                 name: vhost.name.to_string(),
                 description: vhost.description.clone(),
@@ -224,7 +217,7 @@ impl TryFrom<&Definition> for Record {
                 durable: exchange.is_durable,
                 auto_delete: exchange.is_auto_delete,
                 internal: exchange.is_internal,
-                arguments: arguments_text(&exchange.arguments)?,
+                arguments: arguments_text(&exchange.arguments),
             },
             Definition::Queue { vhost, queue } => Self::Queue {
                 vhost: vhost.to_string(),
@@ -233,7 +226,7 @@ impl TryFrom<&Definition> for Record {
                 durable: queue.is_durable,
                 exclusive: queue.is_exclusive,
                 auto_delete: queue.is_auto_delete,
-                arguments: arguments_text(&queue.arguments)?,
+                arguments: arguments_text(&queue.arguments),
             },
             Definition::Binding { vhost, binding } => Self::Binding {
                 vhost: vhost.to_string(),
@@ -241,9 +234,9 @@ impl TryFrom<&Definition> for Record {
                 destination_kind: binding.destination.kind().to_owned(),
                 destination: binding.destination.name().to_string(),
                 binding_key: binding.binding_key.to_string(),
-                arguments: arguments_text(&binding.arguments)?,
+                arguments: arguments_text(&binding.arguments),
             },
-        })
+        }
     }
 }
 
@@ -338,35 +331,28 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, String> {
     BASE64_STANDARD.decode(text).map_err(|error| error.to_string())
 }
 
-fn arguments_text(arguments: &Arguments) -> Result<String, String> {
-    Ok(if arguments.is_empty() {
-        String::new()
-    } else {
-        BASE64_STANDARD.encode(encode_arguments(arguments)?)
-    })
+fn arguments_text(arguments: &Arguments) -> String {
+    if arguments.is_empty() { String::new() } else { BASE64_STANDARD.encode(encode_arguments(arguments)) }
 }
 
 fn parse_arguments(text: &str) -> Result<Arguments, String> {
     if text.is_empty() {
         return Ok(Arguments::default());
     }
-    match parse_field_table(decode_base64(text)?.as_slice()) {
-        Ok(([], table)) => Ok(Arguments::from(table)),
+    let bytes = decode_base64(text)?;
+    match RawTable::parse(&bytes) {
+        Ok((table, [])) => Ok(Arguments::from(table.to_table())),
         Ok(_) => Err("bytes follow the arguments table".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("its arguments are no table: {error:?}")),
     }
 }
 
-fn encode_arguments(arguments: &Arguments) -> Result<Vec<u8>, String> {
-    let table = with_wire_types(arguments.as_table());
-    match gen_field_table(&table)(WriteContext::from(Vec::new())) {
-        Ok(context) => Ok(context.write),
-        Err(error) => Err(error.to_string()),
-    }
+fn encode_arguments(arguments: &Arguments) -> Vec<u8> {
+    encode_table(&with_wire_types(arguments.as_table()))
 }
 
-/// Short strings have no type of their own in a table (`s` is a 16-bit integer to RabbitMQ), so they travel, and
-/// are stored, as long strings.
+/// Short strings have no type of their own in a table (`s` is a 16-bit integer to RabbitMQ), so they travel,
+/// and are stored, as long strings.
 fn with_wire_types(table: &FieldTable) -> FieldTable {
     let mut typed = FieldTable::default();
     for (key, value) in table {
@@ -506,7 +492,7 @@ mod tests {
     fn short_string_comes_back_as_a_long_one() {
         let mut table = FieldTable::default();
         table.insert("mode".into(), AMQPValue::ShortString("lazy".into()));
-        let text = arguments_text(&Arguments::from(table)).unwrap();
+        let text = arguments_text(&Arguments::from(table));
         assert_eq!(
             parse_arguments(&text).unwrap().value("mode"),
             Some(&AMQPValue::LongString("lazy".into()))
@@ -518,12 +504,12 @@ mod tests {
         let mut keys: Vec<Vec<u8>> = Vec::new();
         for odd in ["", "a", "ab"] {
             let all = definitions(odd, &Arguments::default());
-            keys.extend(all.iter().map(|definition| encode_key(&definition.key()).unwrap()));
+            keys.extend(all.iter().map(|definition| encode_key(&definition.key())));
         }
         let with_arguments = definitions("a", &all_types());
-        keys.extend(with_arguments[7..].iter().map(|definition| encode_key(&definition.key()).unwrap()));
+        keys.extend(with_arguments[7..].iter().map(|definition| encode_key(&definition.key())));
         for (vhost, queue) in [("a", "bc"), ("ab", "c")] {
-            keys.push(encode_key(&DefinitionKey::Queue { vhost: name(vhost), name: name(queue) }).unwrap());
+            keys.push(encode_key(&DefinitionKey::Queue { vhost: name(vhost), name: name(queue) }));
         }
         let users_sharing_a_key = 2 * 3;
         let count = keys.len() - users_sharing_a_key;
@@ -553,7 +539,7 @@ mod tests {
     fn every_kind_of_key_is_described() {
         let texts: Vec<String> = definitions("n", &Arguments::default())
             .iter()
-            .map(|definition| describe_key(&encode_key(&definition.key()).unwrap()))
+            .map(|definition| describe_key(&encode_key(&definition.key())))
             .collect();
         assert_eq!(
             texts,
@@ -575,7 +561,7 @@ mod tests {
 
     #[test]
     fn record_of_an_unknown_kind_is_lost_not_fatal() {
-        let key = encode_key(&DefinitionKey::Vhost(name("v"))).unwrap();
+        let key = encode_key(&DefinitionKey::Vhost(name("v")));
         let value = seal(&key, br#"{"kind":"galaxy"}"#);
         let lost = decode(&key, &value).unwrap_err();
         assert!(lost.starts_with("vhost 'v' is damaged: unknown variant `galaxy`"), "{lost}");

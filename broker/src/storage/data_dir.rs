@@ -1,7 +1,7 @@
 //! The data directory: made, locked, and the helpers that make its entries durable.
 //!
-//! A new file is durable only when its directory is synced too: whoever creates, renames or removes something in
-//! here uses [`create_durable`] or ends with [`sync_dir`].
+//! A new file is durable only when its directory is synced too: whoever creates, renames or removes something
+//! in here uses [`create_durable`] or ends with [`sync_dir`].
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -43,7 +43,8 @@ impl DataDir {
     }
 }
 
-/// Creates the file with `content` so that a crash leaves either none or all of it, replacing one of that name.
+/// Creates the file with `content` so that a crash leaves either none or all of it, replacing one of that
+/// name.
 pub fn create_durable(path: &Path, content: &[u8]) -> io::Result<()> {
     let draft = draft_of(path);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&draft)?;
@@ -76,7 +77,8 @@ fn create_dir_durable(path: &Path) -> io::Result<()> {
     missing.into_iter().try_for_each(|created| sync_dir(parent_of(created)))
 }
 
-/// The lock is the kernel's, so it ends with the process however that ends; the pid in the file is for people.
+/// The lock is the kernel's, so it ends with the process however that ends; the pid in the file is for
+/// people.
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK_FILE);
     let failed = |action, error: &io::Error| StoreError::io(action, &path, error);

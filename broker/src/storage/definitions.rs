@@ -1,7 +1,7 @@
 //! The local [`MetadataStore`]: change sets gather while a commit runs and share the next one.
 //!
 //! ```text
-//! any task   submit ──> inbox ──┐                       ┌──> done(Ok | Err), in the order submitted
+//! any task   submit ──> inbox ──┐                       ┌──> done(Ok | Err), in order
 //! any task   submit ──> inbox ──┼─> one commit (a sync) ┤
 //! any task   submit ──> inbox ──┘   on Writer's thread  └──> done(Ok | Err)
 //! ```
@@ -9,25 +9,23 @@
 //! Locks: the database's before the inbox's, never the reverse; nobody is called back under either.
 
 use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
 use redb::Database;
 
 use crate::{
-    model::definition::{Change, Definition},
+    model::definition::Change,
     storage::{
         Completion, DataDir, Loaded, MetadataStore, StoreError, codec,
         definitions_file::{DefinitionsFile, QueueIdsMark, Write},
+        inbox::{Batch, ID_BLOCK, Inbox, Submission, lock},
+        salvage::{ID_LEAP, newest_queue_id},
     },
 };
 
 const FILE_NAME: &str = "definitions.redb";
-/// Queue ids are reserved in blocks of this size, the next one when half of it is left.
-const ID_BLOCK: u64 = 16_384;
-/// Where ids go on when the mark was damaged: far above what can have been given since the newest known queue.
-const ID_LEAP: u64 = 1 << 32;
 
 /// Definitions in `definitions.redb` in the data directory. Closed when dropped.
 #[derive(Debug)]
@@ -45,26 +43,23 @@ impl RedbStore {
     /// Opens the definitions of a data directory, or starts them.
     pub fn open(data_dir: &DataDir) -> Result<(Self, Writer), StoreError> {
         let file = DefinitionsFile::new(data_dir.path().join(FILE_NAME));
-        let database = file.open()?;
-        let mut lost_at_open = Vec::new();
-        let first_id = match file.queue_ids_mark(&database)? {
+        let (database, mut lost_at_open) = file.open()?;
+        let next_id = match file.queue_ids_mark(&database)? {
             QueueIdsMark::Unused => 1,
             QueueIdsMark::UpTo(mark) => mark,
             QueueIdsMark::Damaged => {
-                let first_id = newest_queue_id(&file.load(&database)?).saturating_add(ID_LEAP);
-                lost_at_open.push(format!("the mark of used queue ids is damaged: going on at {first_id}"));
-                first_id
+                let next_id = newest_queue_id(&file.load(&database)?.definitions).saturating_add(ID_LEAP);
+                lost_at_open.push(format!("the mark of used queue ids is damaged: going on at {next_id}"));
+                next_id
             }
         };
-        let ids = IdBlock { next: first_id, end: first_id + ID_BLOCK, ..IdBlock::default() };
-        file.commit(&database, std::iter::empty(), Some(ids.end))?;
+        let ids_end = next_id.saturating_add(ID_BLOCK);
+        file.commit(&database, std::iter::empty(), Some(ids_end))?;
         let shared = Arc::new(Shared {
             file,
             lost_at_open,
             database: Mutex::new(Some(database)),
-            inbox: Mutex::new(Inbox { ids, ..Inbox::default() }),
-            work: Condvar::new(),
-            ids_settled: Condvar::new(),
+            inbox: Inbox::new(next_id, ids_end),
             commit_count: AtomicU64::new(0),
         });
         Ok((Self { shared: Arc::clone(&shared) }, Writer { shared }))
@@ -86,22 +81,18 @@ impl MetadataStore for RedbStore {
     }
 
     fn submit(&self, changes: Vec<Change>, done: Completion) {
-        let writes = match changes.iter().map(encode_change).collect() {
-            Ok(writes) => writes,
-            Err(error) => return done.complete(Err(error)),
-        };
-        if let Err((refusal, done)) = self.shared.enqueue(Submission { writes, done }) {
-            done.complete(Err(refusal));
+        match changes.iter().map(encode_change).collect() {
+            Ok(writes) => self.shared.inbox.submit(Submission { writes, done }),
+            Err(error) => done.complete(Err(error)),
         }
     }
 
     fn next_queue_id(&self) -> Result<u64, StoreError> {
-        self.shared.next_queue_id()
+        self.shared.inbox.next_queue_id()
     }
 
     fn close(&self) {
-        lock(&self.shared.inbox).is_closed = true;
-        self.shared.work.notify_one();
+        self.shared.inbox.close();
     }
 }
 
@@ -114,9 +105,11 @@ impl Drop for RedbStore {
 impl Writer {
     /// Commits what is submitted, until the store is closed or dropped and everything submitted is stored.
     pub fn run(self) {
-        while let Some(batch) = self.shared.next_batch() {
+        while let Some(batch) = self.shared.inbox.next_batch() {
             let result = self.shared.commit(&batch);
-            self.shared.settle_ids(batch.id_block_end, &result);
+            if let Some(ids_end) = batch.ids_end {
+                self.shared.inbox.settle_ids(ids_end, &result);
+            }
             for submission in batch.submissions {
                 submission.done.complete(result.clone());
             }
@@ -127,14 +120,7 @@ impl Writer {
 /// However the writer ends, nobody waits for it any more.
 impl Drop for Writer {
     fn drop(&mut self) {
-        let left = {
-            let mut inbox = lock(&self.shared.inbox);
-            inbox.is_closed = true;
-            inbox.ids.is_wanted = false;
-            std::mem::take(&mut inbox.submissions)
-        };
-        self.shared.ids_settled.notify_all();
-        drop(left);
+        self.shared.inbox.abandon();
     }
 }
 
@@ -146,78 +132,16 @@ struct Shared {
     lost_at_open: Vec<String>,
     /// The open file: held for one commit or one load. None after a failure.
     database: Mutex<Option<Database>>,
-    /// What waits for the next commit: held for moments.
-    inbox: Mutex<Inbox>,
-    /// Tells the writer that the inbox changed.
-    work: Condvar,
-    /// Tells who waits for a queue id that the writer tried to reserve a block.
-    ids_settled: Condvar,
+    inbox: Inbox,
     commit_count: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Inbox {
-    submissions: Vec<Submission>,
-    ids: IdBlock,
-    is_closed: bool,
-    /// The failure after which nothing is stored any more.
-    failure: Option<StoreError>,
-}
-
-/// Queue ids that the file already counts as used.
-#[derive(Debug, Default)]
-struct IdBlock {
-    next: u64,
-    end: u64,
-    /// The writer is to reserve another block.
-    is_wanted: bool,
-    /// Why it could not.
-    failure: Option<StoreError>,
-}
-
-#[derive(Debug)]
-struct Submission {
-    writes: Vec<Write>,
-    done: Completion,
-}
-
-/// What goes into one commit.
-#[derive(Debug)]
-struct Batch {
-    submissions: Vec<Submission>,
-    id_block_end: Option<u64>,
-}
-
 impl Shared {
-    fn enqueue(&self, submission: Submission) -> Result<(), (StoreError, Completion)> {
-        let mut inbox = lock(&self.inbox);
-        match inbox.refusal() {
-            Some(refusal) => Err((refusal, submission.done)),
-            None => {
-                inbox.submissions.push(submission);
-                self.work.notify_one();
-                Ok(())
-            }
-        }
-    }
-
-    fn next_batch(&self) -> Option<Batch> {
-        let idle =
-            |inbox: &mut Inbox| inbox.submissions.is_empty() && !inbox.ids.is_wanted && !inbox.is_closed;
-        let guard = lock(&self.inbox);
-        let mut inbox = self.work.wait_while(guard, idle).unwrap_or_else(PoisonError::into_inner);
-        if inbox.submissions.is_empty() && inbox.is_closed {
-            return None;
-        }
-        let id_block_end = inbox.ids.is_wanted.then_some(inbox.ids.end + ID_BLOCK);
-        Some(Batch { submissions: std::mem::take(&mut inbox.submissions), id_block_end })
-    }
-
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut database = lock(&self.database);
         let open = self.opened(&mut database)?;
         let writes = batch.submissions.iter().flat_map(|submission| &submission.writes);
-        let result = self.file.commit(open, writes, batch.id_block_end);
+        let result = self.file.commit(open, writes, batch.ids_end);
         match &result {
             Ok(()) => {
                 self.commit_count.fetch_add(1, Ordering::Relaxed);
@@ -230,88 +154,26 @@ impl Shared {
         result
     }
 
-    /// The open file. A failed commit leaves the engine closed to everything until it is opened again, which is
-    /// tried here, so that a disk that was full is forgiven when it no longer is.
+    /// The open file. A failed commit leaves the engine closed to everything until it is opened again, which
+    /// is tried here, so that a disk that was full is forgiven when it no longer is.
     fn opened<'a>(&self, database: &'a mut Option<Database>) -> Result<&'a Database, StoreError> {
-        if let Some(open) = database {
-            return Ok(open);
+        match database {
+            Some(open) => Ok(open),
+            None => {
+                self.inbox.failure().map_or(Ok(()), Err)?;
+                let reopened = self.file.reopen().inspect_err(|error| self.note_failure(error))?;
+                Ok(database.insert(reopened))
+            }
         }
-        if let Some(failure) = lock(&self.inbox).failure.clone() {
-            return Err(failure);
-        }
-        let reopened = self.file.reopen().inspect_err(|error| self.note_failure(error))?;
-        Ok(database.insert(reopened))
     }
 
-    /// A write that failed can be tried again later. After a failed sync (see `watched_file`) or damage nothing
-    /// more is stored.
+    /// A write that failed can be tried again later. After a failed sync (see `watched_file`) or damage
+    /// nothing more is stored.
     fn note_failure(&self, error: &StoreError) {
         if self.file.watch.has_failed_sync() || !matches!(error, StoreError::Io { .. }) {
-            lock(&self.inbox).failure = Some(StoreError::Failed { cause: Box::new(error.clone()) });
+            self.inbox.fail(StoreError::Failed { cause: Box::new(error.clone()) });
         }
     }
-
-    fn next_queue_id(&self) -> Result<u64, StoreError> {
-        let mut inbox = lock(&self.inbox);
-        if inbox.ids.next == inbox.ids.end {
-            inbox = self.wait_for_ids(inbox)?;
-        }
-        let id = inbox.ids.next;
-        inbox.ids.next += 1;
-        if inbox.ids.end - inbox.ids.next <= ID_BLOCK / 2 && inbox.refusal().is_none() {
-            self.want_ids(&mut inbox);
-        }
-        Ok(id)
-    }
-
-    fn wait_for_ids<'a>(
-        &self,
-        mut inbox: MutexGuard<'a, Inbox>,
-    ) -> Result<MutexGuard<'a, Inbox>, StoreError> {
-        while inbox.ids.next == inbox.ids.end {
-            if let Some(refusal) = inbox.refusal() {
-                return Err(refusal);
-            }
-            self.want_ids(&mut inbox);
-            let unsettled = |inbox: &mut Inbox| inbox.ids.is_wanted && inbox.ids.next == inbox.ids.end;
-            inbox = self.ids_settled.wait_while(inbox, unsettled).unwrap_or_else(PoisonError::into_inner);
-            if let Some(failure) = inbox.ids.failure.clone() {
-                return Err(failure);
-            }
-        }
-        Ok(inbox)
-    }
-
-    fn want_ids(&self, inbox: &mut Inbox) {
-        if !inbox.ids.is_wanted {
-            inbox.ids.is_wanted = true;
-            self.work.notify_one();
-        }
-    }
-
-    /// Opens a reserved block for use. After an error nobody asks again until the next id is wanted, so that a
-    /// full disk does not keep the writer busy.
-    fn settle_ids(&self, id_block_end: Option<u64>, result: &Result<(), StoreError>) {
-        let Some(end) = id_block_end else { return };
-        let mut inbox = lock(&self.inbox);
-        inbox.ids.is_wanted = false;
-        inbox.ids.failure = result.clone().err();
-        if result.is_ok() {
-            inbox.ids.end = end;
-        }
-        self.ids_settled.notify_all();
-    }
-}
-
-impl Inbox {
-    fn refusal(&self) -> Option<StoreError> {
-        self.failure.clone().or_else(|| self.is_closed.then_some(StoreError::Closed))
-    }
-}
-
-/// No state is half changed when a lock is released, so a panic elsewhere does not spoil it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn encode_change(change: &Change) -> Result<Write, StoreError> {
@@ -320,31 +182,17 @@ fn encode_change(change: &Change) -> Result<Write, StoreError> {
             let (key, value) = codec::encode(definition)?;
             Write::Put { key, value }
         }
-        Change::Delete(key) => Write::Delete { key: codec::encode_key(key)? },
+        Change::Delete(key) => Write::Delete { key: codec::encode_key(key) },
     })
-}
-
-fn newest_queue_id(loaded: &Loaded) -> u64 {
-    let queue_id = |definition: &Definition| match definition {
-        Definition::Queue { queue, .. } => Some(queue.id),
-        _ => None,
-    };
-    loaded.definitions.iter().filter_map(queue_id).max().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        path::Path,
-        sync::{Barrier, mpsc},
-        thread,
-        time::Duration,
-    };
+    use std::{fs, path::Path, sync::mpsc, thread, time::Duration};
 
     use super::*;
     use crate::model::{
-        definition::{DefinitionKey, QueueDefinition, VhostDefinition},
+        definition::{Definition, DefinitionKey, QueueDefinition, VhostDefinition},
         name::Name,
     };
 
@@ -460,16 +308,57 @@ mod tests {
     #[test]
     fn damaged_value_is_reported_by_name_and_the_rest_is_loaded() {
         let root = tempfile::tempdir().unwrap();
-        let running = Running::open(root.path());
+        let (path, crashed) = (root.path().join("data"), root.path().join("crashed"));
+        let running = Running::open(&path);
         running.submit(vec![Change::Put(vhost("/")), Change::Put(vhost("hurt"))]).unwrap();
+        copy_as_crashed(&path, &crashed);
         drop(running);
-        damage(root.path(), "description of hurt");
-        let running = Running::open(root.path());
-        let loaded = running.load();
-        assert_eq!(loaded.definitions, [vhost("/")]);
-        assert_eq!(loaded.lost, ["vhost 'hurt' is damaged: its checksum does not match"]);
-        running.submit(vec![Change::Put(vhost("hurt"))]).unwrap();
-        assert_eq!(running.load().definitions, [vhost("/"), vhost("hurt")]);
+        for path in [path, crashed] {
+            damage(&path, "description of hurt");
+            let running = Running::open(&path);
+            let loaded = running.load();
+            assert_eq!(loaded.definitions, [vhost("/")]);
+            assert_eq!(loaded.lost.len(), 2);
+            assert!(loaded.lost[0].contains("1 definitions were saved from it"), "{}", loaded.lost[0]);
+            assert_eq!(loaded.lost[1], "vhost 'hurt' is damaged: its checksum does not match");
+            assert!(path.join("definitions.redb.damaged.1").exists());
+            running.submit(vec![Change::Put(vhost("hurt"))]).unwrap();
+            assert_eq!(running.load().definitions, [vhost("/"), vhost("hurt")]);
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_costs_an_error_or_a_definition_but_never_silence() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, crashed) = (root.path().join("data"), root.path().join("crashed"));
+        let running = Running::open(&path);
+        let all: Vec<Definition> =
+            (0..40).map(|number| queue(&format!("queue-{number:02}"), number)).collect();
+        running.submit(all.iter().cloned().map(Change::Put).collect()).unwrap();
+        copy_as_crashed(&path, &crashed);
+        drop(running);
+        for path in [path, crashed] {
+            let data_dir = DataDir::open(&path).unwrap();
+            let whole = fs::read(path.join(FILE_NAME)).unwrap();
+            let used = (0..whole.len()).filter(|&index| whole[index] != 0);
+            for index in used.step_by(1_009) {
+                let mut bytes = whole.clone();
+                bytes[index] ^= 1;
+                fs::write(path.join(FILE_NAME), bytes).unwrap();
+                match RedbStore::open(&data_dir).and_then(|(store, _writer)| store.load()) {
+                    Ok(Loaded { definitions, lost }) => {
+                        assert!(
+                            definitions.iter().all(|definition| all.contains(definition)),
+                            "byte {index}"
+                        );
+                        assert!(definitions.len() == all.len() || !lost.is_empty(), "byte {index}");
+                    }
+                    Err(error) => {
+                        assert!(matches!(error, StoreError::Damaged { .. }), "byte {index}: {error}")
+                    }
+                }
+            }
+        }
     }
 
     #[test]
@@ -612,42 +501,5 @@ mod tests {
         assert_eq!(running.load().lost.len(), 1);
         drop(running);
         assert_eq!(Running::open(root.path()).load().lost, Vec::<String>::new());
-    }
-
-    /// Prints figures rather than asserting them: `cargo test --release -- --ignored --nocapture rate`.
-    #[test]
-    #[ignore = "a measurement"]
-    fn rate_of_durable_put_and_delete() {
-        const SECONDS: u64 = 3;
-        for waiters in [1, 16] {
-            let root = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-            let running = Running::open(root.path());
-            let (barrier, is_over) = (Barrier::new(waiters + 1), AtomicU64::new(0));
-            let pairs: u64 = thread::scope(|scope| {
-                let work = |number: usize| {
-                    let name = format!("queue-{number}");
-                    let key =
-                        DefinitionKey::Queue { vhost: Name::literal("/"), name: Name::parse(&name).unwrap() };
-                    barrier.wait();
-                    let mut pairs = 0;
-                    while is_over.load(Ordering::Relaxed) == 0 {
-                        running.submit(vec![Change::Put(queue(&name, 1))]).unwrap();
-                        running.submit(vec![Change::Delete(key.clone())]).unwrap();
-                        pairs += 1;
-                    }
-                    pairs
-                };
-                let workers: Vec<_> = (0..waiters).map(|number| scope.spawn(move || work(number))).collect();
-                barrier.wait();
-                thread::sleep(Duration::from_secs(SECONDS));
-                is_over.store(1, Ordering::Relaxed);
-                workers.into_iter().map(|worker| worker.join().unwrap()).sum()
-            });
-            println!(
-                "{waiters} waiters: {} put+delete/s, {} commits/s",
-                pairs / SECONDS,
-                running.store().commit_count() / SECONDS
-            );
-        }
     }
 }

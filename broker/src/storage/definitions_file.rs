@@ -37,7 +37,7 @@ const QUEUE_IDS_KEY: &str = "queue_ids";
 /// Where the file is and what is known of it beyond one opening.
 #[derive(Debug)]
 pub(super) struct DefinitionsFile {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) watch: Arc<Watch>,
 }
 
@@ -48,6 +48,18 @@ pub(super) enum Write {
     Put { key: Vec<u8>, value: Vec<u8> },
     /// Remove, if there.
     Delete { key: Vec<u8> },
+}
+
+/// A key and its value, sealed.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
+/// What to look at before trusting a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Check {
+    /// The engine's checksum of every page in use.
+    EveryPage,
+    /// Nothing: for a new file, and for saving what can be saved.
+    Nothing,
 }
 
 /// The upper end of the queue ids ever reserved.
@@ -66,19 +78,27 @@ impl DefinitionsFile {
         Self { path, watch: Arc::default() }
     }
 
-    /// Opens the file, made before if there was none. A file of a newer format is refused.
-    pub(super) fn open(&self) -> Result<Database, StoreError> {
+    /// Opens the file, made before if there was none, and tells what was lost in it. A file of a newer format
+    /// is refused.
+    pub(super) fn open(&self) -> Result<(Database, Vec<String>), StoreError> {
         if !self.path.exists() {
-            self.guarded("create", || self.create())?;
+            self.guarded("create", || self.create(&[], None))?;
         }
-        self.reopen()
+        match self.reopen() {
+            Ok(database) => Ok((database, Vec::new())),
+            Err(StoreError::Damaged { reason, .. }) => {
+                let lost = self.salvage(&reason)?;
+                Ok((self.reopen()?, lost))
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// Opens the file, which is there.
+    /// Opens the file, which is there, if all of it is as it was written.
     pub(super) fn reopen(&self) -> Result<Database, StoreError> {
         self.guarded("open", || {
-            let database = self.open_at(&self.path)?;
-            self.refuse_newer_format(&database)?;
+            let database = self.open_at(&self.path, Check::EveryPage)?;
+            refuse_newer_format(&database)?;
             Ok(database)
         })
     }
@@ -100,11 +120,7 @@ impl DefinitionsFile {
     }
 
     pub(super) fn queue_ids_mark(&self, database: &Database) -> Result<QueueIdsMark, StoreError> {
-        self.guarded("read", || {
-            let table = database.begin_read()?.open_table(META)?;
-            let Some(value) = table.get(QUEUE_IDS_KEY)? else { return Ok(QueueIdsMark::Unused) };
-            Ok(unseal_u64(QUEUE_IDS_KEY, value.value()).map_or(QueueIdsMark::Damaged, QueueIdsMark::UpTo))
-        })
+        self.guarded("read", || read_queue_ids_mark(database))
     }
 
     /// One transaction, on stable storage when this returns. After an error the database must be dropped.
@@ -115,7 +131,10 @@ impl DefinitionsFile {
         queue_ids_mark: Option<u64>,
     ) -> Result<(), StoreError> {
         self.guarded("write", || {
-            let transaction = database.begin_write()?;
+            let mut transaction = database.begin_write()?;
+            // So that after a crash a damaged page is told from a commit that was never finished: it must not
+            // make the engine take back a commit that somebody was told about.
+            transaction.set_quick_repair(true);
             {
                 let mut table = transaction.open_table(DEFINITIONS)?;
                 for write in writes {
@@ -132,51 +151,50 @@ impl DefinitionsFile {
         })
     }
 
-    /// Built under another name, so that a file of this name is always complete.
-    fn create(&self) -> Result<(), Failure> {
+    /// Makes the file with these entries, built under another name, so that a file of this name is complete.
+    pub(super) fn create(&self, entries: &[Entry], queue_ids_mark: Option<u64>) -> Result<(), Failure> {
         let draft = draft_of(&self.path);
         if draft.exists() {
             fs::remove_file(&draft)?;
         }
         OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&draft)?;
-        let database = self.open_at(&draft)?;
+        let database = self.open_at(&draft, Check::Nothing)?;
         let transaction = database.begin_write()?;
-        transaction.open_table(DEFINITIONS)?;
         put_u64(&transaction, FORMAT_VERSION_KEY, FORMAT_VERSION)?;
+        if let Some(mark) = queue_ids_mark {
+            put_u64(&transaction, QUEUE_IDS_KEY, mark)?;
+        }
+        {
+            let mut table = transaction.open_table(DEFINITIONS)?;
+            for (key, value) in entries {
+                table.insert(key.as_slice(), value.as_slice())?;
+            }
+        }
         transaction.commit()?;
         drop(database);
         File::open(&draft)?.sync_all()?;
         Ok(rename_durable(&draft, &self.path)?)
     }
 
-    fn open_at(&self, path: &Path) -> Result<Database, Failure> {
+    pub(super) fn open_at(&self, path: &Path, check: Check) -> Result<Database, Failure> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let backend = WatchedFile::new(file, Arc::clone(&self.watch))?;
-        Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
-    }
-
-    /// An unreadable version does not keep the broker from starting: each value has a checksum of its own.
-    fn refuse_newer_format(&self, database: &Database) -> Result<(), Failure> {
-        let table = database.begin_read()?.open_table(META)?;
-        let Some(value) = table.get(FORMAT_VERSION_KEY)? else {
-            return Err(Failure::Damage("it has no format version".to_owned()));
-        };
-        match unseal_u64(FORMAT_VERSION_KEY, value.value()) {
-            Some(found) if found > FORMAT_VERSION => Err(Failure::NewerFormat(found)),
-            _ => Ok(()),
-        }
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(matches!(check, Check::EveryPage));
+        Ok(builder.create_with_backend(backend)?)
     }
 
     #[cfg(test)]
     pub(super) fn damage_queue_ids_mark(&self) {
-        let database = self.open().unwrap();
+        let (database, _) = self.open().unwrap();
         let transaction = database.begin_write().unwrap();
         transaction.open_table(META).unwrap().insert(QUEUE_IDS_KEY, b"damage".as_slice()).unwrap();
         transaction.commit().unwrap();
     }
 
-    /// Runs `step` on the engine. A damaged file can make the engine panic: that too is an answer, not an end.
-    fn guarded<T>(
+    /// Runs `step` on the engine. A damaged file can make the engine panic: that too is an answer, not an
+    /// end.
+    pub(super) fn guarded<T>(
         &self,
         action: &'static str,
         step: impl FnOnce() -> Result<T, Failure>,
@@ -194,7 +212,7 @@ impl DefinitionsFile {
 }
 
 /// Why a step failed, before the file's name is added.
-enum Failure {
+pub(super) enum Failure {
     Io(io::Error),
     Damage(String),
     NewerFormat(u64),
@@ -226,6 +244,39 @@ impl EngineError for redb::TableError {}
 impl EngineError for redb::StorageError {}
 impl EngineError for redb::CommitError {}
 
+/// Visits the entries from the first to the last, or the other way.
+pub(super) fn for_each_entry(
+    database: &Database,
+    is_backwards: bool,
+    mut visit: impl FnMut(Entry),
+) -> Result<(), Failure> {
+    let table = database.begin_read()?.open_table(DEFINITIONS)?;
+    let mut entries = table.iter()?;
+    while let Some(entry) = if is_backwards { entries.next_back() } else { entries.next() } {
+        let (key, value) = entry?;
+        visit((key.value().to_vec(), value.value().to_vec()));
+    }
+    Ok(())
+}
+
+pub(super) fn read_queue_ids_mark(database: &Database) -> Result<QueueIdsMark, Failure> {
+    let table = database.begin_read()?.open_table(META)?;
+    let Some(value) = table.get(QUEUE_IDS_KEY)? else { return Ok(QueueIdsMark::Unused) };
+    Ok(unseal_u64(QUEUE_IDS_KEY, value.value()).map_or(QueueIdsMark::Damaged, QueueIdsMark::UpTo))
+}
+
+/// A version that is itself damaged passes: each value has a checksum of its own.
+pub(super) fn refuse_newer_format(database: &Database) -> Result<(), Failure> {
+    let table = database.begin_read()?.open_table(META)?;
+    let Some(value) = table.get(FORMAT_VERSION_KEY)? else {
+        return Err(Failure::Damage("it has no format version".to_owned()));
+    };
+    match unseal_u64(FORMAT_VERSION_KEY, value.value()) {
+        Some(found) if found > FORMAT_VERSION => Err(Failure::NewerFormat(found)),
+        _ => Ok(()),
+    }
+}
+
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
     format!("the engine stopped: {}", text.unwrap_or("no reason given"))
@@ -250,7 +301,7 @@ mod tests {
     fn newer_format_is_refused_with_both_versions() {
         let root = tempfile::tempdir().unwrap();
         let file = DefinitionsFile::new(root.path().join("definitions.redb"));
-        let database = file.open().unwrap();
+        let (database, _) = file.open().unwrap();
         let transaction = database.begin_write().unwrap();
         put_u64(&transaction, FORMAT_VERSION_KEY, FORMAT_VERSION + 1).ok().unwrap();
         transaction.commit().unwrap();

@@ -1,14 +1,16 @@
 //! What outlives the process: the data directory and the definitions in it.
 //!
-//! Blocking, and without threads of its own: [`Writer::run`] is a loop that the server layer puts on a thread.
-//! Only the two traits' words leave this module; file and engine types stay inside.
+//! Blocking, and without threads of its own: [`Writer::run`] is a loop that the server layer puts on a
+//! thread. Only the two traits' words leave this module; file and engine types stay inside.
 
 mod codec;
 pub mod data_dir;
-pub mod queue_log;
 pub mod definitions;
 mod definitions_file;
 mod error;
+mod inbox;
+pub mod queue_log;
+mod salvage;
 mod watched_file;
 
 pub use data_dir::DataDir;
@@ -26,9 +28,10 @@ pub trait MetadataStore: fmt::Debug + Send + Sync {
 
     /// Stores `changes` as one atomic step and tells `done` when they are on stable storage.
     ///
-    /// Returns at once. Change sets are applied in the order of these calls; `done` is called exactly once, on
-    /// the writer's thread (or on this one, when the store has closed or failed), and must be quick. After an
-    /// error the changes are not stored, except that one of a failing disk may turn out to be after a restart.
+    /// Returns at once. Change sets are applied in the order of these calls; `done` is called exactly once,
+    /// on the writer's thread (or on this one, when the store has closed or failed), and must be quick. After
+    /// an error the changes are not stored, except that one of a failing disk may turn out to be after a
+    /// restart.
     fn submit(&self, changes: Vec<Change>, done: Completion);
 
     /// A queue id that was never given before, also not before a restart.

@@ -1,7 +1,8 @@
 //! The file under the definitions' engine, watched for a failed sync.
 //!
-//! After a failed sync the kernel may count pages as clean that never reached the disk: what is read back then is
-//! not what a restart will find. So a failed write can be followed by reopening, a failed sync cannot.
+//! After a failed sync the kernel may count pages as clean that never reached the disk: what is read back
+//! then is not what a restart will find. So a failed write can be followed by reopening, a failed sync
+//! cannot.
 
 use std::{
     fs::File,

@@ -11,6 +11,9 @@ use crate::model::{
     user::User,
 };
 
+/// The one user that may log in from this machine only (<https://www.rabbitmq.com/docs/access-control>).
+pub const LOOPBACK_USER: &str = "guest";
+
 /// Users and their permissions (guarded by the broker's access lock, which comes before all others).
 #[derive(Debug)]
 pub struct Access {

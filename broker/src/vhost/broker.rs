@@ -15,7 +15,7 @@ use crate::{
         name::Name,
         permission::{Pattern, Permission},
         queue::ConsumerId,
-        user::User,
+        user::{PasswordHash, User},
     },
     storage::{MetadataStore, StoreError, queue_log::QueueLog},
 };
@@ -62,7 +62,9 @@ impl Broker {
         for definition in loaded.definitions {
             let key = definition.key();
             if !broker.restore(definition) {
-                lost.push(format!("{key} can't be restored: it is malformed or what it belongs to is missing"));
+                lost.push(format!(
+                    "{key} can't be restored: it is malformed or what it belongs to is missing"
+                ));
             }
         }
         Ok((broker, lost))
@@ -91,6 +93,18 @@ impl Broker {
     /// Users and permissions, locked for reading.
     pub fn access(&self) -> RwLockReadGuard<'_, Access> {
         self.access.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The user with this name and password. One that is not there takes as long as a wrong password: nobody
+    /// learns which names exist.
+    #[must_use]
+    pub fn authenticate(&self, name: &str, password: &[u8]) -> Option<User> {
+        let user = self.access().user(name).cloned();
+        let is_right = match &user {
+            Some(user) => user.password.is_of(password),
+            None => PasswordHash::none().is_of(password),
+        };
+        user.filter(|_| is_right)
     }
 
     /// The age of users and permissions.

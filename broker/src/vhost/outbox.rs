@@ -142,11 +142,16 @@ impl Outbox {
         std::mem::take(&mut self.lock().waiting)
     }
 
+    /// Bytes not yet taken by the socket.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent.load(Relaxed)
+    }
+
     /// Whether the peer reads so little of what it asked for that nothing more should be asked.
     #[must_use]
     pub fn is_full_of_replies(&self) -> bool {
-        self.unsent.load(Relaxed) > OUTBOX_BYTES_MAX
-            && self.lock().buffer.reply_size() > OUTBOX_BYTES_MAX
+        self.unsent.load(Relaxed) > OUTBOX_BYTES_MAX && self.lock().buffer.reply_size() > OUTBOX_BYTES_MAX
     }
 
     /// Makes a channel known.
@@ -161,17 +166,17 @@ impl Outbox {
 
     /// Forgets a channel: no more deliveries go to it. Gives what it had.
     #[must_use]
-    pub fn close_channel(&self, channel: ChannelNumber) -> Option<Box<ChannelDeliveries>> {
-        self.lock().channels.get_mut(usize::from(channel.0))?.take()
+    pub fn close_channel(&self, channel: ChannelNumber) -> Option<ChannelDeliveries> {
+        self.lock().channels.get_mut(usize::from(channel.0))?.take().map(|deliveries| *deliveries)
     }
 
     /// No more deliveries: the connection ends. Gives what its channels had.
     #[must_use]
-    pub fn close(&self) -> Vec<Box<ChannelDeliveries>> {
+    pub fn close(&self) -> Vec<ChannelDeliveries> {
         let mut state = self.lock();
         state.is_closed = true;
         state.waiting = Vec::new();
-        std::mem::take(&mut state.channels).into_iter().flatten().collect()
+        std::mem::take(&mut state.channels).into_iter().flatten().map(|deliveries| *deliveries).collect()
     }
 
     /// Runs `f` on a channel's deliveries.
@@ -242,7 +247,7 @@ impl Outbox {
     /// Room for one delivery. An empty outbox always has room, whatever the size.
     fn reserve(&self, cost: usize) -> Room {
         let add = |unsent: usize| (unsent == 0 || unsent + cost <= OUTBOX_BYTES_MAX).then_some(unsent + cost);
-        match self.unsent.try_update(Relaxed, Relaxed, add) {
+        match self.unsent.fetch_update(Relaxed, Relaxed, add) {
             Ok(_) => Room::Reserved,
             Err(_) => Room::Full,
         }

@@ -160,7 +160,9 @@ impl Prefetch {
     fn take(&self) -> bool {
         let limit = self.limit();
         // Not add-then-take-back: a passing overshoot would turn away a consumer that nobody resumes.
-        self.used.try_update(Relaxed, Relaxed, |used| (limit == 0 || used < limit).then_some(used + 1)).is_ok()
+        self.used
+            .fetch_update(Relaxed, Relaxed, |used| (limit == 0 || used < limit).then_some(used + 1))
+            .is_ok()
     }
 
     fn give(&self, count: usize) {

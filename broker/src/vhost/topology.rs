@@ -6,7 +6,7 @@ use crate::model::{
     definition::{Change, Definition, DefinitionKey},
     exchange::Exchange,
     name::Name,
-    topology::{BindError, Bound, Declared, DeclareExchangeError, DeleteExchangeError, Removed},
+    topology::{BindError, Bound, DeclareExchangeError, Declared, DeleteExchangeError, Removed},
 };
 
 impl Vhost {
@@ -64,6 +64,18 @@ impl Vhost {
         self.read().topology.bindings().cloned().collect()
     }
 
+    /// The bindings of an exchange as a source, in the order of binding.
+    #[must_use]
+    pub fn bindings_of_source(&self, source: &str) -> Vec<Binding> {
+        self.read().topology.bindings_of_source(source).cloned().collect()
+    }
+
+    /// The bindings that lead to a queue or exchange, in the order of binding.
+    #[must_use]
+    pub fn bindings_of_destination(&self, destination: &Destination) -> Vec<Binding> {
+        self.read().topology.bindings_of_destination(destination).cloned().collect()
+    }
+
     /// Puts an exchange that was read from disk in its place.
     pub fn restore_exchange(&self, exchange: Exchange) -> bool {
         self.write().topology.declare_exchange(exchange).is_ok()
@@ -86,7 +98,8 @@ impl Vhost {
             bindings.map(|binding| DefinitionKey::Binding { vhost: vhost(), binding: binding.clone() });
         let stored = queues.iter().filter(|queue| queue.is_stored());
         let stored = stored.map(|queue| DefinitionKey::Queue { vhost: vhost(), name: queue.name.clone() });
-        let exchanges = topology.exchanges().filter(|exchange| exchange.is_durable && !exchange.is_predeclared());
+        let exchanges =
+            topology.exchanges().filter(|exchange| exchange.is_durable && !exchange.is_predeclared());
         let exchanges =
             exchanges.map(|exchange| DefinitionKey::Exchange { vhost: vhost(), name: exchange.name.clone() });
         let changes = bindings.chain(stored).chain(exchanges).map(Change::Delete).collect();
@@ -115,8 +128,7 @@ impl Vhost {
         let exchanges = removed.exchanges.iter().filter(|exchange| exchange.is_durable);
         let exchanges =
             exchanges.map(|exchange| DefinitionKey::Exchange { vhost: vhost(), name: exchange.name.clone() });
-        let bindings =
-            removed.bindings.iter().filter(|binding| was_durable(places, queue, removed, binding));
+        let bindings = removed.bindings.iter().filter(|binding| was_durable(places, queue, removed, binding));
         let bindings =
             bindings.map(|binding| DefinitionKey::Binding { vhost: vhost(), binding: binding.clone() });
         queues.into_iter().chain(exchanges).chain(bindings).map(Change::Delete).collect()

@@ -1,1 +1,236 @@
-//! liebrectl
+//! The command line of the Liebre broker.
+//!
+//! One program under several names: `liebrectl` and `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-plugins`. The
+//! commands, their output and their exit codes are those of RabbitMQ's tools; behind them are calls of the broker's
+//! management API ([`api`]), over its control socket or over TCP ([`http`]).
+//!
+//! A run goes straight down: [`arguments`] takes the command line apart, [`catalogue`] knows the commands, one of
+//! [`commands`] asks the broker, [`mod@format`] makes the answer text, and [`exit`] says how it ended.
+
+pub mod api;
+pub mod arguments;
+pub mod catalogue;
+pub mod commands;
+pub mod context;
+pub mod exit;
+pub mod format;
+mod help;
+pub mod http;
+pub mod listing;
+mod password;
+pub mod paths;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::api::{Api, Broker};
+use crate::arguments::Arguments;
+use crate::catalogue::{Action, Command, Tool};
+use crate::context::{Context, Streams, View};
+use crate::exit::{Code, Failure, Stop, UsageError};
+use crate::http::{HttpApi, Target};
+
+/// How long a call may take when `--timeout` does not say, in seconds.
+const TIMEOUT_SECS: u64 = 60;
+/// The port of the management API.
+const API_PORT: u64 = 15672;
+
+/// The program, on the process's own arguments and standard streams.
+pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let program = words.next().unwrap_or_default();
+    let name =
+        Path::new(&program).file_name().map_or_else(|| "liebrectl".into(), |name| name.to_string_lossy());
+    let words: Vec<String> = words.collect();
+    let mut output = BufWriter::new(io::stdout());
+    let streams = Streams {
+        input: &mut io::stdin().lock(),
+        output: &mut output,
+        errors: &mut io::stderr(),
+        is_input_terminal: io::stdin().is_terminal(),
+        is_output_terminal: io::stdout().is_terminal(),
+    };
+    let code = run(&name, &words, streams, connect);
+    match output.flush() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(Code::Software as u8),
+        _ => ExitCode::from(code as u8),
+    }
+}
+
+/// Runs a command line of the program under that name.
+pub fn run<C>(name: &str, words: &[String], mut streams: Streams<'_>, connect: C) -> Code
+where
+    C: FnOnce(&Arguments) -> Result<Box<dyn Api>, Failure>,
+{
+    let tool = Tool::named(name);
+    let any = Arguments::read(words, &tool.all_switches());
+    let script = any.word("script-name").unwrap_or(name).to_string();
+    let Some(command_name) = any.positional.first() else {
+        return without_command(tool, &script, &any, &mut streams);
+    };
+    let Some(command) = tool.find(command_name) else {
+        return unknown_command(tool, &script, command_name, &mut streams);
+    };
+    let options = Arguments::read(words, &command.all_switches());
+    let view = View::new(&options, streams.is_output_terminal);
+    if options.has("help") {
+        return print(streams.output, &help::of_command(command, &script, &view), Code::Ok);
+    }
+    if let Some(code) = not_run(command, &mut streams) {
+        return code;
+    }
+    let arguments = options.positional.get(1..).unwrap_or_default();
+    if let Err(error) = check(command, &options, arguments) {
+        return usage_error(&error, command, &script, words, &mut streams);
+    }
+    let api = match connect(&options) {
+        Ok(api) => api,
+        Err(failure) => return print(streams.errors, &format!("{}\n", failure.text()), failure.code),
+    };
+    let broker = Broker::new(api.as_ref(), command.name, timeout(&options).as_millis() as u64);
+    let mut context = Context {
+        broker,
+        options: &options,
+        arguments,
+        command,
+        tool,
+        script: &script,
+        view,
+        streams: streams.reborrow(),
+    };
+    let Action::Run(run) = command.action else { return Code::Software };
+    match run(&mut context) {
+        Ok(()) | Err(Stop::DryRun) => Code::Ok,
+        Err(Stop::Usage(error)) => usage_error(&error, command, &script, words, &mut context.streams),
+        Err(Stop::Failure(failure)) => failed(&failure, &mut context),
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Code::Ok,
+        Err(Stop::Output(error)) => {
+            print(context.streams.errors, &format!("Error: {error}\n"), Code::Software)
+        }
+    }
+}
+
+/// How long a call may take.
+pub fn timeout(options: &Arguments) -> Duration {
+    Duration::from_secs(options.number("timeout").unwrap_or(TIMEOUT_SECS))
+}
+
+/// The way to the broker that the options name: the control socket unless `--host` or `--port` is given.
+fn connect(options: &Arguments) -> Result<Box<dyn Api>, Failure> {
+    let target = if options.word("host").is_some() || options.word("port").is_some() {
+        let port = u16::try_from(options.number("port").unwrap_or(API_PORT));
+        Target::Tcp {
+            host: options.word("host").unwrap_or("localhost").to_string(),
+            port: port.map_err(|_| Failure::bare(Code::Data, "Error: --port is a number up to 65535"))?,
+            username: options.word("username").unwrap_or("guest").to_string(),
+            password: options.word("password").unwrap_or("guest").to_string(),
+        }
+    } else {
+        Target::Socket(paths::control_socket(&paths::data_dir(options.word("data-dir"))))
+    };
+    let api = HttpApi::new(target, timeout(options));
+    api.map(|api| Box::new(api) as Box<dyn Api>)
+        .map_err(|error| Failure::bare(Code::Software, format!("Error: {error}")))
+}
+
+fn without_command(tool: Tool, script: &str, options: &Arguments, streams: &mut Streams<'_>) -> Code {
+    let view = View::new(options, streams.is_output_terminal);
+    if options.has("version") {
+        return print(streams.output, &format!("{}\n", commands::general::version_of(script)), Code::Ok);
+    }
+    let text = help::of_tool(tool, script, &view);
+    if options.has("help") {
+        print(streams.output, &text, Code::Ok)
+    } else {
+        print(streams.errors, &text, Code::Usage)
+    }
+}
+
+fn unknown_command(tool: Tool, script: &str, name: &str, streams: &mut Streams<'_>) -> Code {
+    let not_found = format!("\nCommand '{name}' not found. \n");
+    let text = match tool.most_like(name) {
+        Some(command) => format!("{not_found}Did you mean '{}'? \n\n", command.name),
+        None => {
+            let view = View::new(&Arguments::default(), streams.is_output_terminal);
+            format!("{not_found}{}", help::of_tool(tool, script, &view))
+        }
+    };
+    print(streams.errors, &text, Code::Usage)
+}
+
+/// Commands that are answered with a line.
+fn not_run(command: &Command, streams: &mut Streams<'_>) -> Option<Code> {
+    match command.action {
+        Action::Run(_) => None,
+        Action::Nothing(text) => Some(print(streams.output, &format!("{text}\n"), Code::Ok)),
+        Action::Refused(text) => Some(print(streams.errors, &format!("Error: {text}\n"), Code::Unavailable)),
+        Action::NotYet => {
+            let text =
+                format!("Error: this version of Liebre does not have the command '{}' yet\n", command.name);
+            Some(print(streams.errors, &text, Code::Unavailable))
+        }
+    }
+}
+
+fn check(command: &Command, options: &Arguments, arguments: &[String]) -> Result<(), UsageError> {
+    if !options.invalid.is_empty() {
+        let invalid: Vec<_> =
+            options.invalid.iter().map(|(name, value)| format!("{name} : {value}")).collect();
+        return Err(UsageError::new(format!("Invalid options for this command:\n{}", invalid.join("\n"))));
+    }
+    command.check_count(arguments.len())?;
+    match command.listing {
+        Some(listing) if command.most == usize::MAX => listing.select(arguments).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn usage_error(
+    error: &UsageError,
+    command: &Command,
+    script: &str,
+    words: &[String],
+    streams: &mut Streams<'_>,
+) -> Code {
+    let view = View::new(&Arguments::default(), streams.is_output_terminal);
+    let text = format!(
+        "Error (argument validation): {}\nArguments given:\n\t{}\n\n{}\n\n{}\n",
+        error.problem,
+        words.join(" "),
+        view.bold("Usage"),
+        command.usage_line(script)
+    );
+    print(streams.errors, &text, error.code)
+}
+
+fn failed(failure: &Failure, context: &mut Context<'_>) -> Code {
+    // the banner comes before the error, also where both streams are one terminal
+    let flushed = context.streams.output.flush();
+    if failure.message.is_empty() || flushed.is_err() {
+        return failure.code;
+    }
+    if !context.view.formatter.is_json() {
+        return print(context.streams.errors, &format!("{}\n", failure.text()), failure.code);
+    }
+    // nobody may be there to tell the node's name
+    let node = context.broker.node().unwrap_or_default();
+    let object = json!({"result": "error", "node": node, "message": failure.message});
+    print(context.streams.output, &format!("{object}\n"), failure.code)
+}
+
+/// Prints a last text. A stream that is closed can't be told about.
+fn print(stream: &mut dyn Write, text: &str, code: Code) -> Code {
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Code::Software,
+        _ => code,
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -194,9 +194,9 @@ fn bytes_that_are_no_frames() {
     check(
         [A.sends(vec![1, 0, 1, 0, 0, 0, 4, 0, 77, 0, 1, 0xCE])],
         &expect![[r#"
-        C: unknown method 77.1 1
-        S: connection.close 0 code=540 text="NOT_IMPLEMENTED - unknown method 1 of class 77" class=77 method=1
-    "#]],
+            C: unknown method 77.1 1
+            S: connection.close 0 code=503 text="COMMAND_INVALID - unimplemented method" class=77 method=1
+        "#]],
     );
     check(
         [A.sends(vec![1, 0, 1, 0, 0, 0, 5, 0, 60, 0, 80, 9, 0xCE])],

@@ -1,0 +1,72 @@
+//! What a route answers, and how it becomes a response.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+
+use super::{HttpError, query::ListQuery};
+
+/// A successful answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Answer {
+    /// 200 with an object, or the wanted columns of it.
+    Object(Value),
+    /// 200 with a list that can be sorted.
+    Listing(Vec<Value>),
+    /// 200 with a list that can be sorted and cut into pages.
+    Pages(Vec<Value>),
+    /// 201, and where it is when the path does not say so.
+    Created(Option<String>),
+    /// 204
+    Done,
+    /// 503 of a health check that does not pass.
+    Unhealthy(Value),
+}
+
+/// What every route gives.
+pub(super) type Answered = Result<Answer, HttpError>;
+
+impl Answer {
+    /// Of a PUT: 201 when it made something.
+    pub(super) fn put(is_new: bool) -> Self {
+        if is_new { Self::Created(None) } else { Self::Done }
+    }
+
+    /// The response to a request with this query.
+    pub(super) fn into_response(self, query: &str) -> Result<Response, HttpError> {
+        let response = match self {
+            Self::Object(object) => ok(&ListQuery::parse(query)?.select(object)),
+            Self::Listing(items) => ok(&ListQuery::parse(query)?.apply_unpaged(items)),
+            Self::Pages(items) => ok(&ListQuery::parse(query)?.apply(items)?),
+            Self::Created(location) => created(location),
+            Self::Done => StatusCode::NO_CONTENT.into_response(),
+            Self::Unhealthy(body) => with_json(StatusCode::SERVICE_UNAVAILABLE, &body),
+        };
+        Ok(response)
+    }
+}
+
+/// Headers that RabbitMQ sends with every answer.
+pub(super) fn add_headers(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding, origin"));
+}
+
+fn ok(body: &Value) -> Response {
+    with_json(StatusCode::OK, body)
+}
+
+fn with_json(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+fn created(location: Option<String>) -> Response {
+    let mut response = (StatusCode::CREATED, Body::empty()).into_response();
+    if let Some(location) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

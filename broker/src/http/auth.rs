@@ -1,0 +1,136 @@
+//! Who asks, and what they may.
+//!
+//! Tags say which routes a user may take (<https://www.rabbitmq.com/docs/management#permissions>), permissions
+//! which objects; both are asked for again with each request.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, header};
+
+use super::{HttpError, credentials::Credentials};
+use crate::{
+    model::{
+        name::Name,
+        permission::{Operation, authorize},
+        user::User,
+    },
+    vhost::{Vhost, access::LOOPBACK_USER, broker::Broker},
+};
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    /// Somebody at the control socket: the machine's administrator, who may do everything.
+    Control,
+    /// A user who has logged in.
+    User(User),
+}
+
+/// What a route asks for. Who has a later one has those before, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Right {
+    /// Use the API for one's own vhosts and connections.
+    Management,
+    /// See all vhosts, connections and nodes.
+    Monitoring,
+    /// Do everything.
+    Administrator,
+}
+
+impl Caller {
+    /// The user whose credentials the request carries, if it may use the API from this address.
+    pub(super) fn log_in(
+        broker: &Broker,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<Self, HttpError> {
+        let header = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let credentials = Credentials::parse(header)?;
+        let user = broker.authenticate(&credentials.user, &credentials.password);
+        let Some(user) = user else {
+            tracing::warn!("HTTP access denied: user {:?} - invalid credentials", credentials.user);
+            return Err(HttpError::LoginFailed);
+        };
+        let is_local = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
+        if user.name.as_str() == LOOPBACK_USER && !is_local {
+            return Err(HttpError::NotAuthorised("User can only log in via localhost".into()));
+        }
+        let caller = Self::User(user);
+        caller.require(Right::Management)?;
+        Ok(caller)
+    }
+
+    /// The user's name; nobody's over the control socket.
+    pub(super) fn user(&self) -> Option<&Name> {
+        match self {
+            Self::Control => None,
+            Self::User(user) => Some(&user.name),
+        }
+    }
+
+    /// The user's tags.
+    pub(super) fn tags(&self) -> &[String] {
+        match self {
+            Self::Control => &[],
+            Self::User(user) => &user.tags,
+        }
+    }
+
+    /// Whether the caller has a right.
+    pub(super) fn has(&self, right: Right) -> bool {
+        match self {
+            Self::Control => true,
+            Self::User(user) => user.tags.iter().filter_map(|tag| right_of(tag)).any(|given| given >= right),
+        }
+    }
+
+    /// Refuses a caller who lacks the right.
+    pub(super) fn require(&self, right: Right) -> Result<(), HttpError> {
+        if self.has(right) {
+            return Ok(());
+        }
+        let reason = match right {
+            Right::Management => "Not management user",
+            Right::Monitoring => "Not monitor user",
+            Right::Administrator => "Not administrator user",
+        };
+        Err(HttpError::NotAuthorised(reason.into()))
+    }
+
+    /// Whether the caller may see what is in a vhost: a permission there, whatever it allows, or being an
+    /// administrator.
+    pub(super) fn may_enter(&self, broker: &Broker, vhost: &Name) -> bool {
+        let is_permitted = |user: &User| broker.access().permission(&user.name, vhost).is_some();
+        self.has(Right::Administrator) || matches!(self, Self::User(user) if is_permitted(user))
+    }
+
+    /// Whether a thing that belongs to `owner` is the caller's own.
+    pub(super) fn is(&self, owner: Option<&Name>) -> bool {
+        self.user().is_some_and(|user| owner == Some(user))
+    }
+
+    /// Asks for the permissions that the operation needs over AMQP.
+    pub(super) fn authorize(
+        &self,
+        broker: &Broker,
+        vhost: &Vhost,
+        operation: &Operation<'_>,
+    ) -> Result<(), HttpError> {
+        let Self::User(user) = self else { return Ok(()) };
+        let permission = broker.access().permission(&user.name, vhost.name());
+        match authorize(operation, permission.as_deref()) {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(HttpError::from_reply(403, &refused.text(vhost.name(), &user.name))),
+        }
+    }
+}
+
+/// The right that a tag gives; the user's own words give none.
+fn right_of(tag: &str) -> Option<Right> {
+    Some(match tag {
+        "administrator" => Right::Administrator,
+        "monitoring" => Right::Monitoring,
+        "management" | "policymaker" => Right::Management,
+        _ => return None,
+    })
+}

@@ -1,0 +1,85 @@
+//! The node: there is one.
+
+use std::{thread::available_parallelism, time::Duration};
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    HttpError,
+    answer::{Answer, Answered},
+    auth::Right,
+    overview::exchange_types,
+    request::{Request, not_allowed},
+};
+use crate::{product, server::process};
+
+/// RabbitMQ's plugins whose work is built in.
+const PLUGINS: [&str; 1] = ["rabbitmq_management"];
+/// What is logged goes there.
+const LOG: &str = "<stderr>";
+
+/// `nodes`, `nodes/{node}`
+pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
+    request.require(Right::Monitoring)?;
+    match (names, &request.method) {
+        ([], &Method::GET) => Ok(Answer::Listing(vec![view(request)])),
+        ([node], &Method::GET) if *node == request.node().name => Ok(Answer::Object(view(request))),
+        ([_], &Method::GET) => Err(HttpError::ObjectNotFound),
+        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
+        _ => Err(HttpError::ObjectNotFound),
+    }
+}
+
+fn view(request: &Request) -> Value {
+    let api = &request.api;
+    let uptime = (api.clock)().duration_since(api.started_at).unwrap_or(Duration::ZERO);
+    let mut object = json!({
+        "name": request.node().name,
+        "type": "disc",
+        "running": true,
+        "being_drained": false,
+        "uptime": u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+        "os_pid": std::process::id().to_string(),
+        "processors": available_parallelism().map_or(1, usize::from),
+        "rates_mode": "none",
+        "mem_alarm": false,
+        "disk_free_alarm": false,
+        "partitions": [],
+        "cluster_links": [],
+        "enabled_plugins": PLUGINS,
+        "applications": [
+            { "name": "liebre", "description": product::NAME, "version": product::VERSION },
+        ],
+        "auth_mechanisms": [
+            { "name": "PLAIN", "description": "SASL PLAIN authentication mechanism", "enabled": true },
+            { "name": "AMQPLAIN", "description": "QPid AMQPLAIN mechanism", "enabled": true },
+        ],
+        "exchange_types": exchange_types(),
+        "config_files": [],
+        "log_files": [LOG],
+        "db_dir": api.data_dir.display().to_string(),
+    });
+    add_measured(request, &mut object);
+    object
+}
+
+/// What the system may not tell.
+fn add_measured(request: &Request, object: &mut Value) {
+    let mut add = |name: &str, value: Option<u64>| {
+        if let Some(value) = value {
+            object[name] = value.into();
+        }
+    };
+    let memory = process::memory_used_bytes();
+    add("mem_used", memory);
+    add("disk_free", process::disk_free_bytes(&request.api.data_dir));
+    add("fd_used", process::open_file_count().map(|count| count as u64));
+    add("fd_total", process::open_files_max());
+    if let Some(memory) = memory {
+        object["mem_calculation_strategy"] = "rss".into();
+        if request.has_flag("memory") {
+            object["memory"] = json!({ "strategy": "rss", "total": { "rss": memory } });
+        }
+    }
+}

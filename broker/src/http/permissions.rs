@@ -1,0 +1,93 @@
+//! What users may do in vhosts. Only administrators see and change it.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    HttpError,
+    answer::{Answer, Answered},
+    auth::Right,
+    body::RequestBody,
+    request::{Request, durable, not_allowed},
+};
+use crate::{
+    model::{
+        name::Name,
+        permission::{Pattern, Permission},
+    },
+    vhost::access::Grant,
+};
+
+/// `permissions`, `permissions/{vhost}/{user}`
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
+    request.require(Right::Administrator)?;
+    match (names, &request.method) {
+        ([], &Method::GET) => Ok(list(request)),
+        ([], _) => not_allowed("HEAD, GET, OPTIONS"),
+        ([vhost, user], &Method::GET) => show(request, vhost, user),
+        ([vhost, user], &Method::PUT) => put(request, vhost, user).await,
+        ([vhost, user], &Method::DELETE) => delete(request, vhost, user).await,
+        ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
+        _ => Err(HttpError::ObjectNotFound),
+    }
+}
+
+/// A permission as listings have it.
+pub(super) fn view(grant: &Grant) -> Value {
+    let [configure, write, read] = grant.patterns().map(Pattern::as_str);
+    json!({
+        "user": grant.user.as_str(),
+        "vhost": grant.vhost.as_str(),
+        "configure": configure,
+        "write": write,
+        "read": read,
+    })
+}
+
+fn list(request: &Request) -> Answer {
+    Answer::Listing(request.broker().access().grants().iter().map(view).collect())
+}
+
+fn show(request: &Request, vhost: &str, user: &str) -> Answered {
+    let (vhost, user) = (existing(vhost)?, existing(user)?);
+    let permission = request.broker().access().permission(&user, &vhost);
+    let permission = permission.ok_or(HttpError::ObjectNotFound)?;
+    Ok(Answer::Object(view(&Grant { user, vhost, permission })))
+}
+
+async fn put(request: &Request, vhost: &str, user: &str) -> Answered {
+    let fields = request.fields()?;
+    fields.require(&["configure", "write", "read"])?;
+    let permission = Permission {
+        configure: pattern(&fields, "configure")?,
+        write: pattern(&fields, "write")?,
+        read: pattern(&fields, "read")?,
+    };
+    let not_found = || HttpError::bad_request("vhost_or_user_not_found");
+    let (Ok(vhost), Ok(user)) = (Name::parse(vhost), Name::parse(user)) else { return Err(not_found()) };
+    let put = request.broker().put_permission(&user, &vhost, permission);
+    let (is_new, ticket) = put.map_err(|_| not_found())?;
+    durable(ticket).await?;
+    Ok(Answer::put(is_new))
+}
+
+async fn delete(request: &Request, vhost: &str, user: &str) -> Answered {
+    let (was_there, ticket) = request.broker().delete_permission(&existing(user)?, &existing(vhost)?);
+    durable(ticket).await?;
+    if was_there { Ok(Answer::Done) } else { Err(HttpError::ObjectNotFound) }
+}
+
+fn existing(name: &str) -> Result<Name, HttpError> {
+    Name::parse(name).map_err(|_| HttpError::ObjectNotFound)
+}
+
+fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
+    let text = fields.text(field)?.unwrap_or_default();
+    Pattern::parse(text).map_err(|error| {
+        // The last line says what is wrong; those before draw where.
+        let error = error.to_string();
+        let error = error.lines().last().unwrap_or_default();
+        let error = error.strip_prefix("error: ").unwrap_or(error);
+        HttpError::BadRequest(json!(["invalid_regexp", text, error]))
+    })
+}

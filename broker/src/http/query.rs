@@ -1,0 +1,432 @@
+//! What a listing is asked for in its query: columns, order, page.
+//!
+//! `columns=name,message_stats.ack` keeps those fields; `sort=name&sort_reverse=true` orders;
+//! `page=2&page_size=50&name=ord&use_regex=true` filters by name and wraps one page in its counts. Without
+//! `page` the name, its kind and the page's size mean nothing, and the listing is a plain array.
+
+use std::{borrow::Cow, cmp::Ordering, collections::HashMap};
+
+use percent_encoding::percent_decode_str;
+use regex::{Regex, RegexBuilder};
+use serde_json::{Map, Value, json};
+
+use crate::{http::HttpError, limits::PATTERN_BYTES_MAX};
+
+/// Items a page has when its size is not given.
+const PAGE_SIZE: i64 = 100;
+/// Items a page has at most.
+const PAGE_SIZE_MAX: i64 = 500;
+/// Names in one dotted column, so that no query makes a tree too deep to walk.
+const COLUMN_DEPTH_MAX: usize = 8;
+/// Memory for one compiled pattern, bytes.
+const PATTERN_SIZE_MAX: usize = 1 << 20;
+
+/// The query of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    columns: Option<Columns>,
+    /// A field, dots leading into objects.
+    sort: Option<String>,
+    is_reverse: bool,
+    page: Option<Page>,
+}
+
+#[derive(Clone, Debug)]
+struct Page {
+    /// From 1.
+    number: i64,
+    size: i64,
+    name: NameFilter,
+}
+
+#[derive(Clone, Debug)]
+enum NameFilter {
+    Everything,
+    /// Lower case.
+    Containing(String),
+    Matching(Regex),
+}
+
+/// The wanted fields: each whole, or those within it.
+#[derive(Clone, Debug, Default)]
+struct Columns(HashMap<String, Columns>);
+
+impl ListQuery {
+    /// Reads a query string; of a repeated parameter the first counts.
+    pub fn parse(query: &str) -> Result<Self, HttpError> {
+        let mut parameters = HashMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            parameters.entry(decode(key)?).or_insert(decode(value)?);
+        }
+        let text = |key: &str| parameters.get(key).map(String::as_str);
+        Ok(Self {
+            columns: text("columns").map(Columns::parse),
+            sort: text("sort").map(str::to_owned),
+            is_reverse: text("sort_reverse") == Some("true"),
+            page: Page::parse(text)?,
+        })
+    }
+
+    /// Whether the name filter lets an item of this name through: to leave out early what would be filtered.
+    #[must_use]
+    pub fn takes_name(&self, name: &str) -> bool {
+        self.page.as_ref().is_none_or(|page| page.name.takes(name))
+    }
+
+    /// The listing of `items`, which come in their usual order.
+    pub fn apply(&self, items: Vec<Value>) -> Result<Value, HttpError> {
+        let total_count = items.len();
+        let is_taken =
+            |item: &Value| self.takes_name(item.get("name").and_then(Value::as_str).unwrap_or_default());
+        self.apply_filtered(total_count, items.into_iter().filter(is_taken).collect())
+    }
+
+    /// The listing of the items that [`Self::takes_name`] let through, of `total_count` in all.
+    pub fn apply_filtered(&self, total_count: usize, mut items: Vec<Value>) -> Result<Value, HttpError> {
+        self.put_in_order(&mut items);
+        let Some(page) = &self.page else { return Ok(self.selected(items)) };
+        let filtered_count = items.len();
+        let items = page.cut(items)?;
+        Ok(json!({
+            "total_count": total_count,
+            "item_count": items.len(),
+            "filtered_count": filtered_count,
+            "page": page.number,
+            "page_size": page.size,
+            "page_count": page.count_of(filtered_count),
+            "items": self.selected(items),
+        }))
+    }
+
+    /// The listing of items that have no pages (bindings, users, permissions, policies, consumers, nodes).
+    #[must_use]
+    pub fn apply_unpaged(&self, mut items: Vec<Value>) -> Value {
+        self.put_in_order(&mut items);
+        self.selected(items)
+    }
+
+    /// One object with the wanted fields.
+    #[must_use]
+    pub fn select(&self, item: Value) -> Value {
+        match &self.columns {
+            Some(columns) => columns.select(item),
+            None => item,
+        }
+    }
+
+    fn selected(&self, items: Vec<Value>) -> Value {
+        items.into_iter().map(|item| self.select(item)).collect()
+    }
+
+    /// Equal items keep their order, or have it reversed with all others.
+    fn put_in_order(&self, items: &mut [Value]) {
+        if let Some(sort) = &self.sort {
+            items.sort_by(|one, other| compare(field(one, sort), field(other, sort)));
+        }
+        if self.is_reverse {
+            items.reverse();
+        }
+    }
+}
+
+impl Page {
+    fn parse<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Self>, HttpError> {
+        let integer = |text: &str| text.parse::<i64>().map_err(|_| invalid_pagination());
+        let Some(number) = text("page").map(integer).transpose()? else { return Ok(None) };
+        let asked_size = text("page_size").map(integer).transpose()?;
+        let size = asked_size.unwrap_or(PAGE_SIZE);
+        if number < 1 || !(1..=PAGE_SIZE_MAX).contains(&size) {
+            return Err(HttpError::InvalidPage { page: number, page_size: asked_size });
+        }
+        let name = match text("name").unwrap_or_default() {
+            "" => NameFilter::Everything,
+            pattern if text("use_regex") == Some("true") => NameFilter::Matching(compile(pattern)?),
+            part => NameFilter::Containing(part.to_lowercase()),
+        };
+        Ok(Some(Self { number, size, name }))
+    }
+
+    fn count_of(&self, items: usize) -> usize {
+        items.div_ceil(self.items_max())
+    }
+
+    /// The first page is there even when nothing is on it.
+    fn cut(&self, items: Vec<Value>) -> Result<Vec<Value>, HttpError> {
+        let (count, size) = (items.len(), self.items_max());
+        let before = usize::try_from(self.number - 1).ok().and_then(|pages| pages.checked_mul(size));
+        match before {
+            Some(before) if before == 0 || before < count => {
+                Ok(items.into_iter().skip(before).take(size).collect())
+            }
+            _ => Err(HttpError::PageOutOfRange { page: self.number, page_size: self.size, count }),
+        }
+    }
+
+    fn items_max(&self) -> usize {
+        // From 1 to 500, checked when parsed.
+        usize::try_from(self.size).unwrap_or(1)
+    }
+}
+
+impl NameFilter {
+    fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Containing(part) => name.to_lowercase().contains(part),
+            Self::Matching(pattern) => pattern.is_match(name),
+        }
+    }
+}
+
+impl Columns {
+    fn parse(text: &str) -> Self {
+        let mut columns = Self::default();
+        for column in text.split(',').filter(|column| !column.is_empty()) {
+            columns.add(column);
+        }
+        columns
+    }
+
+    /// A field that is wanted whole has no columns within; `a` and `a.b` together mean all of `a`.
+    fn add(&mut self, column: &str) {
+        let mut columns = self;
+        let mut names = column.splitn(COLUMN_DEPTH_MAX, '.').peekable();
+        while let Some(name) = names.next() {
+            let is_known_whole = columns.0.get(name).is_some_and(|within| within.0.is_empty());
+            columns = columns.0.entry(name.to_owned()).or_default();
+            if is_known_whole {
+                return;
+            }
+            if names.peek().is_none() {
+                columns.0.clear();
+            }
+        }
+    }
+
+    fn select(&self, value: Value) -> Value {
+        match value {
+            Value::Object(object) => Value::Object(self.select_fields(object)),
+            Value::Array(array) => array.into_iter().map(|item| self.select(item)).collect(),
+            other => other,
+        }
+    }
+
+    fn select_fields(&self, object: Map<String, Value>) -> Map<String, Value> {
+        let mut selected = Map::new();
+        for (key, value) in object {
+            if let Some(within) = self.0.get(&key) {
+                let value = if within.0.is_empty() { value } else { within.select(value) };
+                selected.insert(key, value);
+            }
+        }
+        selected
+    }
+}
+
+fn invalid_pagination() -> HttpError {
+    HttpError::bad_request("Pagination parameters are invalid")
+}
+
+/// The engine takes time linear in the name's length, whatever the pattern.
+fn compile(pattern: &str) -> Result<Regex, HttpError> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(invalid_pagination());
+    }
+    let mut builder = RegexBuilder::new(pattern);
+    builder.case_insensitive(true).size_limit(PATTERN_SIZE_MAX).build().map_err(|_| invalid_pagination())
+}
+
+fn decode(text: &str) -> Result<String, HttpError> {
+    let text: Cow<'_, str> = text.replace('+', " ").into();
+    percent_decode_str(&text).decode_utf8().map(Cow::into_owned).map_err(|_| HttpError::Malformed)
+}
+
+fn field<'a>(item: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(item, |value, name| value.get(name))
+}
+
+/// RabbitMQ's order, that of Erlang terms: numbers, then false, null and true, objects, arrays, texts. A
+/// field that is not there counts as 0.
+fn compare(one: Option<&Value>, other: Option<&Value>) -> Ordering {
+    let zero = Value::from(0);
+    compare_values(one.unwrap_or(&zero), other.unwrap_or(&zero))
+}
+
+fn compare_values(one: &Value, other: &Value) -> Ordering {
+    match (one, other) {
+        (Value::Number(_), Value::Number(_)) => match (one.as_i64(), other.as_i64()) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            _ => one.as_f64().unwrap_or(f64::MAX).total_cmp(&other.as_f64().unwrap_or(f64::MAX)),
+        },
+        (Value::String(one), Value::String(other)) => one.cmp(other),
+        (Value::Array(one), Value::Array(other)) => {
+            compare_all(one.iter().zip(other)).then(one.len().cmp(&other.len()))
+        }
+        (Value::Object(one), Value::Object(other)) => one
+            .len()
+            .cmp(&other.len())
+            .then_with(|| one.keys().cmp(other.keys()))
+            .then_with(|| compare_all(one.values().zip(other.values()))),
+        _ => rank(one).cmp(&rank(other)),
+    }
+}
+
+fn compare_all<'a>(mut pairs: impl Iterator<Item = (&'a Value, &'a Value)>) -> Ordering {
+    pairs
+        .find_map(|(one, other)| Some(compare_values(one, other)).filter(|order| order.is_ne()))
+        .unwrap_or(Ordering::Equal)
+}
+
+fn rank(value: &Value) -> u8 {
+    match value {
+        Value::Number(_) => 0,
+        Value::Bool(false) => 1,
+        Value::Null => 2,
+        Value::Bool(true) => 3,
+        Value::Object(_) => 4,
+        Value::Array(_) => 5,
+        Value::String(_) => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items() -> Vec<Value> {
+        ["auto", "l-Qd", "l-qa", "l-qb", "l-x1", "q1"]
+            .map(|name| json!({"name": name, "vhost": "v"}))
+            .to_vec()
+    }
+
+    fn list(query: &str, items: Vec<Value>) -> Result<Value, HttpError> {
+        ListQuery::parse(query)?.apply(items)
+    }
+
+    fn names(query: &str) -> Vec<String> {
+        let listing = list(query, items()).unwrap();
+        let items = listing.get("items").unwrap_or(&listing).as_array().unwrap();
+        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn columns_keep_fields_and_fields_within() {
+        let item =
+            json!({"name": "q", "arguments": {"x": 2, "y": 3}, "deliveries": [{"a": 1, "b": 2}], "z": 1});
+        for (query, expected) in [
+            ("", item.clone()),
+            ("columns=name", json!({"name": "q"})),
+            ("columns=name,nope", json!({"name": "q"})),
+            ("columns=name%2Cz", json!({"name": "q", "z": 1})),
+            ("columns=arguments.x", json!({"arguments": {"x": 2}})),
+            ("columns=arguments.nope", json!({"arguments": {}})),
+            ("columns=arguments.x,arguments", json!({"arguments": {"x": 2, "y": 3}})),
+            ("columns=arguments,arguments.x", json!({"arguments": {"x": 2, "y": 3}})),
+            ("columns=arguments.x,arguments.y", json!({"arguments": {"x": 2, "y": 3}})),
+            ("columns=deliveries.a", json!({"deliveries": [{"a": 1}]})),
+            ("columns=name&columns=z", json!({"name": "q"})),
+            ("columns=", json!({})),
+        ] {
+            let query_value = ListQuery::parse(query).unwrap();
+            assert_eq!(query_value.select(item.clone()), expected, "{query}");
+            assert_eq!(query_value.apply(vec![item.clone()]), Ok(json!([expected])), "{query}");
+        }
+    }
+
+    #[test]
+    fn columns_of_any_depth_are_harmless() {
+        let query = ListQuery::parse(&format!("columns={}", "a.".repeat(100_000))).unwrap();
+        assert_eq!(query.select(json!({"a": {"a": 1}, "b": 2})), json!({"a": {"a": 1}}));
+    }
+
+    #[test]
+    fn order_is_that_of_erlang_terms_and_absent_is_zero() {
+        let values = [json!(0), json!(-5), json!(1.5), json!(true), json!("s"), json!([1]), json!({"a": 1})];
+        let mut items: Vec<Value> = values.iter().map(|value| json!({"k": {"v": value}})).collect();
+        items.extend([
+            json!({}),
+            json!({"k": {"v": false}}),
+            json!({"k": {"v": "S"}}),
+            json!({"k": {"v": null}}),
+        ]);
+        let sorted = list("sort=k.v", items).unwrap();
+        let shown: Vec<Value> = sorted
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| field(item, "k.v").cloned().unwrap_or(json!("absent")))
+            .collect();
+        let expected = json!([-5, 0, "absent", 1.5, false, null, true, {"a": 1}, [1], "S", "s"]);
+        assert_eq!(Value::from(shown), expected);
+    }
+
+    #[test]
+    fn reverse_turns_the_whole_listing() {
+        assert_eq!(names("sort=name"), ["auto", "l-Qd", "l-qa", "l-qb", "l-x1", "q1"]);
+        let reversed = ["q1", "l-x1", "l-qb", "l-qa", "l-Qd", "auto"];
+        for query in ["sort=name&sort_reverse=true", "sort_reverse=true", "sort=nope&sort_reverse=true"] {
+            assert_eq!(names(query), reversed, "{query}");
+        }
+        assert_eq!(names("sort_reverse=1")[0], "auto");
+        assert_eq!(names("page=1&page_size=2&sort=name&sort_reverse=true"), ["q1", "l-x1"]);
+    }
+
+    #[test]
+    fn page_is_wrapped_in_its_counts() {
+        let expected = json!({
+            "total_count": 6, "item_count": 2, "filtered_count": 6, "page": 2, "page_size": 2, "page_count": 3,
+            "items": [{"name": "l-qa"}, {"name": "l-qb"}]
+        });
+        assert_eq!(list("columns=name&page=2&page_size=2", items()), Ok(expected));
+        let expected = json!({
+            "total_count": 6, "item_count": 0, "filtered_count": 0, "page": 1, "page_size": 100, "page_count": 0,
+            "items": []
+        });
+        assert_eq!(list("page=1&name=nomatch", items()), Ok(expected));
+        assert!(list("page_size=2&pagination=true&name=x", items()).unwrap().is_array());
+        assert!(list("page=1&pagination=false", items()).unwrap().is_object());
+        assert_eq!(list("page=1", Vec::new()).unwrap()["page_count"], 0);
+    }
+
+    #[test]
+    fn names_are_filtered_by_part_or_pattern_in_any_case() {
+        assert_eq!(names("page=1&name=L-Q"), ["l-Qd", "l-qa", "l-qb"]);
+        assert_eq!(names("page=1&name=%5El-Q.%24&use_regex=true"), ["l-Qd", "l-qa", "l-qb"]);
+        assert_eq!(names("page=1&name=l.q"), Vec::<String>::new());
+        assert_eq!(names("page=1&name=l.q&use_regex=true"), ["l-Qd", "l-qa", "l-qb"]);
+        assert_eq!(names("page=1&name=&use_regex=true").len(), 6);
+        assert_eq!(names("name=l-q").len(), 6);
+        let query = ListQuery::parse("page=1&name=l-q").unwrap();
+        assert!(query.takes_name("L-Q") && !query.takes_name("x"));
+        let page = query.apply_filtered(20, items()).unwrap();
+        assert_eq!((&page["total_count"], &page["filtered_count"]), (&json!(20), &json!(6)));
+    }
+
+    #[test]
+    fn pages_outside_the_limits_are_refused() {
+        for query in ["page=x", "page=", "page=1&page_size=x", "page=1&name=(&use_regex=true"] {
+            let expected = HttpError::bad_request("Pagination parameters are invalid");
+            assert_eq!(list(query, items()), Err(expected), "{query}");
+        }
+        for (query, page, page_size) in [
+            ("page=0", 0, None),
+            ("page=-1", -1, None),
+            ("page=1&page_size=0", 1, Some(0)),
+            ("page=1&page_size=501", 1, Some(501)),
+        ] {
+            assert_eq!(list(query, items()), Err(HttpError::InvalidPage { page, page_size }), "{query}");
+        }
+        let out_of_range = HttpError::PageOutOfRange { page: 4, page_size: 2, count: 6 };
+        assert_eq!(list("page=4&page_size=2", items()), Err(out_of_range));
+        assert!(list(&format!("page={}", i64::MAX), items()).is_err());
+        assert_eq!(list("page=1&page_size=500", items()).unwrap()["item_count"], 6);
+    }
+
+    #[test]
+    fn unpaged_listings_ignore_the_page() {
+        let query = ListQuery::parse("page=7&page_size=1&columns=name&sort_reverse=true").unwrap();
+        let listing = query.apply_unpaged(items());
+        assert_eq!((listing.as_array().unwrap().len(), &listing[0]), (6, &json!({"name": "q1"})));
+    }
+}

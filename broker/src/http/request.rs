@@ -1,0 +1,121 @@
+//! A request whose caller is known, and what routes ask of it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, Method},
+};
+use serde_json::Value;
+
+use super::{
+    Api, HttpError,
+    auth::{Caller, Right},
+    body::RequestBody,
+};
+use crate::{
+    connection::{exception::Exception, registry::Node},
+    model::{name::Name, permission::Operation},
+    vhost::{Vhost, broker::Broker, ticket::Ticket},
+};
+
+/// A request with its body. HEAD has become GET.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) api: Arc<Api>,
+    pub(super) caller: Caller,
+    pub(super) method: Method,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Request {
+    pub(super) fn node(&self) -> &Node {
+        &self.api.node
+    }
+
+    pub(super) fn broker(&self) -> &Broker {
+        &self.api.node.broker
+    }
+
+    /// The fields of the body.
+    pub(super) fn fields(&self) -> Result<RequestBody, HttpError> {
+        RequestBody::parse(&self.body)
+    }
+
+    /// Whether the query has `name=true`.
+    pub(super) fn has_flag(&self, name: &str) -> bool {
+        self.query.split('&').any(|pair| pair.split_once('=') == Some((name, "true")))
+    }
+
+    /// The vhost of that name, if there is one and the caller may see what is in it.
+    pub(super) fn vhost(&self, name: &str) -> Result<Arc<Vhost>, HttpError> {
+        let vhost = self.broker().vhost(name).ok_or(HttpError::ObjectNotFound)?;
+        if !self.caller.may_enter(self.broker(), vhost.name()) {
+            return Err(HttpError::NotAuthorised("User not authorised to access virtual host".into()));
+        }
+        Ok(vhost)
+    }
+
+    /// The vhost in which something is to be declared.
+    pub(super) fn vhost_of_new(&self, name: &str) -> Result<Arc<Vhost>, HttpError> {
+        self.vhost(name).map_err(|error| match error {
+            HttpError::ObjectNotFound => HttpError::NotFound("vhost_not_found".to_owned()),
+            other => other,
+        })
+    }
+
+    /// The vhosts whose contents the caller may see, by name.
+    pub(super) fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        let mut vhosts = self.broker().vhosts();
+        vhosts.retain(|vhost| self.caller.may_enter(self.broker(), vhost.name()));
+        vhosts
+    }
+
+    /// See [`Caller::require`].
+    pub(super) fn require(&self, right: Right) -> Result<(), HttpError> {
+        self.caller.require(right)
+    }
+
+    /// See [`Caller::authorize`].
+    pub(super) fn authorize(&self, vhost: &Vhost, operation: &Operation<'_>) -> Result<(), HttpError> {
+        self.caller.authorize(self.broker(), vhost, operation)
+    }
+}
+
+/// The refusal of a method that a path does not have.
+pub(super) fn not_allowed<T>(allow: &'static str) -> Result<T, HttpError> {
+    Err(HttpError::MethodNotAllowed { allow })
+}
+
+/// A name for something new.
+pub(super) fn new_name(text: &str) -> Result<Name, HttpError> {
+    Name::parse(text).map_err(|_| HttpError::bad_request("the name is longer than 255 bytes"))
+}
+
+/// Tags of a user or vhost: `"a, b"` or `["a", "b"]`.
+pub(super) fn words(value: &Value) -> Result<Vec<String>, HttpError> {
+    let not_words = || HttpError::bad_value("not_a_list_of_strings", value);
+    let texts: Vec<&str> = match value {
+        Value::String(text) => text.split(',').collect(),
+        Value::Array(texts) => {
+            texts.iter().map(Value::as_str).collect::<Option<_>>().ok_or_else(not_words)?
+        }
+        _ => return Err(not_words()),
+    };
+    Ok(texts.into_iter().map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+}
+
+/// Until a change is on stable storage.
+pub(super) async fn durable(ticket: Option<Ticket>) -> Result<(), HttpError> {
+    match ticket {
+        Some(ticket) => ticket.durable().await.map_err(|error| HttpError::Internal(error.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// What AMQP clients would be told, as an HTTP refusal.
+pub(super) fn refused(exception: &Exception) -> HttpError {
+    HttpError::from_reply(exception.code as u16, &exception.text)
+}

@@ -1,0 +1,8 @@
+//! The API as callers see it: requests in, a transcript out. No sockets, no disk.
+
+mod access;
+mod bench;
+mod connections;
+mod facts;
+mod topology;
+mod users;

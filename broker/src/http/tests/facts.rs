@@ -1,0 +1,197 @@
+//! The broker and its node: which fields there are, and which of them are what.
+
+use expect_test::expect;
+use serde_json::Value;
+
+use super::bench::Bench;
+
+async fn object(bench: &Bench, request: &str) -> Value {
+    let (status, body) = bench.send(request).await;
+    assert_eq!(status, 200, "{request}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+fn names(object: &Value) -> String {
+    object.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn overview_counts_what_the_caller_may_see() {
+    let bench = Bench::new().await;
+    bench.send("control PUT /vhosts/other {}").await;
+    bench.send("control PUT /queues/other/q {}").await;
+    bench
+        .check(
+            "
+            guest GET /overview?columns=cluster_name,node,listeners,object_totals,queue_totals,churn_rates
+            manager GET /overview?columns=node,listeners,object_totals
+            guest GET /cluster-name
+            guest GET /version
+            guest GET /extensions
+            ",
+            &expect![[r#"
+                guest GET /overview?columns=cluster_name,node,listeners,object_totals,queue_totals,churn_rates
+                  200 {"cluster_name":"rabbit@test","churn_rates":{"connection_created":0,"connection_closed":0,"channel_created":0,"channel_closed":0,"queue_declared":1,"queue_created":1,"queue_deleted":0},"queue_totals":{"messages":0,"messages_ready":0,"messages_unacknowledged":0},"object_totals":{"channels":0,"connections":0,"consumers":0,"exchanges":14,"queues":1},"node":"rabbit@test","listeners":[{"node":"rabbit@test","protocol":"amqp","ip_address":"127.0.0.1","port":5672,"socket_opts":{}},{"node":"rabbit@test","protocol":"http","ip_address":"127.0.0.1","port":15672,"socket_opts":{}}]}
+                manager GET /overview?columns=node,listeners,object_totals
+                  200 {"object_totals":{"channels":0,"connections":0,"consumers":0,"exchanges":7,"queues":0}}
+                guest GET /cluster-name
+                  200 {"name":"rabbit@test"}
+                guest GET /version
+                  200 "4.2.0"
+                guest GET /extensions
+                  200 []
+            "#]],
+        )
+        .await;
+    expect![[r#"
+        management_version
+        rates_mode
+        sample_retention_policies
+        exchange_types
+        product_name
+        product_version
+        rabbitmq_version
+        cluster_name
+        cluster_tags
+        node_tags
+        erlang_version
+        erlang_full_version
+        default_queue_type
+        is_op_policy_updating_enabled
+        disable_stats
+        enable_queue_totals
+        message_stats
+        churn_rates
+        queue_totals
+        object_totals
+        statistics_db_event_queue
+        node
+        listeners
+        contexts"#]]
+    .assert_eq(&names(&object(&bench, "guest GET /overview").await));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_node_tells_what_the_tools_read() {
+    let bench = Bench::new().await;
+    let node = object(&bench, "guest GET /nodes/rabbit@test?memory=true").await;
+    assert_eq!(node["uptime"], 90_000);
+    assert_eq!(node["os_pid"], std::process::id().to_string());
+    assert_eq!(node["db_dir"], "/");
+    for field in ["mem_used", "disk_free", "fd_total", "fd_used", "processors"] {
+        assert!(node[field].as_u64().is_some_and(|count| count > 0), "{field}: {node}");
+    }
+    assert_eq!(node["memory"]["total"]["rss"], node["mem_used"]);
+    expect![[r#"
+        name
+        type
+        running
+        being_drained
+        uptime
+        os_pid
+        processors
+        rates_mode
+        mem_alarm
+        disk_free_alarm
+        partitions
+        cluster_links
+        enabled_plugins
+        applications
+        auth_mechanisms
+        exchange_types
+        config_files
+        log_files
+        db_dir
+        mem_used
+        disk_free
+        fd_used
+        fd_total
+        mem_calculation_strategy
+        memory"#]]
+    .assert_eq(&names(&node));
+}
+
+#[tokio::test]
+async fn health_checks_pass_or_say_why_not() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            "
+            guest GET /health/checks/alarms
+            guest GET /health/checks/local-alarms
+            guest GET /health/checks/virtual-hosts
+            guest GET /health/checks/port-listener/5672
+            guest GET /health/checks/port-listener/5673
+            guest GET /health/checks/port-listener/first
+            guest GET /health/checks/protocol-listener/amqp091
+            guest GET /health/checks/protocol-listener/mqtt
+            guest GET /health/checks/nope
+            guest GET /health/checks
+            guest GET /aliveness-test/%2F
+            guest GET /aliveness-test/nope
+            ",
+            &expect![[r#"
+                guest GET /health/checks/alarms
+                  200 {"status":"ok"}
+                guest GET /health/checks/local-alarms
+                  200 {"status":"ok"}
+                guest GET /health/checks/virtual-hosts
+                  200 {"status":"ok"}
+                guest GET /health/checks/port-listener/5672
+                  200 {"status":"ok","port":5672}
+                guest GET /health/checks/port-listener/5673
+                  503 {"status":"failed","reason":"No active listener","missing":5673,"ports":[5672,15672]}
+                guest GET /health/checks/port-listener/first
+                  400 {"error":"bad_request","reason":"Invalid port"}
+                guest GET /health/checks/protocol-listener/amqp091
+                  200 {"status":"ok","protocol":"amqp"}
+                guest GET /health/checks/protocol-listener/mqtt
+                  503 {"status":"failed","reason":"No active listener","missing":"mqtt","protocols":["amqp","http"]}
+                guest GET /health/checks/nope
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /health/checks
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /aliveness-test/%2F
+                  200 {"status":"ok"}
+                guest GET /aliveness-test/nope
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn own_routes_serve_the_admin_tools() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            control POST /liebre/authenticate {"username":"manager","password":"pw"}
+            control POST /liebre/authenticate {"username":"manager","password":"no"}
+            control POST /liebre/authenticate {"username":"stranger","password":"pw"}
+            control POST /liebre/authenticate {"username":"manager"}
+            control GET /liebre/environment
+            manager POST /liebre/stop
+            "#,
+            &expect![[r#"
+                control POST /liebre/authenticate {"username":"manager","password":"pw"}
+                  200 {"authenticated":true}
+                control POST /liebre/authenticate {"username":"manager","password":"no"}
+                  200 {"authenticated":false}
+                control POST /liebre/authenticate {"username":"stranger","password":"pw"}
+                  200 {"authenticated":false}
+                control POST /liebre/authenticate {"username":"manager"}
+                  400 {"error":"bad_request","reason":"[{key_missing,password}]"}
+                control GET /liebre/environment
+                  200 {"listeners.tcp":["127.0.0.1:5672"],"management.tcp.ip":"127.0.0.1","management.tcp.port":15672,"cluster_name":"rabbit@test","loopback_users":["guest"],"heartbeat":60,"frame_max":131072,"initial_frame_max":8192,"channel_max":2047,"consumer_max_per_channel":10000,"max_message_size":134217728,"handshake_timeout":10000,"management.rates_mode":"none"}
+                manager POST /liebre/stop
+                  401 {"error":"not_authorised","reason":"Not administrator user"}
+            "#]],
+        )
+        .await;
+    let stop = bench.api.stop.subscribe();
+    assert!(!*stop.borrow());
+    assert_eq!(bench.send("guest POST /liebre/stop").await.0, 204);
+    assert!(*stop.borrow());
+}

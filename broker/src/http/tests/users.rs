@@ -1,0 +1,259 @@
+//! Users, vhosts and permissions.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use expect_test::expect;
+use serde_json::Value;
+
+use super::bench::Bench;
+
+#[tokio::test]
+async fn users_that_cannot_be_are_refused() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /users/u {}
+            guest PUT /users/u {bad
+            guest PUT /users/u {"tags":7}
+            guest PUT /users/u {"tags":"","password":"a","password_hash":""}
+            guest PUT /users/u {"tags":"","password_hash":"x"}
+            guest PUT /users/u {"tags":"","password_hash":"","hashing_algorithm":"rot13"}
+            "#,
+            &expect![[r#"
+                guest PUT /users/u {}
+                  400 {"error":"bad_request","reason":"tags_not_present"}
+                guest PUT /users/u {bad
+                  400 {"error":"bad_request","reason":"not_json"}
+                guest PUT /users/u {"tags":7}
+                  400 {"error":"bad_request","reason":["not_a_list_of_strings",7]}
+                guest PUT /users/u {"tags":"","password":"a","password_hash":""}
+                  400 {"error":"bad_request","reason":"both_password_and_password_hash_are_provided"}
+                guest PUT /users/u {"tags":"","password_hash":"x"}
+                  400 {"error":"bad_request","reason":["not_base64","x"]}
+                guest PUT /users/u {"tags":"","password_hash":"","hashing_algorithm":"rot13"}
+                  400 {"error":"bad_request","reason":"unknown hashing algorithm 'rot13'"}
+            "#]],
+        )
+        .await;
+    let many: Vec<String> = (0..33).map(|number| format!("t{number}")).collect();
+    let (status, _) = bench.send(&format!(r#"guest PUT /users/u {{"tags":"{}"}}"#, many.join(","))).await;
+    assert_eq!(status, 400);
+    let (status, _) = bench.send(&format!(r#"guest PUT /users/{} {{"tags":""}}"#, "n".repeat(256))).await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn users_are_replaced_as_a_whole() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /users/u {"tags":" management , own,","password":"p"}
+            u:p GET /whoami
+            guest PUT /users/u {"tags":["management"],"password_hash":"2lmoth8l4H0DViLaK9Fxi6l9ds8="}
+            guest PUT /users/u {"tags":["management"],"password_hash":"kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"}
+            guest GET /users/u
+            u:test12 GET /whoami
+            guest PUT /users/u {"tags":"management","password":""}
+            guest GET /users/u
+            u: GET /whoami
+            guest PUT /users/u {"tags":"management"}
+            u: GET /whoami
+            guest DELETE /users/u
+            guest DELETE /users/u
+            guest GET /users/u
+            guest GET /users/u/permissions
+            guest PUT /users/ {"tags":""}
+            "#,
+            &expect![[r#"
+                guest PUT /users/u {"tags":" management , own,","password":"p"}
+                  201 
+                u:p GET /whoami
+                  200 {"name":"u","tags":["management","own"]}
+                guest PUT /users/u {"tags":["management"],"password_hash":"2lmoth8l4H0DViLaK9Fxi6l9ds8="}
+                  400 {"error":"bad_request","reason":["not_base64","2lmoth8l4H0DViLaK9Fxi6l9ds8="]}
+                guest PUT /users/u {"tags":["management"],"password_hash":"kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"}
+                  204 
+                guest GET /users/u
+                  200 {"name":"u","password_hash":"kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR","hashing_algorithm":"rabbit_password_hashing_sha256","tags":["management"],"limits":{}}
+                u:test12 GET /whoami
+                  200 {"name":"u","tags":["management"]}
+                guest PUT /users/u {"tags":"management","password":""}
+                  204 
+                guest GET /users/u
+                  200 {"name":"u","password_hash":"","hashing_algorithm":"rabbit_password_hashing_sha256","tags":["management"],"limits":{}}
+                u: GET /whoami
+                  401 {"error":"not_authorized","reason":"Not_Authorized"}
+                guest PUT /users/u {"tags":"management"}
+                  204 
+                u: GET /whoami
+                  401 {"error":"not_authorized","reason":"Not_Authorized"}
+                guest DELETE /users/u
+                  204 
+                guest DELETE /users/u
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /users/u
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /users/u/permissions
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest PUT /users/ {"tags":""}
+                  405 
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn vhosts_keep_what_a_change_does_not_name() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /vhosts/v
+            guest PUT /vhosts/v {"description":"of v","tags":"a, b","default_queue_type":"quorum"}
+            guest PUT /vhosts/v {"tags":["c"]}
+            guest GET /vhosts/v
+            guest GET /permissions/v/guest
+            guest PUT /vhosts/v {"default_queue_type":"undefined"}
+            guest GET /vhosts/v?columns=default_queue_type
+            guest PUT /vhosts/v {"default_queue_type":"fifo"}
+            guest GET /vhosts/v/permissions
+            guest DELETE /vhosts/v
+            guest DELETE /vhosts/v
+            guest GET /vhosts/v
+            guest GET /vhosts/v/permissions
+            guest GET /permissions/v/guest
+            "#,
+            &expect![[r#"
+                guest PUT /vhosts/v
+                  201 
+                guest PUT /vhosts/v {"description":"of v","tags":"a, b","default_queue_type":"quorum"}
+                  204 
+                guest PUT /vhosts/v {"tags":["c"]}
+                  204 
+                guest GET /vhosts/v
+                  200 {"name":"v","description":"of v","tags":["c"],"default_queue_type":"quorum","protected_from_deletion":false,"metadata":{"description":"of v","tags":["c"],"default_queue_type":"quorum"},"tracing":false,"cluster_state":{"rabbit@test":"running"},"messages":0,"messages_ready":0,"messages_unacknowledged":0}
+                guest GET /permissions/v/guest
+                  200 {"user":"guest","vhost":"v","configure":".*","write":".*","read":".*"}
+                guest PUT /vhosts/v {"default_queue_type":"undefined"}
+                  204 
+                guest GET /vhosts/v?columns=default_queue_type
+                  200 {"default_queue_type":"classic"}
+                guest PUT /vhosts/v {"default_queue_type":"fifo"}
+                  400 {"error":"bad_request","reason":"unsupported queue type 'fifo'"}
+                guest GET /vhosts/v/permissions
+                  200 [{"user":"guest","vhost":"v","configure":".*","write":".*","read":".*"}]
+                guest DELETE /vhosts/v
+                  204 
+                guest DELETE /vhosts/v
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /vhosts/v
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /vhosts/v/permissions
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /permissions/v/guest
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn permissions_need_a_user_and_a_vhost() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /permissions/%2F/watcher {"configure":"","write":".*"}
+            guest PUT /permissions/%2F/watcher {"configure":"(","write":"","read":""}
+            guest PUT /permissions/nope/watcher {"configure":"","write":"","read":""}
+            guest PUT /permissions/%2F/nope {"configure":"","write":"","read":""}
+            guest PUT /permissions/%2F/watcher {"configure":"","write":"","read":"^q"}
+            guest PUT /permissions/%2F/watcher {"configure":"","write":"^q","read":"^q"}
+            guest GET /permissions/%2F/watcher
+            guest GET /users/watcher/permissions
+            guest GET /permissions?columns=user,read&sort=user&sort_reverse=true
+            guest DELETE /permissions/%2F/watcher
+            guest DELETE /permissions/%2F/watcher
+            guest GET /permissions/%2F/watcher
+            "#,
+            &expect![[r#"
+                guest PUT /permissions/%2F/watcher {"configure":"","write":".*"}
+                  400 {"error":"bad_request","reason":"[{key_missing,read}]"}
+                guest PUT /permissions/%2F/watcher {"configure":"(","write":"","read":""}
+                  400 {"error":"bad_request","reason":["invalid_regexp","(","unclosed group"]}
+                guest PUT /permissions/nope/watcher {"configure":"","write":"","read":""}
+                  400 {"error":"bad_request","reason":"vhost_or_user_not_found"}
+                guest PUT /permissions/%2F/nope {"configure":"","write":"","read":""}
+                  400 {"error":"bad_request","reason":"vhost_or_user_not_found"}
+                guest PUT /permissions/%2F/watcher {"configure":"","write":"","read":"^q"}
+                  201 
+                guest PUT /permissions/%2F/watcher {"configure":"","write":"^q","read":"^q"}
+                  204 
+                guest GET /permissions/%2F/watcher
+                  200 {"user":"watcher","vhost":"/","configure":"","write":"^q","read":"^q"}
+                guest GET /users/watcher/permissions
+                  200 [{"user":"watcher","vhost":"/","configure":"","write":"^q","read":"^q"}]
+                guest GET /permissions?columns=user,read&sort=user&sort_reverse=true
+                  200 [{"user":"watcher","read":"^q"},{"user":"manager","read":"^my"},{"user":"guest","read":".*"}]
+                guest DELETE /permissions/%2F/watcher
+                  204 
+                guest DELETE /permissions/%2F/watcher
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /permissions/%2F/watcher
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn names_may_be_odd() {
+    let bench = Bench::new().await;
+    for name in ["/", "%2F", "a b", "ñandú 🐇", "a+b", "..", "?&=#", "a/b/c", "'\"<>"] {
+        let quoted: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let expect_name = |(status, body): (u16, String), field: &str| {
+            let object: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!((status, &object[field]), (200, &Value::from(name)), "{body}");
+        };
+        bench.send(&format!("guest PUT /vhosts/{quoted} {{}}")).await;
+        bench.send(&format!(r#"guest PUT /users/{quoted} {{"tags":""}}"#)).await;
+        bench.send(&format!("guest PUT /queues/{quoted}/{quoted} {{}}")).await;
+        bench.send(&format!("guest PUT /exchanges/{quoted}/{quoted} {{}}")).await;
+        expect_name(bench.send(&format!("guest GET /vhosts/{quoted}")).await, "name");
+        expect_name(bench.send(&format!("guest GET /users/{quoted}")).await, "name");
+        expect_name(bench.send(&format!("guest GET /queues/{quoted}/{quoted}")).await, "name");
+        expect_name(bench.send(&format!("guest GET /queues/{quoted}/{quoted}")).await, "vhost");
+        expect_name(bench.send(&format!("guest GET /exchanges/{quoted}/{quoted}")).await, "name");
+        for place in ["queues", "exchanges"] {
+            assert_eq!(bench.send(&format!("guest DELETE /{place}/{quoted}/{quoted}")).await.0, 204);
+        }
+        assert_eq!(bench.send(&format!("guest DELETE /users/{quoted}")).await.0, 204);
+        if name != "/" {
+            assert_eq!(bench.send(&format!("guest DELETE /vhosts/{quoted}")).await.0, 204);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_durable_is_not_answered_as_done() {
+    let bench = Bench::new().await;
+    bench.store.is_broken.store(true, Relaxed);
+    for request in [
+        r#"PUT /users/u {"tags":""}"#,
+        "PUT /vhosts/v {}",
+        r#"PUT /permissions/%2F/watcher {"configure":"","write":"","read":""}"#,
+        r#"PUT /queues/%2F/q {"durable":true}"#,
+        r#"PUT /exchanges/%2F/x {"durable":true}"#,
+        "POST /bindings/%2F/e/x/q/q {}",
+        "DELETE /exchanges/%2F/x",
+        "DELETE /queues/%2F/q",
+        "DELETE /permissions/%2F/watcher",
+        "DELETE /users/u",
+        "DELETE /vhosts/v",
+    ] {
+        let (status, body) = bench.send(&format!("guest {request}")).await;
+        assert_eq!(status, 500, "{request}: {body}");
+    }
+}

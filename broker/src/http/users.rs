@@ -1,0 +1,115 @@
+//! Users. Only administrators see and change them.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    HttpError,
+    answer::{Answer, Answered},
+    auth::Right,
+    body::RequestBody,
+    permissions,
+    request::{Request, durable, new_name, not_allowed, words},
+};
+use crate::{
+    limits::USER_TAGS_MAX,
+    model::{
+        name::Name,
+        user::{HashingAlgorithm, PasswordHash, User},
+    },
+};
+
+/// `users`, `users/{user}`, `users/{user}/permissions`
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
+    request.require(Right::Administrator)?;
+    match (names, &request.method) {
+        ([], &Method::GET) => Ok(list(request)),
+        ([], _) => not_allowed("HEAD, GET, OPTIONS"),
+        ([user], &Method::GET) => show(request, user),
+        ([user], &Method::PUT) => put(request, user).await,
+        ([user], &Method::DELETE) => delete(request, user).await,
+        ([_], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
+        ([user, "permissions"], &Method::GET) => list_permissions(request, user),
+        ([_, "permissions"], _) => not_allowed("HEAD, GET, OPTIONS"),
+        _ => Err(HttpError::ObjectNotFound),
+    }
+}
+
+fn list(request: &Request) -> Answer {
+    Answer::Listing(request.broker().access().users().iter().map(view).collect())
+}
+
+fn show(request: &Request, name: &str) -> Answered {
+    let access = request.broker().access();
+    let user = access.user(name).ok_or(HttpError::ObjectNotFound)?;
+    Ok(Answer::Object(view(user)))
+}
+
+/// Replaces the user as a whole: without a password in the body it has none any more.
+async fn put(request: &Request, name: &str) -> Answered {
+    if name.is_empty() {
+        return Err(HttpError::ObjectNotFound);
+    }
+    let fields = request.fields()?;
+    let tags = tags(&fields)?;
+    let user = User { name: new_name(name)?, password: password(&fields)?, tags };
+    let (is_new, ticket) = request.broker().put_user(user);
+    durable(ticket).await?;
+    Ok(Answer::put(is_new))
+}
+
+async fn delete(request: &Request, name: &str) -> Answered {
+    let name = Name::parse(name).map_err(|_| HttpError::ObjectNotFound)?;
+    let ticket = request.broker().delete_user(&name).map_err(|_| HttpError::ObjectNotFound)?;
+    let text = format!("user '{name}' is deleted");
+    request.node().close_connections(&text, |facts| facts.user.as_ref() == Some(&name));
+    durable(ticket).await?;
+    Ok(Answer::Done)
+}
+
+fn list_permissions(request: &Request, name: &str) -> Answered {
+    let access = request.broker().access();
+    access.user(name).ok_or(HttpError::ObjectNotFound)?;
+    let grants = access.grants();
+    let own = grants.iter().filter(|grant| grant.user.as_str() == name);
+    Ok(Answer::Listing(own.map(permissions::view).collect()))
+}
+
+fn view(user: &User) -> Value {
+    json!({
+        "name": user.name.as_str(),
+        "password_hash": user.password.to_base64(),
+        "hashing_algorithm": user.password.algorithm.as_str(),
+        "tags": user.tags,
+        "limits": {},
+    })
+}
+
+fn password(fields: &RequestBody) -> Result<PasswordHash, HttpError> {
+    match (fields.text("password")?, fields.text("password_hash")?) {
+        (Some(_), Some(_)) => Err(HttpError::bad_request("both_password_and_password_hash_are_provided")),
+        (None, None) => Ok(PasswordHash::none()),
+        (Some(password), None) => {
+            let hash = PasswordHash::new(password.as_bytes(), rand::random(), HashingAlgorithm::Sha256);
+            // Nobody gets in with a blank password: it is as good as none.
+            Ok(hash.unwrap_or_else(|_| PasswordHash::none()))
+        }
+        (None, Some(hash)) => {
+            let algorithm = match fields.text("hashing_algorithm")? {
+                None => HashingAlgorithm::Sha256,
+                Some(name) => HashingAlgorithm::parse(name)
+                    .ok_or_else(|| HttpError::bad_request(format!("unknown hashing algorithm '{name}'")))?,
+            };
+            PasswordHash::from_base64(hash, algorithm)
+                .map_err(|_| HttpError::bad_value("not_base64", &Value::from(hash)))
+        }
+    }
+}
+
+fn tags(fields: &RequestBody) -> Result<Vec<String>, HttpError> {
+    let tags = words(fields.value("tags").ok_or_else(|| HttpError::bad_request("tags_not_present"))?)?;
+    if tags.len() > USER_TAGS_MAX {
+        return Err(HttpError::bad_request(format!("a user has at most {USER_TAGS_MAX} tags")));
+    }
+    Ok(tags)
+}

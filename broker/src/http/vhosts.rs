@@ -1,0 +1,178 @@
+//! Vhosts, and what is in one at a glance.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    HttpError,
+    answer::{Answer, Answered},
+    auth::{Caller, Right},
+    body::RequestBody,
+    channels, connections, permissions,
+    request::{Request, durable, new_name, not_allowed, words},
+};
+use crate::{
+    model::{
+        definition::VhostDefinition,
+        name::Name,
+        permission::{Pattern, Permission},
+    },
+    vhost::{Vhost, ticket::Ticket},
+};
+
+/// What queues are without `x-queue-type` where the vhost does not say.
+const DEFAULT_QUEUE_TYPE: &str = "classic";
+
+/// `vhosts`, `vhosts/{vhost}`, `vhosts/{vhost}/permissions`, `…/connections`, `…/channels`
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
+    match (names, &request.method) {
+        ([], &Method::GET) => Ok(list(request)),
+        ([vhost], &Method::GET) => show(request, vhost),
+        ([vhost], &Method::PUT) => put(request, vhost).await,
+        ([vhost], &Method::DELETE) => delete(request, vhost).await,
+        ([_], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
+        ([vhost, "permissions"], &Method::GET) => list_permissions(request, vhost),
+        ([vhost, "connections"], &Method::GET) => {
+            let vhost = request.vhost(vhost)?;
+            Ok(connections::list(request, Some(vhost.name())))
+        }
+        ([vhost, "channels"], &Method::GET) => {
+            let vhost = request.vhost(vhost)?;
+            Ok(channels::list(request, Some(vhost.name())))
+        }
+        ([] | [_, "permissions" | "connections" | "channels"], _) => not_allowed("HEAD, GET, OPTIONS"),
+        _ => Err(HttpError::ObjectNotFound),
+    }
+}
+
+/// Messages in the queues of vhosts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MessageTotals {
+    pub(super) ready: usize,
+    pub(super) unsettled: usize,
+}
+
+impl MessageTotals {
+    /// Sums up one vhost.
+    pub(super) fn add(&mut self, vhost: &Vhost) {
+        for queue in vhost.queues() {
+            let counts = queue.counts();
+            self.ready += counts.ready;
+            self.unsettled += counts.unsettled;
+        }
+    }
+}
+
+/// Who monitors sees all vhosts, others those that they may enter.
+fn list(request: &Request) -> Answer {
+    let vhosts = match request.caller.has(Right::Monitoring) {
+        true => request.broker().vhosts(),
+        false => request.vhosts(),
+    };
+    Answer::Pages(vhosts.iter().map(|vhost| view(request, vhost)).collect())
+}
+
+fn show(request: &Request, name: &str) -> Answered {
+    request.require(Right::Administrator)?;
+    Ok(Answer::Object(view(request, &*find(request, name)?)))
+}
+
+/// What the body does not say stays as it was.
+async fn put(request: &Request, name: &str) -> Answered {
+    request.require(Right::Administrator)?;
+    if name.is_empty() {
+        return Err(HttpError::ObjectNotFound);
+    }
+    let name = new_name(name)?;
+    let before = request.broker().vhost(&name).map(|vhost| vhost.definition());
+    let (is_new, ticket) = request.broker().put_vhost(definition(name.clone(), before, &request.fields()?)?);
+    let granted = if is_new { grant_everything(request, &name)? } else { None };
+    durable(ticket).await?;
+    durable(granted).await?;
+    Ok(Answer::put(is_new))
+}
+
+async fn delete(request: &Request, name: &str) -> Answered {
+    request.require(Right::Administrator)?;
+    let vhost = find(request, name)?;
+    let name = vhost.name();
+    let ticket = request.broker().delete_vhost(name).map_err(|_| HttpError::ObjectNotFound)?;
+    let text = format!("vhost '{name}' is deleted");
+    request.node().close_connections(&text, |facts| facts.vhost.as_ref() == Some(name));
+    durable(ticket).await?;
+    Ok(Answer::Done)
+}
+
+fn list_permissions(request: &Request, name: &str) -> Answered {
+    request.require(Right::Administrator)?;
+    let vhost = find(request, name)?;
+    let grants = request.broker().access().grants();
+    let of_vhost = grants.iter().filter(|grant| grant.vhost == *vhost.name());
+    Ok(Answer::Listing(of_vhost.map(permissions::view).collect()))
+}
+
+fn find(request: &Request, name: &str) -> Result<Arc<Vhost>, HttpError> {
+    request.broker().vhost(name).ok_or(HttpError::ObjectNotFound)
+}
+
+/// Who makes a vhost may do everything in it.
+fn grant_everything(request: &Request, vhost: &Name) -> Result<Option<Ticket>, HttpError> {
+    let Caller::User(user) = &request.caller else { return Ok(None) };
+    let everything = Pattern::parse(".*").map_err(|error| HttpError::Internal(error.to_string()))?;
+    let permission =
+        Permission { configure: everything.clone(), write: everything.clone(), read: everything };
+    // Either may have gone again meanwhile, and the permission with it.
+    let granted = request.broker().put_permission(&user.name, vhost, permission);
+    Ok(granted.ok().and_then(|(_, ticket)| ticket))
+}
+
+fn definition(
+    name: Name,
+    before: Option<VhostDefinition>,
+    fields: &RequestBody,
+) -> Result<VhostDefinition, HttpError> {
+    let before = before.unwrap_or(VhostDefinition {
+        name,
+        description: String::new(),
+        tags: Vec::new(),
+        default_queue_type: None,
+    });
+    Ok(VhostDefinition {
+        description: fields.text("description")?.map_or(before.description, str::to_owned),
+        tags: fields.value("tags").map_or(Ok(before.tags), words)?,
+        default_queue_type: match fields.text("default_queue_type")? {
+            None => before.default_queue_type,
+            // RabbitMQ's word for none, which its exports contain.
+            Some("undefined" | "") => None,
+            Some(known @ ("classic" | "quorum")) => Some(known.to_owned()),
+            Some(other) => return Err(HttpError::bad_request(format!("unsupported queue type '{other}'"))),
+        },
+        ..before
+    })
+}
+
+fn view(request: &Request, vhost: &Vhost) -> Value {
+    let definition = vhost.definition();
+    let mut totals = MessageTotals::default();
+    totals.add(vhost);
+    let default_queue_type = definition.default_queue_type.as_deref().unwrap_or(DEFAULT_QUEUE_TYPE);
+    json!({
+        "name": definition.name.as_str(),
+        "description": definition.description,
+        "tags": definition.tags,
+        "default_queue_type": default_queue_type,
+        "protected_from_deletion": false,
+        "metadata": {
+            "description": definition.description,
+            "tags": definition.tags,
+            "default_queue_type": default_queue_type,
+        },
+        "tracing": false,
+        "cluster_state": { (request.node().name.as_str()): "running" },
+        "messages": totals.ready + totals.unsettled,
+        "messages_ready": totals.ready,
+        "messages_unacknowledged": totals.unsettled,
+    })
+}

@@ -1,0 +1,18 @@
+//! The commands, by what they are about; each module has its table of commands and the functions they run.
+
+pub mod absent;
+pub mod connections;
+pub mod general;
+pub mod health;
+pub mod node;
+pub mod permissions;
+pub mod plugins;
+pub mod queues;
+pub mod topology;
+pub mod users;
+pub mod vhosts;
+
+use crate::exit::Stop;
+
+/// How every command ends.
+type Outcome = Result<(), Stop>;

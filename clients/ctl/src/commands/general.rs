@@ -1,0 +1,78 @@
+//! `help`, `version` and `autocomplete`: commands that need no broker.
+
+use serde_json::json;
+
+use super::Outcome;
+use crate::arguments::Switch;
+use crate::catalogue::{Command, Group, Scope};
+use crate::context::Context;
+use crate::exit::{Code, Failure};
+use crate::help;
+
+/// The version of RabbitMQ whose tools these are like: scripts compare it to choose options.
+pub const VERSION: &str = "4.2.0";
+
+/// The name under which the program tells its own version instead.
+const OWN_NAME: &str = "liebrectl";
+
+/// The commands of this module.
+pub const COMMANDS: &[Command] = &[
+    Command::new(
+        Group::Help,
+        "help",
+        "help (<command> | [--list-commands])",
+        "Displays usage information for a command",
+    )
+    .scope(Scope::Everywhere)
+    .takes(0, 1)
+    .switches(&[Switch::flag("list-commands")])
+    .explained(&[("--list-commands", "only output a list of discovered commands")])
+    .runs(show_help),
+    Command::new(Group::Help, "version", "version", "Displays CLI tools version")
+        .scope(Scope::Everywhere)
+        .takes(0, 0)
+        .runs(version),
+    Command::new(
+        Group::Help,
+        "autocomplete",
+        "autocomplete [prefix]",
+        "Provides command name autocomplete variants",
+    )
+    .scope(Scope::Everywhere)
+    .takes(0, 1)
+    .runs(autocomplete),
+];
+
+/// The version to tell under that name.
+pub fn version_of(script: &str) -> &'static str {
+    if script == OWN_NAME { env!("CARGO_PKG_VERSION") } else { VERSION }
+}
+
+fn show_help(context: &mut Context<'_>) -> Outcome {
+    let (tool, script, view) = (context.tool, context.script, context.view);
+    let text = if context.options.has("list-commands") {
+        help::commands(tool, &view)
+    } else if let Some(name) = context.arguments.first() {
+        let not_found = || {
+            let meant = tool.most_like(name).map(|command| format!(" \nDid you mean '{}'?", command.name));
+            Failure::new(Code::Usage, format!("\nCommand '{name}' not found.{}", meant.unwrap_or_default()))
+        };
+        help::of_command(tool.find(name).ok_or_else(not_found)?, script, &view)
+    } else {
+        help::of_tool(tool, script, &view)
+    };
+    Ok(context.streams.output.write_all(text.as_bytes())?)
+}
+
+fn version(context: &mut Context<'_>) -> Outcome {
+    let version = version_of(context.script);
+    context.finish(version, json!(version))
+}
+
+fn autocomplete(context: &mut Context<'_>) -> Outcome {
+    let prefix = context.argument(0);
+    let mut names: Vec<_> = context.tool.commands().map(|command| command.name).collect();
+    names.retain(|name| name.starts_with(prefix));
+    names.sort_unstable();
+    names.iter().try_for_each(|name| context.line(name))
+}

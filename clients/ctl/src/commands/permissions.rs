@@ -1,0 +1,142 @@
+//! What users may do in vhosts.
+
+use serde_json::json;
+
+use super::Outcome;
+use crate::api::{Method, Request, path, refusal};
+use crate::catalogue::{Command, Group, Scope};
+use crate::context::Context;
+use crate::exit::{Code, Failure};
+use crate::listing::{Column, Listing};
+
+const OF_VHOST: Listing = Listing {
+    columns: &[
+        Column::plain("user"),
+        Column::plain("configure"),
+        Column::plain("write"),
+        Column::plain("read"),
+    ],
+    shown: &["user", "configure", "write", "read"],
+    is_ordered: true,
+    is_whole: true,
+};
+
+const OF_USER: Listing = Listing {
+    columns: &[
+        Column::plain("vhost"),
+        Column::plain("configure"),
+        Column::plain("write"),
+        Column::plain("read"),
+    ],
+    shown: &["vhost", "configure", "write", "read"],
+    is_ordered: true,
+    is_whole: true,
+};
+
+/// The commands of this module.
+pub const COMMANDS: &[Command] = &[
+    Command::new(
+        Group::AccessControl,
+        "set_permissions",
+        "set_permissions [--vhost <vhost>] <username> <conf> <write> <read>",
+        "Sets user permissions for a vhost",
+    )
+    .takes(4, 4)
+    .explained(&[
+        ("<username>", "Self-explanatory"),
+        ("<conf>", "Configuration permission pattern"),
+        ("<write>", "Write permission pattern"),
+        ("<read>", "Read permission pattern"),
+    ])
+    .runs(set_permissions),
+    Command::new(
+        Group::AccessControl,
+        "clear_permissions",
+        "clear_permissions [--vhost <vhost>] <username>",
+        "Revokes user permissions for a vhost",
+    )
+    .takes(1, 1)
+    .timeout()
+    .explained(&[("<username>", "Name of the user whose permissions should be revoked")])
+    .runs(clear_permissions),
+    Command::new(
+        Group::AccessControl,
+        "list_permissions",
+        "list_permissions [--vhost <vhost>] [--no-table-headers]",
+        "Lists user permissions in a virtual host",
+    )
+    .scope(Scope::CtlAndDiagnostics)
+    .takes(0, 0)
+    .timeout()
+    .lists(&OF_VHOST)
+    .runs(list_permissions),
+    Command::new(
+        Group::AccessControl,
+        "list_user_permissions",
+        "list_user_permissions [--no-table-headers] <username>",
+        "Lists permissions of a user across all virtual hosts",
+    )
+    .scope(Scope::CtlAndDiagnostics)
+    .takes(1, 1)
+    .timeout()
+    .lists(&OF_USER)
+    .explained(&[("<username>", "Name of the user")])
+    .runs(list_user_permissions),
+];
+
+fn set_permissions(context: &mut Context<'_>) -> Outcome {
+    let (user, vhost) = (context.argument(0).to_string(), context.vhost().to_string());
+    context.announce(&format!("Setting permissions for user \"{user}\" in vhost \"{vhost}\" ..."))?;
+    let patterns = [context.argument(1), context.argument(2), context.argument(3)];
+    let body = json!({"configure": patterns[0], "write": patterns[1], "read": patterns[2]});
+    let response = context.broker.call(&Request {
+        method: Method::Put,
+        path: path(&["permissions", &vhost, &user]),
+        body: Some(body),
+        reason: None,
+    })?;
+    match response.status {
+        200..=299 => context.done(),
+        // the API does not tell which of the two is missing
+        _ => {
+            missing(context, &vhost, &user)?;
+            Err(Failure::new(Code::Unavailable, refusal(&response)).into())
+        }
+    }
+}
+
+fn clear_permissions(context: &mut Context<'_>) -> Outcome {
+    let (user, vhost) = (context.argument(0).to_string(), context.vhost().to_string());
+    context.announce(&format!("Clearing permissions for user \"{user}\" in vhost \"{vhost}\" ..."))?;
+    if context.broker.send(Method::Delete, &path(&["permissions", &vhost, &user]), None)?.is_none() {
+        missing(context, &vhost, &user)?;
+    }
+    context.done()
+}
+
+fn list_permissions(context: &mut Context<'_>) -> Outcome {
+    let vhost = context.vhost().to_string();
+    context.announce(&format!("Listing permissions for vhost \"{vhost}\" ..."))?;
+    let found = context.broker.find(&path(&["vhosts", &vhost, "permissions"]))?;
+    let permissions = found.ok_or_else(|| Failure::no_such_vhost(&vhost))?;
+    context.list(permissions.as_array().map_or(&[], Vec::as_slice))
+}
+
+fn list_user_permissions(context: &mut Context<'_>) -> Outcome {
+    let user = context.argument(0).to_string();
+    context.announce(&format!("Listing permissions for user \"{user}\" ..."))?;
+    let found = context.broker.find(&path(&["users", &user, "permissions"]))?;
+    let permissions = found.ok_or_else(|| Failure::no_such_user(&user))?;
+    context.list(permissions.as_array().map_or(&[], Vec::as_slice))
+}
+
+/// Fails if the vhost or the user is not there.
+fn missing(context: &Context<'_>, vhost: &str, user: &str) -> Result<(), Failure> {
+    if context.broker.find(&path(&["vhosts", vhost]))?.is_none() {
+        return Err(Failure::new(Code::Unavailable, format!("Virtual host {vhost} does not exist")));
+    }
+    if context.broker.find(&path(&["users", user]))?.is_none() {
+        return Err(Failure::new(Code::NoUser, format!("User {user} does not exist")));
+    }
+    Ok(())
+}

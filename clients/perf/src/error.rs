@@ -1,0 +1,74 @@
+//! Why a run ended without figures.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::codec::frame::FrameError;
+use crate::codec::method::Close;
+
+/// What went wrong, and with whom.
+#[derive(Debug)]
+pub enum PerfError {
+    /// The address did not resolve or nobody listens there.
+    Connect { address: String, source: io::Error },
+    /// A read or write failed.
+    Io { doing: &'static str, source: io::Error },
+    /// The broker closed the channel.
+    ChannelClosed(Close),
+    /// The broker closed the connection.
+    ConnectionClosed(Close),
+    /// The broker closed the socket without a word.
+    EndOfStream { doing: &'static str },
+    /// The broker did not answer in time.
+    TimedOut { doing: &'static str },
+    /// What came is no frame.
+    Frame(FrameError),
+    /// A frame came that does not belong there.
+    Unexpected(&'static str),
+    /// The broker cancelled the consumer: somebody deleted the queue.
+    Cancelled,
+    /// The queue has messages or consumers of somebody else.
+    QueueInUse { queue: String, message_count: u32, consumer_count: u32 },
+    /// The process to be measured cannot be read.
+    Process { pid: u32, source: io::Error },
+    /// No thread could be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for PerfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect { address, source } => write!(f, "cannot connect to {address}: {source}"),
+            Self::Io { doing, source } => write!(f, "{doing}: {source}"),
+            Self::ChannelClosed(close) => write!(f, "the broker closed the channel: {close}"),
+            Self::ConnectionClosed(close) => write!(f, "the broker closed the connection: {close}"),
+            Self::EndOfStream { doing } => write!(f, "{doing}: the broker closed the socket without a word"),
+            Self::TimedOut { doing } => write!(f, "{doing}: the broker did not answer in time"),
+            Self::Frame(error) => write!(f, "the broker sent no AMQP: {error}"),
+            Self::Unexpected(what) => write!(f, "the broker sent what it must not: {what}"),
+            Self::Cancelled => write!(f, "the broker cancelled the consumer: the queue was deleted"),
+            Self::QueueInUse { queue, message_count, consumer_count } => write!(
+                f,
+                "queue {queue:?} already has {message_count} messages and {consumer_count} consumers, which would \
+                 spoil the figures: choose another with --queue, or drain it with --consume-only"
+            ),
+            Self::Process { pid, source } => write!(f, "cannot read the CPU time of process {pid}: {source}"),
+            Self::Thread(source) => write!(f, "cannot start a thread: {source}"),
+        }
+    }
+}
+
+impl Error for PerfError {}
+
+impl From<FrameError> for PerfError {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.reply_code, self.reply_text)
+    }
+}

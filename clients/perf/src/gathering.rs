@@ -1,0 +1,101 @@
+//! When to let messages gather before the next read.
+//!
+//! A broker that flushes every few messages wakes its peer as often, and each time costs more than the
+//! messages do. So after a small read the reader sleeps for a moment, in which the socket's buffer fills.
+//! It must change nothing but the tool's own cost: not for a paced run, which is about latency, and not where
+//! a window or prefetch limit is so small that the broker would run dry meanwhile.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::load::{Acks, Load};
+
+/// A read of this size was worth its wake-up.
+const READ_BYTES_ENOUGH: usize = 64 * 1024;
+const DELIVERIES_SPAN: Duration = Duration::from_millis(2);
+const CONFIRMS_SPAN: Duration = Duration::from_millis(1);
+/// Windows and prefetch limits below this leave no room for gathering.
+const LIMIT_LEAST: u64 = 1_000;
+
+/// From this body size on it is the copying that costs, and two milliseconds would be more than fits into the
+/// socket's buffers.
+const BODY_BYTES_LARGE: usize = 4 * 1024;
+
+/// After which reads to sleep, and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Gathering {
+    /// A read with as many messages was worth its wake-up; 0 turns gathering off.
+    messages_enough: u64,
+    span: Duration,
+}
+
+impl Gathering {
+    /// For the consumer: bounded by what it may hold unsettled.
+    pub fn of_deliveries(load: &Load) -> Self {
+        let limit = match load.acks {
+            Acks::Manual { prefetch_count: limit @ 1.., .. } => Some(u64::from(limit)),
+            Acks::Auto | Acks::Manual { .. } => None,
+        };
+        Self { messages_enough: messages_enough(load, limit), span: DELIVERIES_SPAN }
+    }
+
+    /// For the publisher: bounded by what may be unconfirmed.
+    pub fn of_confirms(load: &Load) -> Self {
+        Self {
+            messages_enough: messages_enough(load, load.confirm_window.map(u64::from)),
+            span: CONFIRMS_SPAN,
+        }
+    }
+
+    /// Sleeps if the last read, of `read_bytes` and `messages`, was a small one. After a read without
+    /// messages there is nothing to gather.
+    pub fn wait(self, read_bytes: usize, messages: u64) {
+        if self.is_worth_it(read_bytes, messages) {
+            thread::sleep(self.span);
+        }
+    }
+
+    fn is_worth_it(self, read_bytes: usize, messages: u64) -> bool {
+        messages > 0 && messages < self.messages_enough && read_bytes < READ_BYTES_ENOUGH
+    }
+}
+
+/// A quarter of the limit: after a smaller read the broker has three quarters left to go on with.
+fn messages_enough(load: &Load, limit: Option<u64>) -> u64 {
+    match limit {
+        _ if load.rate.is_some() || load.body_size >= BODY_BYTES_LARGE => 0,
+        Some(limit) if limit < LIMIT_LEAST => 0,
+        Some(limit) => limit / 4,
+        None => u64::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn deliveries_gather_after(options: &str, read_bytes: usize, messages: u64) -> bool {
+        let words = std::iter::once("liebre-perf").chain(options.split_whitespace());
+        let load = Cli::try_parse_from(words).unwrap().run.load.load().unwrap();
+        Gathering::of_deliveries(&load).is_worth_it(read_bytes, messages)
+    }
+
+    #[test]
+    fn only_small_reads_are_followed_by_a_wait() {
+        assert!(deliveries_gather_after("", 1_000, 10));
+        assert!(!deliveries_gather_after("", 1_000, 0));
+        assert!(!deliveries_gather_after("", 64 * 1024, 600));
+    }
+
+    #[test]
+    fn pace_large_bodies_and_small_limits_forbid_it() {
+        assert!(!deliveries_gather_after("--rate 1000", 1_000, 10));
+        assert!(!deliveries_gather_after("--size 4096", 1_000, 10));
+        assert!(!deliveries_gather_after("--prefetch 999", 1_000, 10));
+        assert!(deliveries_gather_after("--prefetch 1000", 1_000, 249));
+        assert!(!deliveries_gather_after("--prefetch 1000", 1_000, 250));
+    }
+}

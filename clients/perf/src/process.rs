@@ -1,0 +1,49 @@
+//! The CPU time and memory of another process, from `/proc`.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use rustix::param::{clock_ticks_per_second, page_size};
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time of all its threads, in steps of the kernel's tick (mostly 10 ms).
+    pub cpu: Duration,
+    /// Resident memory now.
+    pub rss_bytes: u64,
+}
+
+/// Reads `/proc/PID/stat`.
+pub fn usage(pid: u32) -> io::Result<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (ticks, pages) = parse_stat(&stat).ok_or(ErrorKind::InvalidData)?;
+    Ok(Usage {
+        cpu: Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64),
+        rss_bytes: pages * page_size() as u64,
+    })
+}
+
+/// (utime + stime, rss) of a stat line: fields 14, 15 and 24. The second field, the program's name, is in
+/// parentheses and may itself hold blanks and parentheses, so counting starts after the last one.
+fn parse_stat(stat: &str) -> Option<(u64, u64)> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace().skip(14 - 3);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    let rss: u64 = fields.nth(24 - 16)?.parse().ok()?;
+    Some((user + system, rss))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_behind_the_name() {
+        let line = "42 (a) b (c) S 1 42 42 0 -1 4194560 9 8 7 6 250 50 1 2 20 0 30 0 999 12345678 777 18446744073709551615";
+        assert_eq!(parse_stat(line), Some((300, 777)));
+        assert_eq!(parse_stat("42 (a) S 1"), None);
+    }
+}

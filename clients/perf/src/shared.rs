@@ -1,0 +1,120 @@
+//! What the threads of a run tell each other.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Nanos, now};
+use crate::error::PerfError;
+
+/// After the stop, a write that has begun may take this long to end with a whole frame.
+const WRITE_REST: Duration = Duration::from_secs(1);
+
+/// A counter on a cache line of its own, so that the threads do not slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Counters, and whether the run goes on.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Messages written to the publisher's socket.
+    pub sent: Counter,
+    /// Messages the consumer has got whole.
+    pub received: Counter,
+    /// Publishes the broker took (`basic.ack`).
+    pub confirmed: Counter,
+    /// Publishes the broker refused (`basic.nack`).
+    pub nacked: Counter,
+    is_measuring: AtomicBool,
+    /// The clock when the run was stopped; 0 while it goes on.
+    stopped_at: AtomicU64,
+    /// Guards nothing but itself; taken alone.
+    outcome: Mutex<Outcome>,
+    /// Signalled when `outcome` changes.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Outcome {
+    finished_count: usize,
+    failure: Option<PerfError>,
+}
+
+impl Shared {
+    pub fn is_stopping(&self) -> bool {
+        self.stopped_at.load(Relaxed) != 0
+    }
+
+    /// Whether a write that waits for the broker should go on waiting.
+    pub fn may_write_on(&self) -> bool {
+        let stopped_at = self.stopped_at.load(Relaxed);
+        stopped_at == 0 || now() < Nanos(stopped_at).plus(WRITE_REST)
+    }
+
+    pub fn is_measuring(&self) -> bool {
+        self.is_measuring.load(Relaxed)
+    }
+
+    pub fn start_measuring(&self) {
+        self.is_measuring.store(true, Relaxed);
+    }
+
+    pub fn stop(&self) {
+        self.is_measuring.store(false, Relaxed);
+        self.stopped_at.fetch_max(now().0, Relaxed);
+    }
+
+    /// One side has done all it was asked for.
+    pub fn finish(&self) {
+        self.outcome().finished_count += 1;
+        self.changed.notify_all();
+    }
+
+    /// One side cannot go on. The first failure counts: later ones follow from it.
+    pub fn fail(&self, error: PerfError) {
+        if !self.is_stopping() {
+            self.outcome().failure.get_or_insert(error);
+        }
+        self.stop();
+        self.changed.notify_all();
+    }
+
+    /// Takes the failure that ended the run, if one did.
+    pub fn take_failure(&self) -> Option<PerfError> {
+        self.outcome().failure.take()
+    }
+
+    /// Waits until `deadline`, or until `sides` have finished or one has failed: then it says `true`.
+    pub fn is_over_before(&self, deadline: Nanos, sides: usize) -> bool {
+        let mut outcome = self.outcome();
+        loop {
+            if outcome.failure.is_some() || outcome.finished_count >= sides {
+                return true;
+            }
+            let left = deadline.since(now());
+            if left.is_zero() {
+                return false;
+            }
+            outcome = self.changed.wait_timeout(outcome, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn outcome(&self) -> MutexGuard<'_, Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

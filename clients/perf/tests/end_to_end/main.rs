@@ -1,0 +1,163 @@
+//! The whole tool against a broker that lives in this process.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
+
+mod fake_broker;
+
+use std::process::{Command, Output};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use clap::Parser;
+use fake_broker::{FakeBroker, Habit};
+use liebre_perf::cli::{Cli, Target};
+use liebre_perf::clock::now;
+use liebre_perf::error::PerfError;
+use liebre_perf::load::{Load, Patience};
+use liebre_perf::run::{Figures, run};
+
+/// The load that `options` describe, with a patience that suits tests.
+fn load(options: &str) -> Load {
+    let words = std::iter::once("liebre-perf").chain(options.split_whitespace());
+    let load = Cli::try_parse_from(words).unwrap().run.load.load().unwrap();
+    let patience = Patience {
+        setup: Duration::from_secs(2),
+        teardown: Duration::from_millis(500),
+        stall: Duration::from_millis(600),
+    };
+    Load { patience, ..load }
+}
+
+fn run_against(broker: &FakeBroker, options: &str) -> Result<Figures, PerfError> {
+    run(&Target { url: broker.url(), pid: None }, &load(options))
+}
+
+fn run_binary(arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_liebre-perf")).args(arguments.split_whitespace()).output().unwrap()
+}
+
+#[test]
+fn every_message_is_confirmed_received_and_acked() {
+    let broker = FakeBroker::start(Habit::Good);
+    let figures = run_against(&broker, "--messages 5000 --confirm 100 --prefetch 50 --ack-every 7").unwrap();
+    assert_eq!((figures.sent, figures.confirmed, figures.nacked), (5_000, 5_000, 0));
+    assert!(figures.received == 5_000 && figures.is_complete && figures.is_taken_down);
+    assert!(figures.latency.unwrap().samples >= 5_000 / 64);
+    assert_eq!(broker.acked_up_to.load(SeqCst), 5_000);
+    assert!(broker.is_deleted.load(SeqCst));
+    assert_eq!(broker.goodbyes.load(SeqCst), 3);
+}
+
+#[test]
+fn bodies_larger_than_a_frame_get_through() {
+    let broker = FakeBroker::start(Habit::Good);
+    let figures = run_against(&broker, "--messages 20 --size 300000").unwrap();
+    assert_eq!((figures.received, figures.is_complete), (20, true));
+}
+
+#[test]
+fn a_run_without_a_number_ends_with_its_duration() {
+    let broker = FakeBroker::start(Habit::Good);
+    let figures = run_against(&broker, "--duration 0.3 --warmup 0.05").unwrap();
+    assert!(figures.is_complete && figures.seconds >= 0.3);
+    assert!(figures.sent > 0 && figures.received > 0);
+}
+
+#[test]
+fn a_rate_is_kept_and_every_latency_sampled() {
+    let broker = FakeBroker::start(Habit::Good);
+    let figures = run_against(&broker, "--messages 400 --rate 2000").unwrap();
+    assert_eq!((figures.sent, figures.received), (400, 400));
+    assert!(figures.seconds >= 399.0 / 2_000.0);
+    assert_eq!(figures.latency.unwrap().samples, 400);
+}
+
+#[test]
+fn publish_only_leaves_the_queue() {
+    let broker = FakeBroker::start(Habit::Good);
+    let figures = run_against(&broker, "--messages 900 --publish-only").unwrap();
+    assert_eq!((figures.sent, figures.received, figures.is_complete), (900, 0, true));
+    assert!(!broker.is_deleted.load(SeqCst));
+}
+
+#[test]
+fn refused_messages_are_counted() {
+    let broker = FakeBroker::start(Habit::Refuses);
+    let figures = run_against(&broker, "--messages 100 --publish-only --confirm 10").unwrap();
+    assert_eq!((figures.nacked, figures.confirmed, figures.is_complete), (100, 0, false));
+}
+
+#[test]
+fn a_close_is_shown_with_code_and_text() {
+    let broker = FakeBroker::start(Habit::ClosesChannel);
+    let error = run_against(&broker, "--messages 10").unwrap_err();
+    assert_eq!(error.to_string(), "the broker closed the channel: 404 NOT_FOUND - no exchange");
+}
+
+#[test]
+fn a_broker_that_vanishes_ends_the_run() {
+    let broker = FakeBroker::start(Habit::Vanishes);
+    let error = run_against(&broker, "--duration 30 --confirm 10").unwrap_err();
+    assert!(matches!(error, PerfError::EndOfStream { .. } | PerfError::Io { .. }), "{error}");
+}
+
+#[test]
+fn a_mute_broker_is_given_up() {
+    let broker = FakeBroker::start(Habit::Mute);
+    let error = run_against(&broker, "").unwrap_err();
+    assert_eq!(error.to_string(), "connection.start: the broker did not answer in time");
+}
+
+#[test]
+fn a_stuck_broker_does_not_hold_the_run() {
+    for options in ["--duration 0.2 --warmup 0", "--messages 1000000", "--messages 10 --confirm 5"] {
+        let broker = FakeBroker::start(Habit::Stuck);
+        let start = now();
+        let figures = run_against(&broker, options).unwrap();
+        assert!(!figures.is_complete && !figures.is_taken_down, "{options}");
+        assert!(now().since(start) < Duration::from_secs(10), "{options}");
+    }
+}
+
+#[test]
+fn a_queue_in_use_is_left_alone() {
+    let broker = FakeBroker::start(Habit::HasBacklog);
+    let error = run_against(&broker, "").unwrap_err();
+    assert!(matches!(error, PerfError::QueueInUse { message_count: 1, .. }), "{error}");
+    assert!(!broker.is_deleted.load(SeqCst));
+}
+
+#[test]
+fn the_binary_prints_json_and_exits_with_zero() {
+    let broker = FakeBroker::start(Habit::Good);
+    let url = format!("amqp://{}/", broker.address);
+    let output = run_binary(&format!("--url {url} --pid {} --messages 1000 --json", std::process::id()));
+    assert_eq!(output.status.code(), Some(0));
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures["received"], 1_000);
+    assert!(figures["broker"]["rss_bytes_max"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn the_binary_compares_two_brokers() {
+    let [a, b] = [Habit::Good, Habit::Good].map(FakeBroker::start);
+    let output = run_binary(&format!(
+        "compare --a amqp://{}/ --b amqp://{}/,{} --rounds 1 --messages 500 --confirm 100",
+        a.address,
+        b.address,
+        std::process::id()
+    ));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("received msg/s") && text.contains("A better"), "{text}");
+}
+
+#[test]
+fn exit_codes_tell_what_happened() {
+    let broker = FakeBroker::start(Habit::Refuses);
+    let url = format!("amqp://{}/", broker.address);
+    let code = |arguments: &str| run_binary(arguments).status.code();
+    assert_eq!(code(&format!("--url {url} --publish-only --messages 5 --confirm 5")), Some(3));
+    assert_eq!(code("--prefetch 1 --ack-every 2"), Some(2));
+    let broker = FakeBroker::start(Habit::ClosesChannel);
+    assert_eq!(code(&format!("--url amqp://{}/ --messages 5", broker.address)), Some(1));
+}

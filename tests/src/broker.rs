@@ -1,0 +1,239 @@
+//! The broker under test: the real program, in a process and a data directory of its own.
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, OnceLock,
+        mpsc::{self, Receiver, Sender},
+    },
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{PATIENCE, binaries::binary, wait};
+
+/// How long the broker may take to end after SIGTERM.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running broker. Ends with the value, or at the latest with the test process.
+#[derive(Debug)]
+pub struct Broker {
+    /// Where it speaks AMQP.
+    pub amqp: SocketAddr,
+    /// Where it speaks HTTP; an external broker may not say.
+    pub http: Option<SocketAddr>,
+    /// The vhost that tests use.
+    pub vhost: String,
+    /// None for a broker that somebody else runs.
+    process: Option<Process>,
+    data_dir: Option<TempDir>,
+}
+
+impl Broker {
+    /// The broker that all tests of a test binary share; names come from [`crate::unique`].
+    pub fn shared() -> &'static Broker {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        SHARED.get_or_init(|| Broker::external().unwrap_or_else(Broker::start))
+    }
+
+    /// A broker that the test may stop and kill. None, with a note, if the tests run against an external one.
+    pub fn own() -> Option<Broker> {
+        if external_address().is_some() {
+            eprintln!(
+                "skipped: needs a broker that may be stopped, and LIEBRE_TEST_AMQP names an external one"
+            );
+            return None;
+        }
+        Some(Broker::start())
+    }
+
+    /// The URL of the broker's vhost for user guest.
+    pub fn url(&self) -> String {
+        let vhost = self.vhost.replace('/', "%2f");
+        format!("amqp://guest:guest@{}/{vhost}", self.amqp)
+    }
+
+    /// Whether the broker is one that somebody else runs, for instance RabbitMQ.
+    pub fn is_external(&self) -> bool {
+        self.process.is_none()
+    }
+
+    /// Ends the broker in order and starts it again on the same data directory. The ports change.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Ends the broker in order: SIGTERM, and SIGKILL if it does not end by itself.
+    pub fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop();
+        }
+    }
+
+    /// Ends the broker as a power cut would end it, as far as a process can tell.
+    pub fn kill9(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Starts a stopped or killed broker on its old data directory. The ports change.
+    pub fn start_again(&mut self) {
+        let data_dir = self.data_dir.as_ref().expect("an external broker is never stopped");
+        let process = Process::spawn(data_dir.path());
+        self.amqp = process.amqp;
+        self.http = Some(process.http);
+        self.process = Some(process);
+    }
+
+    /// What the broker has logged since it was last started.
+    pub fn log(&self) -> String {
+        self.process.as_ref().map_or_else(String::new, |process| process.log.lock().unwrap().join("\n"))
+    }
+
+    fn start() -> Broker {
+        let data_dir = tempfile::Builder::new().prefix("liebre-test-").tempdir().expect("a data directory");
+        let process = Process::spawn(data_dir.path());
+        Broker {
+            amqp: process.amqp,
+            http: Some(process.http),
+            vhost: "/".to_owned(),
+            process: Some(process),
+            data_dir: Some(data_dir),
+        }
+    }
+
+    fn external() -> Option<Broker> {
+        let address = external_address()?;
+        let (amqp, vhost) = address.split_once('/').unwrap_or((&address, "/"));
+        Some(Broker {
+            amqp: resolve(amqp),
+            http: env::var("LIEBRE_TEST_HTTP").ok().map(|http| resolve(&http)),
+            vhost: vhost.to_owned(),
+            process: None,
+            data_dir: None,
+        })
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// One run of the broker's program.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    guard: Child,
+    amqp: SocketAddr,
+    http: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Returns when the broker has said that it is ready.
+    fn spawn(data_dir: &Path) -> Process {
+        let mut child = Command::new(binary("liebre", "liebre"))
+            .args(["--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the broker starts");
+        let guard = guard(child.id(), data_dir);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = follow(&mut child, log.clone());
+        let (amqp, http) = ports(&lines).unwrap_or_else(|| {
+            let log = log.lock().unwrap().join("\n");
+            kill_and_reap(&mut child);
+            panic!("the broker did not say that it is ready within {PATIENCE:?}; its log:\n{log}")
+        });
+        Process { child, guard, amqp, http, log }
+    }
+
+    fn stop(mut self) {
+        let pid = Pid::from_child(&self.child);
+        // An error means that it has ended already.
+        kill_process(pid, Signal::TERM).ok();
+        wait::until_or(STOP_PATIENCE, || self.child.try_wait().expect("the broker is our child"));
+        self.kill();
+    }
+
+    fn kill(mut self) {
+        // The guard first: once the broker is reaped, its number may be somebody else's.
+        kill_and_reap(&mut self.guard);
+        kill_and_reap(&mut self.child);
+    }
+}
+
+/// Reads the broker's log: into `log` for good, and line by line into the channel until it is ready.
+fn follow(child: &mut Child, log: Arc<Mutex<Vec<String>>>) -> Receiver<String> {
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let (sender, receiver): (Sender<String>, _) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            log.lock().unwrap().push(line.clone());
+            // Nobody listens any more once the broker is ready.
+            sender.send(line).ok();
+        }
+    });
+    receiver
+}
+
+fn ports(lines: &Receiver<String>) -> Option<(SocketAddr, SocketAddr)> {
+    let (mut amqp, mut http) = (None, None);
+    while let Ok(line) = lines.recv_timeout(PATIENCE) {
+        if let Some((_, listener)) = line.split_once("started TCP listener on ") {
+            let mut words = listener.split_whitespace();
+            let address = words.next().and_then(|address| address.parse().ok());
+            match words.next() {
+                Some("(amqp)") => amqp = address,
+                Some("(http)") => http = address,
+                _ => {}
+            }
+        }
+        if line.contains("Server startup complete") {
+            return amqp.zip(http);
+        }
+    }
+    None
+}
+
+/// A shell that ends the broker and removes its files when this process ends, however it ends: its standard input
+/// closes then. (A broker in a static is never dropped.)
+fn guard(pid: u32, data_dir: &Path) -> Child {
+    Command::new("sh")
+        .args(["-c", "read _; kill -9 \"$1\"; rm -rf \"$2\"", "guard", &pid.to_string()])
+        .arg(data_dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell starts")
+}
+
+fn kill_and_reap(child: &mut Child) {
+    // An error means that it has ended already.
+    child.kill().ok();
+    child.wait().expect("a child can be waited for");
+}
+
+fn external_address() -> Option<String> {
+    env::var("LIEBRE_TEST_AMQP").ok().filter(|address| !address.is_empty())
+}
+
+fn resolve(address: &str) -> SocketAddr {
+    let mut found = address.to_socket_addrs().unwrap_or_else(|error| panic!("address {address}: {error}"));
+    found.next().unwrap_or_else(|| panic!("address {address}: unknown"))
+}

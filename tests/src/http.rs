@@ -1,0 +1,56 @@
+//! The management API, as far as tests need it: users, permissions, vhosts.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use crate::{PATIENCE, broker::Broker};
+
+impl Broker {
+    /// The address of the management API. None, with a note, if the external broker's is not known.
+    pub fn management(&self) -> Option<SocketAddr> {
+        if self.http.is_none() {
+            eprintln!("skipped: needs the management API, and LIEBRE_TEST_HTTP is not set");
+        }
+        self.http
+    }
+
+    /// Makes user `name` with password `name` and gives it `permissions` (configure, write, read) in the tests' vhost.
+    pub fn add_user(&self, name: &str, permissions: Option<[&str; 3]>) {
+        let user = serde_json::json!({"password": name, "tags": ""});
+        self.put(&format!("/api/users/{name}"), &user.to_string());
+        if let Some([configure, write, read]) = permissions {
+            let permission = serde_json::json!({"configure": configure, "write": write, "read": read});
+            let vhost = self.vhost.replace('/', "%2f");
+            self.put(&format!("/api/permissions/{vhost}/{name}"), &permission.to_string());
+        }
+    }
+
+    /// Deletes user `name`.
+    pub fn delete_user(&self, name: &str) {
+        self.request("DELETE", &format!("/api/users/{name}"), "");
+    }
+
+    fn put(&self, path: &str, body: &str) {
+        self.request("PUT", path, body);
+    }
+
+    /// One request as guest, answered with a 2xx status.
+    fn request(&self, method: &str, path: &str, body: &str) {
+        let address = self.http.expect("the test asked for the management API first");
+        let mut socket = TcpStream::connect(address).expect("the management API listens");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        // Z3Vlc3Q6Z3Vlc3Q= is guest:guest.
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        socket.write_all(request.as_bytes()).expect("the request is taken");
+        let mut response = String::new();
+        socket.read_to_string(&mut response).expect("the request is answered");
+        let status = response.split(' ').nth(1).unwrap_or_default();
+        assert!(status.starts_with('2'), "{method} {path}: {response}");
+    }
+}

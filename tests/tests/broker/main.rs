@@ -1,0 +1,22 @@
+//! Black-box tests: the real broker through real sockets. One binary, one broker, unique names.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "tests panic, that is how they fail; they have threads and a clock"
+)]
+
+mod channel_exceptions;
+mod connection_exceptions;
+mod consumers;
+mod delivering;
+mod exchanges;
+mod framing;
+mod publishing;
+mod queues;
+mod restart;
+mod routing;
+mod settling;
+mod tutorials;
+mod verdict;

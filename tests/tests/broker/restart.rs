@@ -1,0 +1,105 @@
+//! What a restart leaves: durable definitions, nothing else; after an orderly stop and after `kill -9` alike.
+
+use lapin::{
+    Channel, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions},
+    types::FieldTable,
+};
+use liebre_tests::{
+    amqp::{bind, confirm, connect_channel, declare, declare_exchange, drain, exists, publish},
+    broker::Broker,
+};
+
+async fn declare_durable_exchange(channel: &Channel, name: &str) {
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    channel
+        .exchange_declare(name.into(), ExchangeKind::Direct, options, FieldTable::default())
+        .await
+        .unwrap();
+}
+
+async fn fill(broker: &Broker) {
+    let (_connection, channel) = connect_channel(broker).await;
+    confirm(&channel).await;
+    declare(&channel, "durable", QueueDeclareOptions::durable()).await;
+    declare(&channel, "transient", QueueDeclareOptions::default()).await;
+    declare_durable_exchange(&channel, "durable-x").await;
+    declare_exchange(&channel, "transient-x", ExchangeKind::Direct).await;
+    for exchange in ["durable-x", "transient-x"] {
+        for queue in ["durable", "transient"] {
+            bind(&channel, queue, exchange, "k", FieldTable::default()).await;
+        }
+    }
+    channel.close(200, "bye".into()).await.unwrap();
+}
+
+async fn inspect(broker: &Broker) {
+    let (connection, channel) = connect_channel(broker).await;
+    confirm(&channel).await;
+    assert!(exists(&connection, "durable").await);
+    assert!(!exists(&connection, "transient").await);
+    publish(&channel, "durable-x", "k", "bound").await;
+    assert_eq!(drain(&channel, "durable").await, ["bound"], "a binding between durable ends stays");
+    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    let probe = connection.create_channel().await.unwrap();
+    let found =
+        probe.exchange_declare("transient-x".into(), ExchangeKind::Direct, passive, FieldTable::default());
+    assert!(found.await.is_err(), "a transient exchange goes");
+}
+
+#[tokio::test]
+async fn orderly() {
+    let Some(mut broker) = Broker::own() else { return };
+    fill(&broker).await;
+    broker.restart();
+    inspect(&broker).await;
+}
+
+#[tokio::test]
+async fn kill9() {
+    let Some(mut broker) = Broker::own() else { return };
+    fill(&broker).await;
+    broker.kill9();
+    broker.start_again();
+    inspect(&broker).await;
+}
+
+/// What was deleted stays deleted; also what was purged.
+#[tokio::test]
+async fn deletions_survive_too() {
+    let Some(mut broker) = Broker::own() else { return };
+    {
+        let (connection, channel) = connect_channel(&broker).await;
+        confirm(&channel).await;
+        for queue in ["deleted", "purged", "declared again"] {
+            declare(&channel, queue, QueueDeclareOptions::durable()).await;
+            publish(&channel, "", queue, "old").await;
+        }
+        for queue in ["deleted", "declared again"] {
+            channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+        }
+        declare(&channel, "declared again", QueueDeclareOptions::durable()).await;
+        channel.queue_purge("purged".into(), Default::default()).await.unwrap();
+        connection.close(200, "bye".into()).await.unwrap();
+    }
+    broker.kill9();
+    broker.start_again();
+    let (connection, channel) = connect_channel(&broker).await;
+    assert!(!exists(&connection, "deleted").await);
+    assert_eq!(drain(&channel, "purged").await, [""; 0]);
+    assert_eq!(drain(&channel, "declared again").await, [""; 0]);
+}
+
+/// Connected peers are told why they are cut off.
+#[tokio::test]
+async fn an_orderly_stop_is_announced() {
+    let Some(mut broker) = Broker::own() else { return };
+    let mut raw = liebre_tests::raw::Raw::with_channel(&broker);
+    let stopped = std::thread::spawn(move || broker.stop());
+    let said = raw.outcome();
+    assert_eq!(
+        said,
+        "connection.close 320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown' [0.0]"
+    );
+    stopped.join().unwrap();
+}
