@@ -23,7 +23,7 @@ use hashbrown::HashMap;
 
 use crate::{
     model::{
-        definition::VhostDefinition,
+        definition::{Change, VhostDefinition},
         exchange::Exchange,
         message::Message,
         name::Name,
@@ -34,6 +34,7 @@ use crate::{
     wire::table::RawTable,
 };
 use queue::SharedQueue;
+use ticket::Ticket;
 
 /// A namespace: exchanges, queues and bindings of its own.
 #[derive(Debug)]
@@ -157,6 +158,15 @@ impl Vhost {
         let mut exchanges: Vec<_> = self.read().topology.exchanges().cloned().collect();
         exchanges.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         exchanges
+    }
+
+    /// Hands changes to the store, in the order in which they happen: `places` is locked. A vhost that was
+    /// deleted leaves nothing behind.
+    fn submit(&self, places: &Places, changes: Vec<Change>) -> Option<Ticket> {
+        if places.is_deleted {
+            return None;
+        }
+        Ticket::submit(&*self.store, changes)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Places> {

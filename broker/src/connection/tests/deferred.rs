@@ -1,13 +1,18 @@
 //! Answers that wait for the disk.
 
+use amq_protocol::types::FieldTable;
 use expect_test::expect;
 
 use super::{
-    bench::{A, B, check, queue as shown, store_catches_up, store_fails, store_holds},
+    bench::{A, B, check, meanwhile, queue as shown, store_catches_up, store_fails, store_holds, stored},
     frames::{
         bind, channel_close, connection_close, connection_close_ok, consume, declare, declare_exchange,
         delete, durable, plainly, publish,
     },
+};
+use crate::model::{
+    exchange::{Exchange, ExchangeKind},
+    name::Name,
 };
 
 #[test]
@@ -176,6 +181,41 @@ fn a_close_overtakes_the_answer_that_waits() {
                the store catches up
             S: connection.close-ok 0
             S: (end)
+        "#]],
+    );
+}
+
+#[test]
+fn a_deleted_vhost_leaves_nothing_behind() {
+    let late = Exchange {
+        name: Name::literal("late"),
+        kind: ExchangeKind::Direct,
+        is_durable: true,
+        is_auto_delete: false,
+        is_internal: false,
+        arguments: FieldTable::default().into(),
+    };
+    check(
+        [
+            A.sends(declare(1, "q", durable)),
+            meanwhile("the vhost is deleted, and then comes a declare that was allowed before", |node| {
+                let vhost = node.broker.vhost("/").unwrap();
+                let _ = node.broker.delete_vhost(vhost.name()).unwrap();
+                assert!(vhost.declare_exchange(late).unwrap().is_none());
+            }),
+            stored(),
+            A.sends(declare_exchange(1, "x", "direct", |it| it.durable = true)),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+               the vhost is deleted, and then comes a declare that was allowed before
+               stored: put queue 'q' in vhost '/'
+               stored: delete queue 'q' in vhost '/'
+               stored: delete permission of user 'guest' in vhost '/'
+               stored: delete vhost '/'
+            C: exchange.declare 1 exchange="x" type="direct" durable=true
+            S: channel.close 1 code=403 text="ACCESS_REFUSED - configure access to exchange 'x' in vhost '/' refused for user 'guest'" class=40 method=10
         "#]],
     );
 }
