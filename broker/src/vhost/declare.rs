@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        definition::{Change, Definition, QueueDefinition},
+        definition::{Change, Definition, DefinitionKey, QueueDefinition},
         name::Name,
         queue::{EquivalenceError, QueueOptions, QueueType, locked_text},
         queue_id::QueueId,
@@ -105,7 +105,7 @@ impl Vhost {
         user: ConnectionId,
     ) -> Result<DeclaredQueue, DeclareQueueError> {
         if let Some(queue) = self.queue(&name) {
-            return redeclare(queue, &options, user);
+            return self.redeclare(queue, &options, user);
         }
         if name.is_reserved() {
             return Err(DeclareQueueError::ReservedName);
@@ -148,7 +148,7 @@ impl Vhost {
         if_empty: bool,
     ) -> Result<(usize, Option<Ticket>), DeleteQueueError> {
         let places = self.write();
-        let Some(queue) = places.queue(name) else { return Ok((0, None)) };
+        let Some(queue) = places.queue(name) else { return Ok((0, self.delete_again(&places, name))) };
         if user.is_some_and(|user| check_owner(&queue, user).is_err()) {
             return Err(DeleteQueueError::Locked);
         }
@@ -180,7 +180,7 @@ impl Vhost {
         places.queues.remove(&queue.id);
         let removed = places.topology.remove_queue(&queue.name);
         let changes = self.changes_of_removal(&places, Some(queue), &removed);
-        let ticket = Ticket::submit(&*self.store, changes);
+        let ticket = self.submit(&places, changes);
         drop(places);
         for subscription in subscriptions {
             subscription.notify_cancelled();
@@ -201,7 +201,8 @@ impl Vhost {
             return Err(DeclareQueueError::VhostDeleted);
         }
         if let Some(queue) = places.queue(&name) {
-            return redeclare(queue, &options, user);
+            drop(places);
+            return self.redeclare(queue, &options, user);
         }
         let queue = Arc::new(SharedQueue::new(id, name, options, owner, Arc::clone(&self.log)));
         places.insert(Arc::clone(&queue));
@@ -209,8 +210,37 @@ impl Vhost {
             true => vec![Change::Put(self.definition_of(&queue))],
             false => Vec::new(),
         };
-        let ticket = Ticket::submit(&*self.store, changes);
+        let ticket = self.submit(&places, changes);
         Ok(DeclaredQueue { queue, is_new: true, ticket })
+    }
+
+    fn redeclare(
+        &self,
+        queue: Arc<SharedQueue>,
+        options: &QueueOptions,
+        user: ConnectionId,
+    ) -> Result<DeclaredQueue, DeclareQueueError> {
+        check_owner(&queue, user)?;
+        queue.options.check_equivalent(options).map_err(DeclareQueueError::Equivalence)?;
+        let ticket = self.store_again(&queue);
+        Ok(DeclaredQueue { queue, is_new: false, ticket })
+    }
+
+    fn store_again(&self, queue: &SharedQueue) -> Option<Ticket> {
+        if !queue.is_stored() || !self.has_unstored() {
+            return None;
+        }
+        let places = self.read();
+        let is_there = places.queues.contains_key(&queue.id);
+        is_there.then(|| self.submit(&places, vec![Change::Put(self.definition_of(queue))])).flatten()
+    }
+
+    fn delete_again(&self, places: &Places, name: &str) -> Option<Ticket> {
+        if !self.has_unstored() {
+            return None;
+        }
+        let key = DefinitionKey::Queue { vhost: self.name().clone(), name: Name::parse(name).ok()? };
+        self.submit(places, vec![Change::Delete(key)])
     }
 
     fn definition_of(&self, queue: &SharedQueue) -> Definition {
@@ -251,16 +281,6 @@ impl super::subscription::Subscription {
             self.outbox.write_cancel(self.channel, &self.tag);
         }
     }
-}
-
-fn redeclare(
-    queue: Arc<SharedQueue>,
-    options: &QueueOptions,
-    user: ConnectionId,
-) -> Result<DeclaredQueue, DeclareQueueError> {
-    check_owner(&queue, user)?;
-    queue.options.check_equivalent(options).map_err(DeclareQueueError::Equivalence)?;
-    Ok(DeclaredQueue { queue, is_new: false, ticket: None })
 }
 
 fn check_owner(queue: &SharedQueue, user: ConnectionId) -> Result<(), DeclareQueueError> {

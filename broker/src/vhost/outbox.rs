@@ -244,28 +244,29 @@ impl Outbox {
         Ok(())
     }
 
-    /// Room for one delivery. An empty outbox always has room, whatever the size.
+    /// Room for one delivery.
     fn reserve(&self, cost: usize) -> Room {
-        let add = |unsent: usize| (unsent == 0 || unsent + cost <= OUTBOX_BYTES_MAX).then_some(unsent + cost);
+        let add = |unsent: usize| has_room(unsent, cost).then_some(unsent + cost);
         match self.unsent.fetch_update(Relaxed, Relaxed, add) {
             Ok(_) => Room::Reserved,
             Err(_) => Room::Full,
         }
     }
 
-    /// Reserves room for a consumer's next delivery, or puts it on the list of those to resume. The
-    /// second look happens under the lock that `sent` takes to read that list: no wake-up is lost.
-    pub(super) fn reserve_or_wait(&self, subscription: &Arc<Subscription>, body_size: usize) -> bool {
-        let cost = delivery_cost(body_size);
-        if self.reserve(cost) == Room::Reserved {
-            return true;
-        }
+    /// Reserves room for a consumer's next delivery.
+    pub(super) fn reserve_for(&self, body_size: usize) -> bool {
+        self.reserve(delivery_cost(body_size)) == Room::Reserved
+    }
+
+    /// Puts a consumer on the list of those to resume when there is room. False when there is some by now:
+    /// the second look happens under the lock that `sent` takes to read that list, so no wake-up is lost.
+    pub(super) fn wait_for_room(&self, subscription: &Arc<Subscription>, body_size: usize) -> bool {
         let mut state = self.lock();
-        if self.reserve(cost) == Room::Reserved {
-            return true;
+        if has_room(self.unsent.load(Relaxed), delivery_cost(body_size)) {
+            return false;
         }
         state.waiting.push(Arc::clone(subscription));
-        false
+        true
     }
 
     /// Gives back room of deliveries that did not happen.
@@ -290,6 +291,11 @@ impl Outbox {
 /// The consumer is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
+
+/// An empty outbox always has room, whatever the size.
+fn has_room(unsent: usize, cost: usize) -> bool {
+    unsent == 0 || unsent + cost <= OUTBOX_BYTES_MAX
+}
 
 fn delivery_cost(body_size: usize) -> usize {
     body_size + DELIVERY_OVERHEAD

@@ -107,6 +107,21 @@ impl Subscription {
         self.source.store(source, Relaxed);
     }
 
+    /// Credit for one more delivery, its own and the channel's.
+    fn take_credit(&self) -> bool {
+        if self.is_no_ack {
+            return true;
+        }
+        if !self.prefetch.take() {
+            return false;
+        }
+        let has_credit = self.channel_prefetch.take();
+        if !has_credit {
+            self.prefetch.give(1);
+        }
+        has_credit
+    }
+
     /// So many of its deliveries are settled, or did not happen.
     pub(super) fn give_back(&self, count: usize) {
         if !self.is_no_ack {
@@ -118,20 +133,20 @@ impl Subscription {
 
 impl Credit for Arc<Subscription> {
     fn reserve(&self, size: usize) -> bool {
-        if !self.is_no_ack {
-            if !self.prefetch.take() {
+        loop {
+            if !self.take_credit() {
                 return false;
             }
-            if !self.channel_prefetch.take() {
-                self.prefetch.give(1);
-                return false;
+            if self.outbox.reserve_for(size) {
+                return true;
             }
-        }
-        let has_room = self.outbox.reserve_or_wait(self, size);
-        if !has_room {
+            // The credit first: another consumer of the channel that found none meanwhile is resumed together
+            // with this one.
             self.give_back(1);
+            if self.outbox.wait_for_room(self, size) {
+                return false;
+            }
         }
-        has_room
     }
 
     fn consumer_id(&self) -> ConsumerId {
