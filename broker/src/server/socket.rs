@@ -266,7 +266,6 @@ impl Socket {
             if self.sending.is_empty() {
                 self.outbox.swap(&mut self.sending);
                 if self.sending.is_empty() {
-                    self.sending.shrink();
                     return Ok(());
                 }
             }

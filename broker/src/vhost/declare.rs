@@ -183,7 +183,7 @@ impl Vhost {
         let ticket = Ticket::submit(&*self.store, changes);
         drop(places);
         for subscription in subscriptions {
-            subscription.notify_cancelled();
+            subscription.outbox.cancel(&subscription);
         }
         Ok((ready_count, ticket))
     }
@@ -240,16 +240,6 @@ impl SharedQueue {
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.options.is_durable && !self.options.is_exclusive
-    }
-}
-
-impl super::subscription::Subscription {
-    /// The queue is gone: the channel forgets the consumer, and the client is told if it wants to be
-    /// (<https://www.rabbitmq.com/docs/consumer-cancel>).
-    pub(super) fn notify_cancelled(&self) {
-        if self.outbox.forget(self) && self.is_cancel_notified {
-            self.outbox.write_cancel(self.channel, &self.tag);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
 use super::{outbox::Outbox, queue::SharedQueue};
@@ -42,6 +42,8 @@ pub struct Subscription {
     pub channel_prefetch: Arc<Prefetch>,
     /// The channel's number for it.
     source: AtomicU32,
+    /// It is on its outbox's list of those to resume (changed under the outbox's lock).
+    is_waiting: AtomicBool,
 }
 
 /// How many unsettled deliveries there may be, and how many there are.
@@ -94,6 +96,7 @@ impl From<SubscriptionParts> for Subscription {
             prefetch: Prefetch::new(parts.prefetch_count),
             channel_prefetch: parts.channel_prefetch,
             source: AtomicU32::new(u32::MAX),
+            is_waiting: AtomicBool::new(false),
         }
     }
 }
@@ -107,6 +110,11 @@ impl Subscription {
         self.source.store(source, Relaxed);
     }
 
+    /// Says whether it was waiting before.
+    pub(super) fn set_waiting(&self, is_waiting: bool) -> bool {
+        self.is_waiting.swap(is_waiting, Relaxed)
+    }
+
     /// So many of its deliveries are settled, or did not happen.
     pub(super) fn give_back(&self, count: usize) {
         if !self.is_no_ack {
@@ -117,21 +125,24 @@ impl Subscription {
 }
 
 impl Credit for Arc<Subscription> {
+    /// The channel's credit comes last: it is never given back, so no consumer of another queue is turned
+    /// away by a credit that nobody uses, and that nobody would tell it of.
     fn reserve(&self, size: usize) -> bool {
-        if !self.is_no_ack {
-            if !self.prefetch.take() {
-                return false;
-            }
-            if !self.channel_prefetch.take() {
-                self.prefetch.give(1);
-                return false;
-            }
+        if self.is_no_ack {
+            return self.outbox.reserve_or_wait(self, size);
+        }
+        if !self.prefetch.take() {
+            return false;
         }
         let has_room = self.outbox.reserve_or_wait(self, size);
-        if !has_room {
-            self.give_back(1);
+        if has_room && self.channel_prefetch.take() {
+            return true;
         }
-        has_room
+        if has_room {
+            self.outbox.release(size);
+        }
+        self.prefetch.give(1);
+        false
     }
 
     fn consumer_id(&self) -> ConsumerId {
