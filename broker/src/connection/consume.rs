@@ -96,7 +96,7 @@ impl Connection {
             self.outbox.with_channel(number, |deliveries| deliveries.subscription(tag).cloned()).flatten();
         if let Some(subscription) = subscription {
             let is_unused = subscription.queue.cancel(subscription.id);
-            self.outbox.with_channel(number, |deliveries| deliveries.remove(tag));
+            self.outbox.remove_subscription(number, tag);
             if is_unused {
                 self.end_unused_queue(&subscription.queue);
             }

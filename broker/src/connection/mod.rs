@@ -98,7 +98,7 @@ pub enum Event<'a> {
     Read(&'a [u8]),
     /// The definitions that it waits for are durable, or not.
     Stored(Result<(), StoreError>),
-    /// Its outbox was woken: somebody may want it closed.
+    /// Its outbox was woken: somebody may want it closed, or there may be room again.
     Woken,
     /// The time it asked for has come.
     Tick,
@@ -444,6 +444,8 @@ impl Connection {
         if let Some(exception) = forced {
             self.close(&exception, MethodId::NONE, now);
         }
+        // Room that was promised to a delivery which did not happen.
+        settle::resume(self.outbox.take_waiting());
     }
 
     fn handle_tick(&mut self, now: Instant) {

@@ -12,7 +12,6 @@ use crate::{
     model::queue::Outcome,
     vhost::{
         deliveries::{SettleRun, UnknownTag},
-        outbox::Outbox,
         subscription::Subscription,
     },
     wire::frame::ChannelNumber,
@@ -92,29 +91,21 @@ impl Connection {
 
     /// Lets all consumers of a channel ask for messages again.
     pub(super) fn resume_consumers(&self, number: ChannelNumber) {
-        resume_channel(&self.outbox, number);
+        let subscriptions = self
+            .outbox
+            .with_channel(number, |deliveries| deliveries.subscriptions().cloned().collect::<Vec<_>>());
+        for subscription in subscriptions.unwrap_or_default() {
+            subscription.queue.resume(subscription.id);
+        }
     }
 }
 
 /// What a run of settles is gathered in.
 pub(super) type Settles = Vec<SettleRun>;
 
-/// Room was made in an outbox: the consumers that waited for it may go on. One that shares its credit may
-/// have held some for a moment, and others may have gone without: they may go on, too.
+/// Room was made in an outbox: the consumers that waited for it may go on.
 pub fn resume(waiting: Vec<Arc<Subscription>>) {
     for subscription in waiting {
-        if subscription.channel_prefetch.limit() > 0 {
-            resume_channel(&subscription.outbox, subscription.channel);
-        } else {
-            subscription.queue.resume(subscription.id);
-        }
-    }
-}
-
-fn resume_channel(outbox: &Outbox, number: ChannelNumber) {
-    let subscriptions =
-        outbox.with_channel(number, |deliveries| deliveries.subscriptions().cloned().collect::<Vec<_>>());
-    for subscription in subscriptions.unwrap_or_default() {
         subscription.queue.resume(subscription.id);
     }
 }

@@ -39,7 +39,7 @@ struct Scratch {
 const INPUT_SIZE: usize = 256 << 10;
 /// After a read of more than this, others get their turn, bytes.
 const LONG_READ: usize = 32 << 10;
-/// How long the peer may take to notice that we are done.
+/// How long the peer may take to read our last words and to notice that we are done.
 const LINGER: Duration = Duration::from_secs(2);
 
 thread_local! {
@@ -111,17 +111,18 @@ impl Socket {
         let result = self.serve().await;
         self.connection.end();
         if result.is_ok() {
-            self.linger().await;
+            // A peer that is dead, or does not read, is not waited for.
+            let _ = timeout(LINGER, self.say_good_bye()).await;
         }
         result
     }
 
     async fn serve(&mut self) -> io::Result<()> {
         loop {
-            self.send()?;
-            if self.is_ended && self.sending.is_empty() {
+            if self.is_ended {
                 return Ok(());
             }
+            self.send()?;
             match self.wait().await? {
                 Wakeup::Ready(ready) if ready.is_readable() && self.may_read() => {
                     // A busy publisher would keep its thread to itself, and with it the consumers' tasks
@@ -168,7 +169,7 @@ impl Socket {
 
     /// A peer that does not read its answers may not ask for more.
     fn may_read(&self) -> bool {
-        !self.is_ended && self.stored.is_none() && !self.outbox.is_full_of_replies()
+        self.stored.is_none() && !self.outbox.is_full_of_replies()
     }
 
     /// Reads what is there and lets the connection decide; says how much that was.
@@ -265,7 +266,6 @@ impl Socket {
             if self.sending.is_empty() {
                 self.outbox.swap(&mut self.sending);
                 if self.sending.is_empty() {
-                    self.sending.shrink();
                     return Ok(());
                 }
             }
@@ -284,15 +284,18 @@ impl Socket {
         }
     }
 
-    /// Lets the peer read what we sent last: closing a socket with unread input would take it away.
-    async fn linger(&mut self) {
+    /// Sends what is left and lets the peer read it: closing a socket with unread input would take it away.
+    async fn say_good_bye(&mut self) -> io::Result<()> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let _ = self.stream.shutdown().await;
-        let drain = async {
-            let mut discarded = [0; 4096];
-            while matches!(self.stream.read(&mut discarded).await, Ok(1..)) {}
-        };
-        let _ = timeout(LINGER, drain).await;
+        self.send()?;
+        while !self.sending.is_empty() {
+            self.stream.writable().await?;
+            self.send()?;
+        }
+        self.stream.shutdown().await?;
+        let mut discarded = [0; 4096];
+        while self.stream.read(&mut discarded).await? > 0 {}
+        Ok(())
     }
 }
 

@@ -74,6 +74,23 @@ impl Buffer {
         size
     }
 
+    /// Writes a method with content that answers something; says how many bytes that is.
+    pub(super) fn write_reply_content(
+        &mut self,
+        channel: ChannelNumber,
+        message: &Message,
+        frame_max: u32,
+        method: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
+        let before = self.size();
+        method(&mut self.bytes);
+        self.write_content(channel, message, frame_max);
+        let size = self.size() - before;
+        self.cost += size;
+        self.reply_size += size;
+        size
+    }
+
     /// Writes header and body frames.
     pub(super) fn write_content(&mut self, channel: ChannelNumber, message: &Message, frame_max: u32) {
         write_header(&mut self.bytes, channel, message.header());

@@ -314,9 +314,7 @@ impl Subscription {
     /// The queue is gone: the channel forgets the consumer, and the client is told if it wants to be
     /// (<https://www.rabbitmq.com/docs/consumer-cancel>).
     pub fn notify_cancelled(&self) {
-        if self.outbox.forget(self) && self.is_cancel_notified {
-            self.outbox.write_cancel(self.channel, &self.tag);
-        }
+        self.outbox.cancel(self);
     }
 }
 

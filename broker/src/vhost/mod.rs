@@ -10,6 +10,8 @@ pub mod deliveries;
 pub mod outbox;
 pub mod queue;
 pub mod subscription;
+#[cfg(test)]
+mod tests;
 pub mod ticket;
 mod topology;
 

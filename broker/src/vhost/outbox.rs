@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     limits::OUTBOX_BYTES_MAX,
-    model::{message::Message, name::Name, queue::Delivery},
+    model::{message::Message, queue::Delivery},
     wire::{self, frame::ChannelNumber},
 };
 
@@ -44,7 +44,8 @@ struct State {
     buffer: Buffer,
     frame_max: u32,
     channels: Vec<Option<Box<ChannelDeliveries>>>,
-    /// Consumers that found no room, to be resumed when there is some.
+    /// Consumers that found no room, to be resumed when there is some: each once, and only those that their
+    /// channel knows.
     waiting: Vec<Arc<Subscription>>,
     /// The peer is gone or going: no more deliveries.
     is_closed: bool,
@@ -89,22 +90,9 @@ impl Outbox {
         self.write(|bytes| wire::encode::write_method(bytes, channel, method));
     }
 
-    /// Tells the peer that its consumer is no more (`basic.cancel` from the server).
-    pub fn write_cancel(&self, channel: ChannelNumber, tag: &Name) {
-        let cancel = basic::Cancel { consumer_tag: tag.as_str().into(), nowait: true };
-        self.write_method(channel, &AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
-    }
-
     /// Sends what `write` writes: whole frames.
     pub fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.lock();
-        let was_empty = state.buffer.is_empty();
-        let size = state.buffer.write_reply(write);
-        self.unsent.fetch_add(size, Relaxed);
-        drop(state);
-        if was_empty {
-            self.wake.wake();
-        }
+        self.update(|state| self.count(state.buffer.write_reply(write)));
     }
 
     /// Sends a method with content (`basic.return`).
@@ -114,32 +102,39 @@ impl Outbox {
         message: &Message,
         method: impl FnOnce(&mut Vec<u8>),
     ) {
-        let mut state = self.lock();
-        let (was_empty, frame_max) = (state.buffer.is_empty(), state.frame_max);
-        let size = state.buffer.write_reply(method) + message.body_size();
-        state.buffer.write_content(channel, message, frame_max);
-        state.buffer.add_cost(message.body_size());
-        self.unsent.fetch_add(size, Relaxed);
-        drop(state);
-        if was_empty {
-            self.wake.wake();
-        }
+        self.update(|state| self.count(state.write_content(channel, message, method)));
     }
 
-    /// Takes everything to send, and gives the old buffer back for what comes next.
+    /// Takes everything to send, and gives the old buffer back for what comes next. An idle connection keeps
+    /// no memory for either.
     pub fn swap(&self, buffer: &mut Buffer) {
         debug_assert!(buffer.is_empty(), "sent before swapped");
-        std::mem::swap(&mut self.lock().buffer, buffer);
+        let mut state = self.lock();
+        if state.buffer.is_empty() {
+            state.buffer.shrink();
+            buffer.shrink();
+        }
+        std::mem::swap(&mut state.buffer, buffer);
     }
 
     /// `cost` was sent. Says which consumers waited for the room.
     #[must_use]
     pub fn sent(&self, cost: usize) -> Vec<Arc<Subscription>> {
-        let before = self.unsent.fetch_sub(cost, Relaxed);
-        if before - cost > OUTBOX_BYTES_MAX / 2 {
+        self.unsent.fetch_sub(cost, Relaxed);
+        self.take_waiting()
+    }
+
+    /// The consumers that waited for room, if there is some.
+    #[must_use]
+    pub fn take_waiting(&self) -> Vec<Arc<Subscription>> {
+        if self.unsent.load(Relaxed) > OUTBOX_BYTES_MAX / 2 {
             return Vec::new();
         }
-        std::mem::take(&mut self.lock().waiting)
+        let mut state = self.lock();
+        for subscription in &state.waiting {
+            subscription.set_waiting(false);
+        }
+        std::mem::take(&mut state.waiting)
     }
 
     /// Bytes not yet taken by the socket.
@@ -167,7 +162,9 @@ impl Outbox {
     /// Forgets a channel: no more deliveries go to it. Gives what it had.
     #[must_use]
     pub fn close_channel(&self, channel: ChannelNumber) -> Option<ChannelDeliveries> {
-        self.lock().channels.get_mut(usize::from(channel.0))?.take().map(|deliveries| *deliveries)
+        let mut state = self.lock();
+        state.waiting.retain(|waiting| waiting.channel != channel);
+        state.channels.get_mut(usize::from(channel.0))?.take().map(|deliveries| *deliveries)
     }
 
     /// No more deliveries: the connection ends. Gives what its channels had.
@@ -185,49 +182,50 @@ impl Outbox {
         channel: ChannelNumber,
         f: impl FnOnce(&mut ChannelDeliveries) -> R,
     ) -> Option<R> {
-        self.lock().channels.get_mut(usize::from(channel.0))?.as_deref_mut().map(f)
+        self.lock().channel(channel).map(f)
     }
 
     /// Registers a consumer and sends what `reply` writes (`basic.consume-ok`), in this order for the
-    /// peer: consume-ok, then deliveries. False when the channel is gone.
+    /// peer: consume-ok, then deliveries. Nothing happens when the channel is gone.
     pub fn add_subscription(&self, subscription: &Arc<Subscription>, reply: impl FnOnce(&mut Vec<u8>)) {
-        let added = self.with_channel(subscription.channel, |deliveries| deliveries.add(subscription));
-        if added.is_some() {
-            self.write(reply);
-        }
+        self.update(|state| {
+            let Some(deliveries) = state.channel(subscription.channel) else { return };
+            deliveries.add(subscription);
+            self.count(state.buffer.write_reply(reply));
+        });
+    }
+
+    /// Forgets a consumer; what it holds stays unsettled.
+    pub fn remove_subscription(&self, channel: ChannelNumber, tag: &str) -> Option<Arc<Subscription>> {
+        self.lock().remove(channel, tag)
     }
 
     /// Sends a lane of deliveries. The queue's lock is held. Gives them back when the consumer is gone.
     pub fn deliver(&self, to: &Subscription, deliveries: &mut Vec<Delivery>) -> Result<(), Gone> {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let index = usize::from(to.channel.0);
-        let channel = match state.channels.get_mut(index) {
-            Some(Some(channel)) if !state.is_closed && channel.has(to) => channel,
-            _ => return Err(Gone),
-        };
-        let was_empty = state.buffer.is_empty();
-        for delivery in deliveries.drain(..) {
-            let tag = channel.next_tag(to, delivery.position);
-            state.buffer.add_cost(delivery_cost(delivery.message.body_size()));
-            wire::encode::write_deliver(
-                state.buffer.bytes(),
-                to.channel,
-                to.tag.as_bytes(),
-                tag,
-                delivery.is_redelivered,
-                delivery.message.route(),
-            );
-            state.buffer.write_content(to.channel, &delivery.message, state.frame_max);
-        }
-        drop(guard);
-        if was_empty {
-            self.wake.wake();
-        }
-        Ok(())
+        self.update(|state| {
+            let channel = match state.channels.get_mut(usize::from(to.channel.0)) {
+                Some(Some(channel)) if !state.is_closed && channel.has(to) => channel,
+                _ => return Err(Gone),
+            };
+            for delivery in deliveries.drain(..) {
+                let tag = channel.next_tag(to, delivery.position);
+                state.buffer.add_cost(delivery_cost(delivery.message.body_size()));
+                wire::encode::write_deliver(
+                    state.buffer.bytes(),
+                    to.channel,
+                    to.tag.as_bytes(),
+                    tag,
+                    delivery.is_redelivered,
+                    delivery.message.route(),
+                );
+                state.buffer.write_content(to.channel, &delivery.message, state.frame_max);
+            }
+            Ok(())
+        })
     }
 
-    /// Sends `basic.get-ok`. The queue's lock is held.
+    /// Sends `basic.get-ok`: its tag and its place among the deliveries are given under one lock. The
+    /// queue's lock is held.
     pub fn deliver_get(
         &self,
         channel: ChannelNumber,
@@ -235,52 +233,85 @@ impl Outbox {
         unsettled: Option<Unsettled>,
         ready_count: usize,
     ) -> Result<(), Gone> {
-        let tag = self.with_channel(channel, |deliveries| deliveries.next_get_tag(unsettled)).ok_or(Gone)?;
         let count = u32::try_from(ready_count).unwrap_or(u32::MAX);
-        self.write_content(channel, &delivery.message, |bytes| {
-            let (is_redelivered, route) = (delivery.is_redelivered, delivery.message.route());
-            wire::encode::write_get_ok(bytes, channel, tag, is_redelivered, route, count);
-        });
-        Ok(())
+        self.update(|state| {
+            let tag = state.channel(channel).ok_or(Gone)?.next_get_tag(unsettled);
+            self.count(state.write_content(channel, &delivery.message, |bytes| {
+                let (is_redelivered, route) = (delivery.is_redelivered, delivery.message.route());
+                wire::encode::write_get_ok(bytes, channel, tag, is_redelivered, route, count);
+            }));
+            Ok(())
+        })
     }
 
-    /// Room for one delivery.
+    /// Room for one delivery. An empty outbox always has room, whatever the size.
     fn reserve(&self, cost: usize) -> Room {
-        let add = |unsent: usize| has_room(unsent, cost).then_some(unsent + cost);
+        let add = |unsent: usize| (unsent == 0 || unsent + cost <= OUTBOX_BYTES_MAX).then_some(unsent + cost);
         match self.unsent.fetch_update(Relaxed, Relaxed, add) {
             Ok(_) => Room::Reserved,
             Err(_) => Room::Full,
         }
     }
 
-    /// Reserves room for a consumer's next delivery.
-    pub(super) fn reserve_for(&self, body_size: usize) -> bool {
-        self.reserve(delivery_cost(body_size)) == Room::Reserved
-    }
-
-    /// Puts a consumer on the list of those to resume when there is room. False when there is some by now:
-    /// the second look happens under the lock that `sent` takes to read that list, so no wake-up is lost.
-    pub(super) fn wait_for_room(&self, subscription: &Arc<Subscription>, body_size: usize) -> bool {
-        let mut state = self.lock();
-        if has_room(self.unsent.load(Relaxed), delivery_cost(body_size)) {
-            return false;
+    /// Reserves room for a consumer's next delivery, or puts it on the list of those to resume. The
+    /// second look happens under the lock that `sent` takes to read that list: no wake-up is lost.
+    pub(super) fn reserve_or_wait(&self, subscription: &Arc<Subscription>, body_size: usize) -> bool {
+        let cost = delivery_cost(body_size);
+        if self.reserve(cost) == Room::Reserved {
+            return true;
         }
-        state.waiting.push(Arc::clone(subscription));
-        true
+        let mut state = self.lock();
+        if self.reserve(cost) == Room::Reserved {
+            return true;
+        }
+        if state.has(subscription) && !subscription.set_waiting(true) {
+            state.waiting.push(Arc::clone(subscription));
+        }
+        false
     }
 
-    /// Gives back room of deliveries that did not happen.
+    /// Gives back room of a delivery that did not happen. Nothing will be sent for it, so whoever waited
+    /// for this room is for the connection's task to resume: the caller holds a queue's lock.
     pub(super) fn release(&self, body_size: usize) {
         self.unsent.fetch_sub(delivery_cost(body_size), Relaxed);
+        if !self.lock().waiting.is_empty() {
+            self.wake.wake();
+        }
     }
 
-    /// Consumer of a deleted queue: forgets it. False when it was gone already.
-    pub(super) fn forget(&self, subscription: &Subscription) -> bool {
-        let name: &Name = &subscription.tag;
-        self.with_channel(subscription.channel, |deliveries| {
-            deliveries.has(subscription) && deliveries.remove(name).is_some()
-        })
-        .unwrap_or(false)
+    /// The queue of a consumer is gone: forgets the consumer and tells the peer (`basic.cancel`,
+    /// <https://www.rabbitmq.com/docs/consumer-cancel>) if it wants to know. Nothing happens when the consumer was gone already.
+    pub(super) fn cancel(&self, subscription: &Subscription) {
+        self.update(|state| {
+            if state.has(subscription)
+                && state.remove(subscription.channel, &subscription.tag).is_some()
+                && subscription.is_cancel_notified
+            {
+                let consumer_tag = subscription.tag.as_str().into();
+                let cancel = basic::AMQPMethod::Cancel(basic::Cancel { consumer_tag, nowait: true });
+                self.count(state.buffer.write_reply(|bytes| {
+                    wire::encode::write_method(bytes, subscription.channel, &AMQPClass::Basic(cancel));
+                }));
+            }
+        });
+    }
+
+    /// Changes the state under one lock, and wakes the connection's task if there is something to send now
+    /// and was nothing before.
+    fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let was_empty = state.buffer.is_empty();
+        let result = change(&mut state);
+        let is_filled = was_empty && !state.buffer.is_empty();
+        drop(state);
+        if is_filled {
+            self.wake.wake();
+        }
+        result
+    }
+
+    fn count(&self, size: usize) {
+        self.unsent.fetch_add(size, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -288,14 +319,37 @@ impl Outbox {
     }
 }
 
+impl State {
+    fn channel(&mut self, channel: ChannelNumber) -> Option<&mut ChannelDeliveries> {
+        self.channels.get_mut(usize::from(channel.0))?.as_deref_mut()
+    }
+
+    /// Whether its channel knows this very consumer.
+    fn has(&mut self, subscription: &Subscription) -> bool {
+        self.channel(subscription.channel).is_some_and(|deliveries| deliveries.has(subscription))
+    }
+
+    fn remove(&mut self, channel: ChannelNumber, tag: &str) -> Option<Arc<Subscription>> {
+        let removed = self.channel(channel)?.remove(tag)?;
+        if removed.set_waiting(false) {
+            self.waiting.retain(|waiting| waiting.id != removed.id);
+        }
+        Some(removed)
+    }
+
+    fn write_content(
+        &mut self,
+        channel: ChannelNumber,
+        message: &Message,
+        method: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
+        self.buffer.write_reply_content(channel, message, self.frame_max, method)
+    }
+}
+
 /// The consumer is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
-
-/// An empty outbox always has room, whatever the size.
-fn has_room(unsent: usize, cost: usize) -> bool {
-    unsent == 0 || unsent + cost <= OUTBOX_BYTES_MAX
-}
 
 fn delivery_cost(body_size: usize) -> usize {
     body_size + DELIVERY_OVERHEAD

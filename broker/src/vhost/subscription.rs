@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
 use super::{outbox::Outbox, queue::SharedQueue};
@@ -42,6 +42,8 @@ pub struct Subscription {
     pub channel_prefetch: Arc<Prefetch>,
     /// The channel's number for it.
     source: AtomicU32,
+    /// It is on its outbox's list of those to resume (changed under the outbox's lock).
+    is_waiting: AtomicBool,
 }
 
 /// How many unsettled deliveries there may be, and how many there are.
@@ -94,6 +96,7 @@ impl From<SubscriptionParts> for Subscription {
             prefetch: Prefetch::new(parts.prefetch_count),
             channel_prefetch: parts.channel_prefetch,
             source: AtomicU32::new(u32::MAX),
+            is_waiting: AtomicBool::new(false),
         }
     }
 }
@@ -107,19 +110,9 @@ impl Subscription {
         self.source.store(source, Relaxed);
     }
 
-    /// Credit for one more delivery, its own and the channel's.
-    fn take_credit(&self) -> bool {
-        if self.is_no_ack {
-            return true;
-        }
-        if !self.prefetch.take() {
-            return false;
-        }
-        let has_credit = self.channel_prefetch.take();
-        if !has_credit {
-            self.prefetch.give(1);
-        }
-        has_credit
+    /// Says whether it was waiting before.
+    pub(super) fn set_waiting(&self, is_waiting: bool) -> bool {
+        self.is_waiting.swap(is_waiting, Relaxed)
     }
 
     /// So many of its deliveries are settled, or did not happen.
@@ -132,21 +125,24 @@ impl Subscription {
 }
 
 impl Credit for Arc<Subscription> {
+    /// The channel's credit comes last: it is never given back, so no consumer of another queue is turned
+    /// away by a credit that nobody uses, and that nobody would tell it of.
     fn reserve(&self, size: usize) -> bool {
-        loop {
-            if !self.take_credit() {
-                return false;
-            }
-            if self.outbox.reserve_for(size) {
-                return true;
-            }
-            // The credit first: another consumer of the channel that found none meanwhile is resumed together
-            // with this one.
-            self.give_back(1);
-            if self.outbox.wait_for_room(self, size) {
-                return false;
-            }
+        if self.is_no_ack {
+            return self.outbox.reserve_or_wait(self, size);
         }
+        if !self.prefetch.take() {
+            return false;
+        }
+        let has_room = self.outbox.reserve_or_wait(self, size);
+        if has_room && self.channel_prefetch.take() {
+            return true;
+        }
+        if has_room {
+            self.outbox.release(size);
+        }
+        self.prefetch.give(1);
+        false
     }
 
     fn consumer_id(&self) -> ConsumerId {

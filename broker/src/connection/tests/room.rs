@@ -265,12 +265,12 @@ fn consumers_that_share_credit_are_resumed_together() {
                queue q: ready 1, unsettled 1
                queue p: ready 1, unsettled 0
             S: basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 1000000
-            S: basic.deliver 1 consumer="c2" tag=2 redelivered=false exchange="" key="p" + body 100002
-               queue q: ready 1, unsettled 1
-               queue p: ready 0, unsettled 1
+            S: basic.deliver 1 consumer="c1" tag=2 redelivered=false exchange="" key="q" + body 100001
+               queue q: ready 0, unsettled 2
+               queue p: ready 1, unsettled 0
             C: basic.ack 1 tag=0 multiple=true
-            S: basic.deliver 1 consumer="c1" tag=3 redelivered=false exchange="" key="q" + body 100001
-               queue p: ready 0, unsettled 0
+            S: basic.deliver 1 consumer="c2" tag=3 redelivered=false exchange="" key="p" + body 100002
+               queue p: ready 0, unsettled 1
         "#]],
     );
 }

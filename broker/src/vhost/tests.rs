@@ -1,0 +1,155 @@
+//! What happens between two locks, step by step: the moments that a single connection never sees.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use super::{
+    buffer::Buffer,
+    deliveries::ChannelDeliveries,
+    outbox::{Outbox, Wake},
+    queue::SharedQueue,
+    subscription::{Prefetch, Subscription, SubscriptionParts},
+};
+use crate::{
+    limits::OUTBOX_BYTES_MAX,
+    model::{
+        arguments::Arguments,
+        message::{Arena, Message, MessageHead},
+        name::Name,
+        queue::{ConsumerId, Credit, QueueOptions},
+        queue_id::QueueId,
+    },
+    storage::queue_log::MemoryLog,
+    wire::frame::ChannelNumber,
+};
+
+#[derive(Clone, Debug, Default)]
+struct Flag(Arc<AtomicBool>);
+
+impl Wake for Flag {
+    fn wake(&self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+impl Flag {
+    fn take(&self) -> bool {
+        self.0.swap(false, Relaxed)
+    }
+}
+
+/// An outbox with channels 1 and 2.
+fn outbox() -> (Arc<Outbox>, Flag) {
+    let flag = Flag::default();
+    let outbox = Arc::new(Outbox::new(Box::new(flag.clone())));
+    outbox.set_frame_max(131_072);
+    for channel in [1, 2] {
+        outbox.open_channel(ChannelNumber(channel), ChannelDeliveries::new(Arc::default()));
+    }
+    (outbox, flag)
+}
+
+fn queue(id: u64) -> Arc<SharedQueue> {
+    let name = Name::parse(&format!("q{id}")).unwrap();
+    let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
+    Arc::new(SharedQueue::new(QueueId(id), name, options, None, Arc::new(MemoryLog)))
+}
+
+/// A consumer of this queue on the channel with the queue's number.
+fn consume(queue: &Arc<SharedQueue>, outbox: &Arc<Outbox>) -> Arc<Subscription> {
+    let subscription = Arc::new(Subscription::from(SubscriptionParts {
+        id: ConsumerId(queue.id.0),
+        channel: ChannelNumber(u16::try_from(queue.id.0).unwrap()),
+        tag: Name::literal("c"),
+        queue: Arc::clone(queue),
+        outbox: Arc::clone(outbox),
+        is_no_ack: false,
+        is_exclusive: false,
+        is_cancel_notified: true,
+        arguments: Arguments::default(),
+        prefetch_count: 0,
+        channel_prefetch: Arc::<Prefetch>::default(),
+    }));
+    queue.consume(&subscription, |_| {}).unwrap();
+    subscription
+}
+
+fn message(body_size: usize) -> Message {
+    let head = MessageHead { route: b"\0\x01q", header: &[0; 14], is_persistent: false };
+    Arena::default().message(head, &vec![0; body_size])
+}
+
+fn publish(queue: &SharedQueue, body_size: usize) {
+    queue.publish(&mut vec![message(body_size)]);
+}
+
+fn fill(outbox: &Outbox) {
+    outbox.write(|bytes| bytes.resize(bytes.len() + OUTBOX_BYTES_MAX, 0));
+}
+
+/// The peer reads everything; gives who waited for that.
+fn drain(outbox: &Outbox) -> Vec<u64> {
+    let mut buffer = Buffer::default();
+    outbox.swap(&mut buffer);
+    outbox.sent(buffer.cost()).iter().map(|subscription| subscription.id.0).collect()
+}
+
+#[test]
+fn a_consumer_waits_for_room_once_however_often_it_asks() {
+    let (outbox, _) = outbox();
+    let queue = queue(1);
+    let consumer = consume(&queue, &outbox);
+    fill(&outbox);
+    publish(&queue, 1);
+    for _ in 0..3 {
+        queue.resume(consumer.id);
+    }
+    assert_eq!(drain(&outbox), [1]);
+    fill(&outbox);
+    queue.resume(consumer.id);
+    assert_eq!(drain(&outbox), [1], "it may wait again");
+}
+
+#[test]
+fn who_is_gone_does_not_wait_for_room() {
+    let (outbox, _) = outbox();
+    let (one, two) = (queue(1), queue(2));
+    let (cancelled, of_closed_channel) = (consume(&one, &outbox), consume(&two, &outbox));
+    fill(&outbox);
+    publish(&one, 1);
+    publish(&two, 1);
+    assert!(!one.cancel(cancelled.id));
+    outbox.remove_subscription(cancelled.channel, "c").unwrap();
+    let _ = outbox.close_channel(of_closed_channel.channel);
+    two.resume(of_closed_channel.id);
+    assert!(!of_closed_channel.reserve(1));
+    assert_eq!(drain(&outbox), [0; 0]);
+}
+
+#[test]
+fn room_that_a_vanished_delivery_leaves_wakes_who_waits_for_it() {
+    let (outbox, flag) = outbox();
+    let (one, two) = (queue(1), queue(2));
+    let (reserving, _) = (consume(&one, &outbox), consume(&two, &outbox));
+    assert!(reserving.reserve(OUTBOX_BYTES_MAX));
+    publish(&two, 1);
+    assert_eq!(two.counts().ready, 1, "no room");
+    flag.take();
+    outbox.release(OUTBOX_BYTES_MAX);
+    assert!(flag.take(), "nothing was sent, so the connection's task must be told");
+    for subscription in outbox.take_waiting() {
+        subscription.queue.resume(subscription.id);
+    }
+    assert_eq!(two.counts().ready, 0);
+}
+
+#[test]
+fn bodies_of_replies_count_as_replies() {
+    let (outbox, _) = outbox();
+    outbox.write_content(ChannelNumber(1), &message(OUTBOX_BYTES_MAX + 1), |_| {});
+    assert!(outbox.is_full_of_replies());
+    drain(&outbox);
+    assert_eq!((outbox.is_full_of_replies(), outbox.unsent_bytes()), (false, 0));
+}
