@@ -180,7 +180,7 @@ impl Vhost {
         places.queues.remove(&queue.id);
         let removed = places.topology.remove_queue(&queue.name);
         let changes = self.changes_of_removal(&places, Some(queue), &removed);
-        let ticket = Ticket::submit(&*self.store, changes);
+        let ticket = self.submit(&places, changes);
         drop(places);
         for subscription in subscriptions {
             subscription.outbox.cancel(&subscription);
@@ -209,7 +209,7 @@ impl Vhost {
             true => vec![Change::Put(self.definition_of(&queue))],
             false => Vec::new(),
         };
-        let ticket = Ticket::submit(&*self.store, changes);
+        let ticket = self.submit(&places, changes);
         Ok(DeclaredQueue { queue, is_new: true, ticket })
     }
 

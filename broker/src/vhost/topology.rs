@@ -23,7 +23,7 @@ impl Vhost {
             Declared::Created => change.map(Change::Put).into_iter().collect(),
             Declared::Existing => Vec::new(),
         };
-        Ok(Ticket::submit(&*self.store, changes))
+        Ok(self.submit(&places, changes))
     }
 
     /// Deletes an exchange with its bindings. One that is not there counts as deleted.
@@ -35,7 +35,7 @@ impl Vhost {
         let mut places = self.write();
         let removed = places.topology.delete_exchange(name, if_unused)?;
         let changes = self.changes_of_removal(&places, None, &removed);
-        Ok(Ticket::submit(&*self.store, changes))
+        Ok(self.submit(&places, changes))
     }
 
     /// Binds, unless the very same binding is there.
@@ -47,7 +47,7 @@ impl Vhost {
             Bound::Added if is_durable => vec![Change::Put(definition)],
             _ => Vec::new(),
         };
-        Ok(Ticket::submit(&*self.store, changes))
+        Ok(self.submit(&places, changes))
     }
 
     /// Unbinds. A binding that is not there counts as unbound.
@@ -55,7 +55,7 @@ impl Vhost {
         let mut places = self.write();
         let removed = places.topology.unbind(binding)?;
         let changes = self.changes_of_removal(&places, None, &removed);
-        Ok(Ticket::submit(&*self.store, changes))
+        Ok(self.submit(&places, changes))
     }
 
     /// All bindings, without those that every queue has to the default exchange.
@@ -112,6 +112,15 @@ impl Vhost {
             }
         }
         changes
+    }
+
+    /// Hands changes to the store. What a connection still does to a vhost that ended is its own: stored, it
+    /// would change the next vhost of this name.
+    pub(super) fn submit(&self, places: &Places, changes: Vec<Change>) -> Option<Ticket> {
+        if places.is_deleted {
+            return None;
+        }
+        Ticket::submit(&*self.store, changes)
     }
 
     /// What goes from disk after a removal.
