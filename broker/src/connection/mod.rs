@@ -457,6 +457,10 @@ impl Connection {
             self.end();
             return;
         }
+        if self.deferred.is_some() {
+            // Nothing is read while the disk is waited for: the peer is not silent, we are deaf.
+            self.heartbeat.received(now);
+        }
         if self.heartbeat.is_peer_dead(now) {
             let timeout = self.tuning.heartbeat_secs;
             tracing::warn!(connection = %self.info.name(), "missed heartbeats from client, timeout: {timeout}s");

@@ -76,7 +76,10 @@ impl Connection {
             run.origin.queue().settle(&run);
         }
         self.settles = runs;
-        for number in std::mem::take(&mut self.freed_channels) {
+        let mut freed_channels = std::mem::take(&mut self.freed_channels);
+        freed_channels.sort_unstable();
+        freed_channels.dedup();
+        for number in freed_channels {
             self.resume_consumers(number);
         }
     }

@@ -67,6 +67,7 @@ pub struct UnknownTag;
 struct Source {
     origin: Origin,
     unsettled: usize,
+    /// Nothing more comes from it: it goes when all is settled.
     is_cancelled: bool,
 }
 
@@ -188,7 +189,8 @@ impl ChannelDeliveries {
     }
 
     pub(super) fn add(&mut self, subscription: &Arc<Subscription>) {
-        let source = self.add_source(Origin::Consumer(Arc::clone(subscription)));
+        let origin = Origin::Consumer(Arc::clone(subscription));
+        let source = self.add_source(Source { origin, unsettled: 0, is_cancelled: false });
         subscription.set_source(source);
         self.consumers.insert(subscription.tag.clone(), Arc::clone(subscription));
     }
@@ -213,10 +215,7 @@ impl ChannelDeliveries {
     pub(super) fn next_get_tag(&mut self, unsettled: Option<Unsettled>) -> u64 {
         self.last_tag += 1;
         if let Some(Unsettled { queue, position }) = unsettled {
-            let source = self.add_source(Origin::Get(queue));
-            if let Some(source) = &mut self.sources[source as usize] {
-                source.is_cancelled = true;
-            }
+            let source = self.get_source(queue);
             self.hold(source, position);
         }
         self.last_tag
@@ -229,13 +228,22 @@ impl ChannelDeliveries {
         self.ring.push_back(Slot { tag: self.last_tag, position, source });
     }
 
-    fn add_source(&mut self, origin: Origin) -> u32 {
-        let source = Some(Source { origin, unsettled: 0, is_cancelled: false });
+    /// The source of all gets on a queue; it goes with the last of them that is unsettled.
+    fn get_source(&mut self, queue: Arc<SharedQueue>) -> u32 {
+        let origin = Origin::Get(queue);
+        let is_own = |source: &Option<Source>| source.as_ref().is_some_and(|own| own.origin.is_same(&origin));
+        match self.sources.iter().position(is_own) {
+            Some(index) => u32::try_from(index).unwrap_or(HOLE),
+            None => self.add_source(Source { origin, unsettled: 0, is_cancelled: true }),
+        }
+    }
+
+    fn add_source(&mut self, source: Source) -> u32 {
         if let Some(free) = self.free_sources.pop() {
-            self.sources[free as usize] = source;
+            self.sources[free as usize] = Some(source);
             return free;
         }
-        self.sources.push(source);
+        self.sources.push(Some(source));
         u32::try_from(self.sources.len() - 1).unwrap_or(HOLE)
     }
 
@@ -305,5 +313,31 @@ impl SettleRun {
     #[must_use]
     pub fn consumer_id(&self) -> Option<ConsumerId> {
         self.consumer().map(|subscription| subscription.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{arguments::Arguments, queue::QueueOptions, queue_id::QueueId},
+        storage::queue_log::MemoryLog,
+    };
+
+    #[test]
+    fn gets_on_one_queue_share_a_source_that_goes_with_the_last_of_them() {
+        let name = Name::literal("q");
+        let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
+        let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::new(MemoryLog)));
+        let mut deliveries = ChannelDeliveries::new(Arc::default());
+        for position in 0..100 {
+            let unsettled = Unsettled { queue: Arc::clone(&queue), position: Position(position) };
+            deliveries.next_get_tag(Some(unsettled));
+        }
+        assert_eq!(deliveries.sources.len(), 1);
+        let mut runs = Vec::new();
+        deliveries.settle(100, true, Outcome::Accept, &mut runs).unwrap();
+        assert_eq!((runs.len(), runs[0].positions.len()), (1, 100));
+        assert!(deliveries.sources[0].is_none());
     }
 }

@@ -208,6 +208,9 @@ impl SharedQueue {
     /// Drops everything ready; says how many.
     pub fn purge(&self) -> usize {
         let mut state = self.lock();
+        if state.is_deleted {
+            return 0;
+        }
         self.log.record(self.id, Record::Purge);
         state.queue.purge()
     }
@@ -227,8 +230,10 @@ impl SharedQueue {
         }
         state.is_deleted = true;
         self.log.record(self.id, Record::Delete);
-        let ready_count = state.queue.purge();
-        Ok((ready_count, state.queue.remove_consumers()))
+        // Unsettled ones, too: whoever still holds the queue holds no messages with it.
+        let mut ended = std::mem::take(&mut state.queue);
+        drop(state);
+        Ok((ended.ready_count(), ended.remove_consumers()))
     }
 
     /// Whether it has ended.

@@ -2,10 +2,11 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use super::{
+    Vhost,
     buffer::Buffer,
     deliveries::ChannelDeliveries,
     outbox::{Outbox, Wake},
@@ -16,12 +17,14 @@ use crate::{
     limits::OUTBOX_BYTES_MAX,
     model::{
         arguments::Arguments,
+        definition::{Change, VhostDefinition},
+        exchange::{Exchange, ExchangeKind},
         message::{Arena, Message, MessageHead},
         name::Name,
-        queue::{ConsumerId, Credit, QueueOptions},
+        queue::{ConsumerId, Credit, QueueCounts, QueueOptions},
         queue_id::QueueId,
     },
-    storage::queue_log::MemoryLog,
+    storage::{Completion, Loaded, MetadataStore, StoreError, queue_log::MemoryLog},
     wire::frame::ChannelNumber,
 };
 
@@ -152,4 +155,62 @@ fn bodies_of_replies_count_as_replies() {
     assert!(outbox.is_full_of_replies());
     drain(&outbox);
     assert_eq!((outbox.is_full_of_replies(), outbox.unsent_bytes()), (false, 0));
+}
+
+#[test]
+fn a_deleted_queue_holds_no_message() {
+    let (outbox, _) = outbox();
+    let queue = queue(1);
+    publish(&queue, 1);
+    publish(&queue, 1);
+    assert_eq!(queue.get(&outbox, ChannelNumber(1), false), Ok(true));
+    let (ready_count, _) = queue.delete(false, false).unwrap();
+    assert_eq!((ready_count, queue.counts()), (1, QueueCounts::default()));
+}
+
+/// Remembers how many changes it was given.
+#[derive(Debug, Default)]
+struct CountingStore(AtomicUsize);
+
+impl MetadataStore for CountingStore {
+    fn load(&self) -> Result<Loaded, StoreError> {
+        Ok(Loaded::default())
+    }
+
+    fn submit(&self, changes: Vec<Change>, done: Completion) {
+        self.0.fetch_add(changes.len(), Relaxed);
+        done.complete(Ok(()));
+    }
+
+    fn next_queue_id(&self) -> Result<u64, StoreError> {
+        Ok(1)
+    }
+
+    fn close(&self) {}
+}
+
+#[test]
+fn what_is_done_to_a_vhost_that_ended_is_not_stored() {
+    let store = Arc::new(CountingStore::default());
+    let definition = VhostDefinition {
+        name: Name::literal("v"),
+        description: String::new(),
+        tags: Vec::new(),
+        default_queue_type: None,
+    };
+    let vhost = Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _);
+    let exchange = |name| Exchange {
+        name: Name::literal(name),
+        kind: ExchangeKind::Fanout,
+        is_durable: true,
+        is_auto_delete: false,
+        is_internal: false,
+        arguments: Arguments::default(),
+    };
+    vhost.declare_exchange(exchange("before")).unwrap();
+    assert_eq!(store.0.load(Relaxed), 1);
+    vhost.end();
+    let _ = vhost.declare_exchange(exchange("after"));
+    let _ = vhost.delete_exchange(&Name::literal("before"), false);
+    assert_eq!(store.0.load(Relaxed), 1);
 }
