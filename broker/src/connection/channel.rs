@@ -95,7 +95,6 @@ impl Connection {
         match method {
             channel::AMQPMethod::Open(_) => self.handle_channel_open(number),
             channel::AMQPMethod::Close(_) => {
-                self.open_channel(number)?;
                 self.flush();
                 self.drop_channel(number);
                 let close_ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
@@ -103,7 +102,6 @@ impl Connection {
                 Ok(())
             }
             channel::AMQPMethod::Flow(channel::Flow { active: true }) => {
-                self.open_channel(number)?;
                 let flow_ok = channel::AMQPMethod::FlowOk(channel::FlowOk { active: true });
                 self.outbox.write_method(number, &AMQPClass::Channel(flow_ok));
                 Ok(())

@@ -136,13 +136,16 @@ impl Connection {
         }
         if qos.global {
             channel.prefetch.set_limit(qos.prefetch_count);
-            self.resume_consumers(number);
         } else {
             channel.prefetch_count = qos.prefetch_count;
             self.info.update_channel(number, |facts| facts.prefetch_count = qos.prefetch_count);
         }
         let qos_ok = basic::AMQPMethod::QosOk(basic::QosOk {});
         self.outbox.write_method(number, &AMQPClass::Basic(qos_ok));
+        if qos.global {
+            // The answer first, then what it allows.
+            self.resume_consumers(number);
+        }
         Ok(())
     }
 

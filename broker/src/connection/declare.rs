@@ -20,8 +20,9 @@ use crate::{
     },
     vhost::{
         broker::generated_name,
-        declare::{DeclareQueueError, DeclaredQueue},
+        declare::{DeclareQueueError, DeclaredQueue, DeletedQueue},
         queue::SharedQueue,
+        subscription::Subscription,
     },
     wire::frame::ChannelNumber,
 };
@@ -182,6 +183,9 @@ impl Connection {
             }
         };
         self.reply(number, AMQPClass::Queue(ok), nowait);
+        if self.deferred.is_none() {
+            self.notify_cancelled();
+        }
         Ok(())
     }
 
@@ -246,10 +250,16 @@ impl Connection {
         let queue_name = self.queue_name(number, delete.queue.as_str())?;
         self.authorize(&Operation::DeleteQueue { queue: &queue_name })?;
         let was_there = vhost.queue(&queue_name).is_some();
-        let (ready_count, ticket) = vhost
-            .delete_queue(&queue_name, Some(self.id), delete.if_unused, delete.if_empty)
+        let DeletedQueue { ready_count, ticket, subscriptions } = vhost
+            .delete_queue_untold(&queue_name, Some(self.id), delete.if_unused, delete.if_empty)
             .map_err(|error| Exception::of_queue_delete(error, &queue_name, vhost.name()))?;
         self.ticket = ticket;
+        let is_own = |subscription: &Arc<Subscription>| Arc::ptr_eq(&subscription.outbox, &self.outbox);
+        let (own, others): (Vec<_>, Vec<_>) = subscriptions.into_iter().partition(is_own);
+        self.cancelled = own;
+        for subscription in others {
+            subscription.notify_cancelled();
+        }
         self.node.churn.queues_deleted.fetch_add(u64::from(was_there), Relaxed);
         self.exclusive_queues.retain(|own| own.name != queue_name);
         Ok(ready_count)

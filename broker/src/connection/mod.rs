@@ -42,6 +42,7 @@ use crate::{
         Vhost,
         outbox::Outbox,
         queue::{ConnectionId, SharedQueue},
+        subscription::Subscription,
         ticket::Ticket,
     },
     wire::{
@@ -84,6 +85,9 @@ pub struct Connection {
     ticket: Option<Ticket>,
     /// The answer that waits for it, and which method it is for.
     deferred: Option<(ChannelNumber, Option<AMQPClass>, MethodId)>,
+    /// Consumers of a queue that this connection deleted: told after delete-ok, as RabbitMQ does. A client
+    /// that closes when it hears of the cancel would otherwise miss its answer.
+    cancelled: Vec<Arc<Subscription>>,
 }
 
 /// What moves a connection.
@@ -164,6 +168,7 @@ impl Connection {
             freed_channels: Vec::new(),
             ticket: None,
             deferred: None,
+            cancelled: Vec::new(),
         }
     }
 
@@ -423,6 +428,14 @@ impl Connection {
             (Ok(()), Some(class)) => self.outbox.write_method(number, &class),
             (Ok(()), None) => {}
             (Err(error), _) => self.fail(number, &Exception::of_store(&error), id, now),
+        }
+        self.notify_cancelled();
+    }
+
+    /// The own consumers of a queue that was deleted end.
+    fn notify_cancelled(&mut self) {
+        for subscription in self.cancelled.drain(..) {
+            subscription.notify_cancelled();
         }
     }
 

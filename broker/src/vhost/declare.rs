@@ -5,11 +5,12 @@ use std::sync::{Arc, RwLockWriteGuard};
 use super::{
     Places, Vhost,
     queue::{ConnectionId, DeleteRefused, SharedQueue},
+    subscription::Subscription,
     ticket::Ticket,
 };
 use crate::{
     model::{
-        definition::{Change, Definition, QueueDefinition},
+        definition::{Change, Definition, DefinitionKey, QueueDefinition},
         name::Name,
         queue::{EquivalenceError, QueueOptions, QueueType, locked_text},
         queue_id::QueueId,
@@ -26,6 +27,27 @@ pub struct DeclaredQueue {
     pub is_new: bool,
     /// Its way to stable storage, if it is durable and new.
     pub ticket: Option<Ticket>,
+}
+
+/// A queue that is no more, and whose consumers have not been told.
+#[derive(Debug)]
+#[must_use = "its consumers are to be told"]
+pub struct DeletedQueue {
+    /// Messages that were ready in it.
+    pub ready_count: usize,
+    /// Its way off stable storage, if it was there.
+    pub ticket: Option<Ticket>,
+    /// Who consumed from it.
+    pub subscriptions: Vec<Arc<Subscription>>,
+}
+
+impl DeletedQueue {
+    /// Tells its consumers that there is nothing more to come.
+    fn tell_consumers(&self) {
+        for subscription in &self.subscriptions {
+            subscription.notify_cancelled();
+        }
+    }
 }
 
 /// Why there is no such queue.
@@ -105,7 +127,7 @@ impl Vhost {
         user: ConnectionId,
     ) -> Result<DeclaredQueue, DeclareQueueError> {
         if let Some(queue) = self.queue(&name) {
-            return redeclare(queue, &options, user);
+            return self.redeclare(queue, &options, user);
         }
         if name.is_reserved() {
             return Err(DeclareQueueError::ReservedName);
@@ -139,7 +161,8 @@ impl Vhost {
         true
     }
 
-    /// Deletes a queue. A queue that is not there counts as deleted, with 0 messages.
+    /// Deletes a queue and tells its consumers. A queue that is not there counts as deleted, with 0
+    /// messages.
     pub fn delete_queue(
         &self,
         name: &str,
@@ -147,8 +170,24 @@ impl Vhost {
         if_unused: bool,
         if_empty: bool,
     ) -> Result<(usize, Option<Ticket>), DeleteQueueError> {
+        let deleted = self.delete_queue_untold(name, user, if_unused, if_empty)?;
+        deleted.tell_consumers();
+        Ok((deleted.ready_count, deleted.ticket))
+    }
+
+    /// [`Vhost::delete_queue`], but the caller tells the consumers.
+    pub fn delete_queue_untold(
+        &self,
+        name: &str,
+        user: Option<ConnectionId>,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<DeletedQueue, DeleteQueueError> {
         let places = self.write();
-        let Some(queue) = places.queue(name) else { return Ok((0, None)) };
+        let Some(queue) = places.queue(name) else {
+            let ticket = self.delete_again(&places, name);
+            return Ok(DeletedQueue { ready_count: 0, ticket, subscriptions: Vec::new() });
+        };
         if user.is_some_and(|user| check_owner(&queue, user).is_err()) {
             return Err(DeleteQueueError::Locked);
         }
@@ -165,7 +204,9 @@ impl Vhost {
         let places = self.write();
         if places.queues.contains_key(&queue.id) {
             // Nobody waits for it: a crash before it is durable leaves a queue without consumers.
-            let _ = self.remove_queue(places, queue, if_unused, false);
+            if let Ok(deleted) = self.remove_queue(places, queue, if_unused, false) {
+                deleted.tell_consumers();
+            }
         }
     }
 
@@ -175,17 +216,13 @@ impl Vhost {
         queue: &Arc<SharedQueue>,
         if_unused: bool,
         if_empty: bool,
-    ) -> Result<(usize, Option<Ticket>), DeleteRefused> {
+    ) -> Result<DeletedQueue, DeleteRefused> {
         let (ready_count, subscriptions) = queue.delete(if_unused, if_empty)?;
         places.queues.remove(&queue.id);
         let removed = places.topology.remove_queue(&queue.name);
         let changes = self.changes_of_removal(&places, Some(queue), &removed);
         let ticket = self.submit(&places, changes);
-        drop(places);
-        for subscription in subscriptions {
-            subscription.outbox.cancel(&subscription);
-        }
-        Ok((ready_count, ticket))
+        Ok(DeletedQueue { ready_count, ticket, subscriptions })
     }
 
     fn add_queue(
@@ -201,7 +238,8 @@ impl Vhost {
             return Err(DeclareQueueError::VhostDeleted);
         }
         if let Some(queue) = places.queue(&name) {
-            return redeclare(queue, &options, user);
+            drop(places);
+            return self.redeclare(queue, &options, user);
         }
         let queue = Arc::new(SharedQueue::new(id, name, options, owner, Arc::clone(&self.log)));
         places.insert(Arc::clone(&queue));
@@ -211,6 +249,35 @@ impl Vhost {
         };
         let ticket = self.submit(&places, changes);
         Ok(DeclaredQueue { queue, is_new: true, ticket })
+    }
+
+    fn redeclare(
+        &self,
+        queue: Arc<SharedQueue>,
+        options: &QueueOptions,
+        user: ConnectionId,
+    ) -> Result<DeclaredQueue, DeclareQueueError> {
+        check_owner(&queue, user)?;
+        queue.options.check_equivalent(options).map_err(DeclareQueueError::Equivalence)?;
+        let ticket = self.store_again(&queue);
+        Ok(DeclaredQueue { queue, is_new: false, ticket })
+    }
+
+    fn store_again(&self, queue: &SharedQueue) -> Option<Ticket> {
+        if !queue.is_stored() || !self.has_unstored() {
+            return None;
+        }
+        let places = self.read();
+        let is_there = places.queues.contains_key(&queue.id);
+        is_there.then(|| self.submit(&places, vec![Change::Put(self.definition_of(queue))])).flatten()
+    }
+
+    fn delete_again(&self, places: &Places, name: &str) -> Option<Ticket> {
+        if !self.has_unstored() {
+            return None;
+        }
+        let key = DefinitionKey::Queue { vhost: self.name().clone(), name: Name::parse(name).ok()? };
+        self.submit(places, vec![Change::Delete(key)])
     }
 
     fn definition_of(&self, queue: &SharedQueue) -> Definition {
@@ -243,14 +310,12 @@ impl SharedQueue {
     }
 }
 
-fn redeclare(
-    queue: Arc<SharedQueue>,
-    options: &QueueOptions,
-    user: ConnectionId,
-) -> Result<DeclaredQueue, DeclareQueueError> {
-    check_owner(&queue, user)?;
-    queue.options.check_equivalent(options).map_err(DeclareQueueError::Equivalence)?;
-    Ok(DeclaredQueue { queue, is_new: false, ticket: None })
+impl Subscription {
+    /// The queue is gone: the channel forgets the consumer, and the client is told if it wants to be
+    /// (<https://www.rabbitmq.com/docs/consumer-cancel>).
+    pub fn notify_cancelled(&self) {
+        self.outbox.cancel(self);
+    }
 }
 
 fn check_owner(queue: &SharedQueue, user: ConnectionId) -> Result<(), DeclareQueueError> {

@@ -17,7 +17,7 @@ mod topology;
 
 use std::sync::{
     Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use foldhash::fast::FixedState;
@@ -25,7 +25,7 @@ use hashbrown::HashMap;
 
 use crate::{
     model::{
-        definition::VhostDefinition,
+        definition::{Change, VhostDefinition},
         exchange::Exchange,
         message::Message,
         name::Name,
@@ -36,6 +36,7 @@ use crate::{
     wire::table::RawTable,
 };
 use queue::SharedQueue;
+use ticket::Ticket;
 
 /// A namespace: exchanges, queues and bindings of its own.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Vhost {
     epoch: AtomicU64,
     log: Arc<dyn QueueLog>,
     store: Arc<dyn MetadataStore>,
+    /// Change sets that are on their way to stable storage, or failed to get there.
+    unstored: Arc<AtomicUsize>,
 }
 
 /// Exchanges and bindings, and the queues that they lead to.
@@ -84,6 +87,7 @@ impl Vhost {
             epoch: AtomicU64::new(0),
             log,
             store,
+            unstored: Arc::default(),
         }
     }
 
@@ -159,6 +163,25 @@ impl Vhost {
         let mut exchanges: Vec<_> = self.read().topology.exchanges().cloned().collect();
         exchanges.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         exchanges
+    }
+
+    /// Hands changes to the store, in the order in which they happen: `places` is locked. A vhost that was
+    /// deleted leaves nothing behind.
+    fn submit(&self, places: &Places, changes: Vec<Change>) -> Option<Ticket> {
+        if places.is_deleted || changes.is_empty() {
+            return None;
+        }
+        self.unstored.fetch_add(1, Relaxed);
+        let unstored = Arc::clone(&self.unstored);
+        Ticket::submit(&*self.store, changes, move || {
+            unstored.fetch_sub(1, Relaxed);
+        })
+    }
+
+    /// What is there need not be on disk: it may be on its way, or have failed to get there. Then whoever
+    /// declares, binds or deletes it again has it stored again, so that every -ok means durable.
+    fn has_unstored(&self) -> bool {
+        self.unstored.load(Relaxed) > 0
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Places> {

@@ -12,18 +12,18 @@ use crate::model::{
 impl Vhost {
     /// Declares an exchange, or finds the equivalent one that is there.
     pub fn declare_exchange(&self, exchange: Exchange) -> Result<Option<Ticket>, DeclareExchangeError> {
-        if self.read().topology.check_declare(&exchange)? == Declared::Existing {
+        if self.read().topology.check_declare(&exchange)? == Declared::Existing && !self.has_unstored() {
             return Ok(None);
         }
         let mut places = self.write();
-        let change = exchange
-            .is_durable
-            .then(|| Definition::Exchange { vhost: self.name().clone(), exchange: exchange.clone() });
-        let changes = match places.topology.declare_exchange(exchange)? {
-            Declared::Created => change.map(Change::Put).into_iter().collect(),
-            Declared::Existing => Vec::new(),
-        };
-        Ok(self.submit(&places, changes))
+        let name = exchange.name.clone();
+        let is_new = places.topology.declare_exchange(exchange)? == Declared::Created;
+        let exchange = places.topology.exchange(&name).filter(|exchange| {
+            exchange.is_durable && !exchange.is_predeclared() && (is_new || self.has_unstored())
+        });
+        let definition = exchange
+            .map(|exchange| Definition::Exchange { vhost: self.name().clone(), exchange: exchange.clone() });
+        Ok(self.submit(&places, definition.map(Change::Put).into_iter().collect()))
     }
 
     /// Deletes an exchange with its bindings. One that is not there counts as deleted.
@@ -34,7 +34,11 @@ impl Vhost {
     ) -> Result<Option<Ticket>, DeleteExchangeError> {
         let mut places = self.write();
         let removed = places.topology.delete_exchange(name, if_unused)?;
-        let changes = self.changes_of_removal(&places, None, &removed);
+        let mut changes = self.changes_of_removal(&places, None, &removed);
+        if removed.exchanges.is_empty() && self.has_unstored() {
+            let key = DefinitionKey::Exchange { vhost: self.name().clone(), name: name.clone() };
+            changes.push(Change::Delete(key));
+        }
         Ok(self.submit(&places, changes))
     }
 
@@ -44,7 +48,8 @@ impl Vhost {
         let is_durable = places.topology.is_durable_binding(&binding);
         let definition = Definition::Binding { vhost: self.name().clone(), binding: binding.clone() };
         let changes = match places.topology.bind(binding)? {
-            Bound::Added if is_durable => vec![Change::Put(definition)],
+            Bound::Existing if !self.has_unstored() => Vec::new(),
+            _ if is_durable => vec![Change::Put(definition)],
             _ => Vec::new(),
         };
         Ok(self.submit(&places, changes))
@@ -54,7 +59,11 @@ impl Vhost {
     pub fn unbind(&self, binding: &Binding) -> Result<Option<Ticket>, BindError> {
         let mut places = self.write();
         let removed = places.topology.unbind(binding)?;
-        let changes = self.changes_of_removal(&places, None, &removed);
+        let mut changes = self.changes_of_removal(&places, None, &removed);
+        if removed.bindings.is_empty() && self.has_unstored() {
+            let key = DefinitionKey::Binding { vhost: self.name().clone(), binding: binding.clone() };
+            changes.push(Change::Delete(key));
+        }
         Ok(self.submit(&places, changes))
     }
 
@@ -107,20 +116,11 @@ impl Vhost {
         for queue in queues {
             if let Ok((_, subscriptions)) = queue.delete(false, false) {
                 for subscription in subscriptions {
-                    subscription.outbox.cancel(&subscription);
+                    subscription.notify_cancelled();
                 }
             }
         }
         changes
-    }
-
-    /// Hands changes to the store. What a connection still does to a vhost that ended is its own: stored, it
-    /// would change the next vhost of this name.
-    pub(super) fn submit(&self, places: &Places, changes: Vec<Change>) -> Option<Ticket> {
-        if places.is_deleted {
-            return None;
-        }
-        Ticket::submit(&*self.store, changes)
     }
 
     /// What goes from disk after a removal.

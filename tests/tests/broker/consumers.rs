@@ -72,6 +72,19 @@ fn a_tag_can_be_used_again_after_its_cancel() {
     assert!(raw.is_alive(1));
 }
 
+/// A client that closes when it hears of the cancel must have heard the answer before. Durable or not.
+#[test]
+fn delete_is_answered_before_its_own_consumers_hear_of_it() {
+    let mut raw = Raw::with_channel(Broker::shared());
+    for bits in [0, queue::DURABLE] {
+        let name = unique("q");
+        raw.ask(method::queue_declare(&name, bits, &[]), "queue.declare-ok");
+        raw.ask(method::basic_consume("", "t", 0), "basic.consume-ok");
+        raw.ask(method::queue_delete(&name, 0), "queue.delete-ok");
+        raw.expect("basic.cancel");
+    }
+}
+
 /// The same tag on another channel is another consumer.
 #[test]
 fn tags_belong_to_their_channel() {

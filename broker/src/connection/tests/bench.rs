@@ -277,6 +277,8 @@ pub(super) struct Bench {
     transcript: String,
 }
 
+type Stored = Pin<Box<dyn Future<Output = Result<(), StoreError>>>>;
+
 /// A connection and its peer.
 struct Link {
     connection: Connection,
@@ -284,7 +286,7 @@ struct Link {
     woken: Arc<AtomicBool>,
     /// What the connection has not taken yet.
     unread: Vec<u8>,
-    stored: Option<Pin<Box<dyn Future<Output = Result<(), StoreError>>>>>,
+    stored: Option<Stored>,
     is_reading: bool,
     has_ended: bool,
     is_end_told: bool,

@@ -1,13 +1,18 @@
 //! Answers that wait for the disk.
 
+use amq_protocol::types::FieldTable;
 use expect_test::expect;
 
 use super::{
-    bench::{A, B, check, queue as shown, store_catches_up, store_fails, store_holds},
+    bench::{A, B, C, check, meanwhile, queue as shown, store_catches_up, store_fails, store_holds, stored},
     frames::{
         bind, channel_close, connection_close, connection_close_ok, consume, declare, declare_exchange,
-        delete, durable, plainly, publish,
+        delete, delete_exchange, durable, plainly, publish,
     },
+};
+use crate::model::{
+    exchange::{Exchange, ExchangeKind},
+    name::Name,
 };
 
 #[test]
@@ -176,6 +181,133 @@ fn a_close_overtakes_the_answer_that_waits() {
                the store catches up
             S: connection.close-ok 0
             S: (end)
+        "#]],
+    );
+}
+
+#[test]
+fn a_deleted_vhost_leaves_nothing_behind() {
+    let late = Exchange {
+        name: Name::literal("late"),
+        kind: ExchangeKind::Direct,
+        is_durable: true,
+        is_auto_delete: false,
+        is_internal: false,
+        arguments: FieldTable::default().into(),
+    };
+    check(
+        [
+            A.sends(declare(1, "q", durable)),
+            meanwhile("the vhost is deleted, and then comes a declare that was allowed before", |node| {
+                let vhost = node.broker.vhost("/").unwrap();
+                let _ = node.broker.delete_vhost(vhost.name()).unwrap();
+                assert!(vhost.declare_exchange(late).unwrap().is_none());
+            }),
+            stored(),
+            A.sends(declare_exchange(1, "x", "direct", |it| it.durable = true)),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+               the vhost is deleted, and then comes a declare that was allowed before
+               stored: put queue 'q' in vhost '/'
+               stored: delete queue 'q' in vhost '/'
+               stored: delete permission of user 'guest' in vhost '/'
+               stored: delete vhost '/'
+            C: exchange.declare 1 exchange="x" type="direct" durable=true
+            S: channel.close 1 code=403 text="ACCESS_REFUSED - configure access to exchange 'x' in vhost '/' refused for user 'guest'" class=40 method=10
+        "#]],
+    );
+}
+
+#[test]
+fn what_another_declared_is_not_durable_before_it_is() {
+    let durable_exchange = || declare_exchange(1, "x", "direct", |it| it.durable = true);
+    check(
+        [
+            A.sends([declare(1, "q", durable), durable_exchange()]),
+            store_holds(),
+            A.sends(bind(1, ["q", "x", "k"], plainly)),
+            B.sends(declare(1, "q", durable)),
+            C.sends([durable_exchange(), bind(1, ["q", "x", "k"], plainly), declare(1, "t", plainly)]),
+            store_catches_up(),
+            B.sends([declare(1, "q", durable), durable_exchange(), bind(1, ["q", "x", "k"], plainly)]),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: exchange.declare 1 exchange="x" type="direct" durable=true
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: exchange.declare-ok 1
+            C: queue.bind 1 queue="q" exchange="x" key="k"
+            C2: queue.declare 1 queue="q" durable=true
+            C3: exchange.declare 1 exchange="x" type="direct" durable=true
+            C3: queue.bind 1 queue="q" exchange="x" key="k"
+            C3: queue.declare 1 queue="t"
+               the store catches up
+            S: queue.bind-ok 1
+            S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S3: exchange.declare-ok 1
+            S3: queue.bind-ok 1
+            S3: queue.declare-ok 1 queue="t" message-count=0 consumer-count=0
+            C2: queue.declare 1 queue="q" durable=true
+            C2: exchange.declare 1 exchange="x" type="direct" durable=true
+            C2: queue.bind 1 queue="q" exchange="x" key="k"
+            S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S2: exchange.declare-ok 1
+            S2: queue.bind-ok 1
+        "#]],
+    );
+}
+
+#[test]
+fn what_another_deleted_is_not_gone_for_good_before_it_is() {
+    check(
+        [
+            A.sends([declare(1, "q", durable), bind(1, ["q", "amq.direct", "k"], plainly)]),
+            store_holds(),
+            A.sends(delete(1, "q", plainly)),
+            B.sends(delete(1, "q", plainly)),
+            C.sends(delete_exchange(1, "never-there", plainly)),
+            store_catches_up(),
+            B.sends(delete(1, "q", plainly)),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: queue.bind 1 queue="q" exchange="amq.direct" key="k"
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: queue.bind-ok 1
+            C: queue.delete 1 queue="q"
+            C2: queue.delete 1 queue="q"
+            C3: exchange.delete 1 exchange="never-there"
+               the store catches up
+            S: queue.delete-ok 1 message-count=0
+            S2: queue.delete-ok 1 message-count=0
+            S3: exchange.delete-ok 1
+            C2: queue.delete 1 queue="q"
+            S2: queue.delete-ok 1 message-count=0
+        "#]],
+    );
+}
+
+#[test]
+fn what_could_not_be_stored_is_stored_by_the_next_who_declares_it() {
+    check(
+        [
+            store_holds(),
+            A.sends(declare(1, "q", durable)),
+            store_fails(),
+            stored(),
+            B.sends(declare(1, "q", durable)),
+            stored(),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+               the store fails
+            S: connection.close 0 code=506 text="RESOURCE_ERROR - the definitions are closed: the broker is stopping" class=50 method=10
+               stored: put queue 'q' in vhost '/'
+            C2: queue.declare 1 queue="q" durable=true
+            S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+               stored: put queue 'q' in vhost '/'
         "#]],
     );
 }

@@ -123,8 +123,8 @@ fn a_larger_prefetch_of_the_channel_holds_at_once() {
             S: basic.consume-ok 1 consumer="c1"
             S: basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 1
             C: basic.qos 1 prefetch-count=2 global=true
-            S: basic.deliver 1 consumer="c1" tag=2 redelivered=false exchange="" key="q" + body 2
             S: basic.qos-ok 1
+            S: basic.deliver 1 consumer="c1" tag=2 redelivered=false exchange="" key="q" + body 2
             C: basic.qos 1 prefetch-count=1 global=true
             C: basic.ack 1 tag=1
             S: basic.qos-ok 1

@@ -230,3 +230,47 @@ fn a_consumer_that_is_going_leaves_its_message_to_others() {
         "#]],
     );
 }
+
+#[test]
+fn consumers_that_share_credit_are_resumed_together() {
+    check(
+        [
+            A.sends([declare(1, "q", plainly), declare(1, "p", plainly), qos(1, 2, true)]),
+            A.sends([consume(1, "q", "c1", plainly), consume(1, "p", "c2", plainly)]),
+            A.stops_reading(),
+            publishes(&[1_000_000, 100_001]),
+            B.sends(publish(1, "", "p", 100_002)),
+            queue("q"),
+            queue("p"),
+            A.reads_again(),
+            queue("q"),
+            queue("p"),
+            A.sends(ack(1, 0, true)),
+            queue("p"),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q"
+            C: queue.declare 1 queue="p"
+            C: basic.qos 1 prefetch-count=2 global=true
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: queue.declare-ok 1 queue="p" message-count=0 consumer-count=0
+            S: basic.qos-ok 1
+            C: basic.consume 1 queue="q" consumer="c1"
+            C: basic.consume 1 queue="p" consumer="c2"
+            S: basic.consume-ok 1 consumer="c1"
+            S: basic.consume-ok 1 consumer="c2"
+            C2: basic.publish 1 exchange="" key="q" + body 1000000
+            C2: basic.publish 1 exchange="" key="q" + body 100001
+            C2: basic.publish 1 exchange="" key="p" + body 100002
+               queue q: ready 1, unsettled 1
+               queue p: ready 1, unsettled 0
+            S: basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 1000000
+            S: basic.deliver 1 consumer="c1" tag=2 redelivered=false exchange="" key="q" + body 100001
+               queue q: ready 0, unsettled 2
+               queue p: ready 1, unsettled 0
+            C: basic.ack 1 tag=0 multiple=true
+            S: basic.deliver 1 consumer="c2" tag=3 redelivered=false exchange="" key="p" + body 100002
+               queue p: ready 0, unsettled 1
+        "#]],
+    );
+}

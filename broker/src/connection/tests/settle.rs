@@ -381,20 +381,22 @@ fn an_exception_puts_everything_back_as_well() {
     );
 }
 
+/// Both channels of the first peer hold messages when it ends.
+fn ended_by(end: Step) -> [Step; 6] {
+    [
+        A.sends([declare(1, "q", plainly), qos(1, 2, false), qos(2, 1, false)]),
+        A.sends([consume(1, "q", "c1", plainly), consume(2, "q", "c2", plainly)]),
+        B.sends([publishes(5), get(1, "q", false)]),
+        end,
+        B.sends(consume(1, "q", "other", plainly)),
+        queue("q"),
+    ]
+}
+
 #[test]
-fn a_connections_end_puts_everything_back() {
-    let steps = |end: Step| {
-        [
-            A.sends([declare(1, "q", plainly), qos(1, 2, false), qos(2, 1, false)]),
-            A.sends([consume(1, "q", "c1", plainly), consume(2, "q", "c2", plainly)]),
-            B.sends([publishes(5), get(1, "q", false)]),
-            end,
-            B.sends(consume(1, "q", "other", plainly)),
-            queue("q"),
-        ]
-    };
+fn a_peers_end_puts_everything_back() {
     check(
-        steps(A.vanishes()),
+        ended_by(A.vanishes()),
         &expect![[r#"
         C: queue.declare 1 queue="q"
         C: basic.qos 1 prefetch-count=2
@@ -426,8 +428,12 @@ fn a_connections_end_puts_everything_back() {
            queue q: ready 0, unsettled 5
     "#]],
     );
+}
+
+#[test]
+fn a_close_puts_everything_back() {
     check(
-        steps(A.sends(connection_close())),
+        ended_by(A.sends(connection_close())),
         &expect![[r#"
         C: queue.declare 1 queue="q"
         C: basic.qos 1 prefetch-count=2
