@@ -23,6 +23,8 @@ pub struct ChannelDeliveries {
     holes: usize,
     /// Where deliveries came from; slots of the ring and subscriptions point in here.
     sources: Vec<Option<Source>>,
+    /// Which of them are none.
+    free_sources: Vec<u32>,
     consumers: HashMap<Name, Arc<Subscription>, FixedState>,
     /// `basic.qos` with `global`: shared by all consumers of the channel.
     prefetch: Arc<Prefetch>,
@@ -109,6 +111,7 @@ impl ChannelDeliveries {
             ring: VecDeque::new(),
             holes: 0,
             sources: Vec::new(),
+            free_sources: Vec::new(),
             consumers: HashMap::with_hasher(FixedState::default()),
             prefetch,
         }
@@ -236,18 +239,12 @@ impl ChannelDeliveries {
     }
 
     fn add_source(&mut self, source: Source) -> u32 {
-        let source = Some(source);
-        let index = match self.sources.iter().position(Option::is_none) {
-            Some(free) => {
-                self.sources[free] = source;
-                free
-            }
-            None => {
-                self.sources.push(source);
-                self.sources.len() - 1
-            }
-        };
-        u32::try_from(index).unwrap_or(HOLE)
+        if let Some(free) = self.free_sources.pop() {
+            self.sources[free as usize] = Some(source);
+            return free;
+        }
+        self.sources.push(Some(source));
+        u32::try_from(self.sources.len() - 1).unwrap_or(HOLE)
     }
 
     fn source_of(&self, subscription: &Subscription) -> Option<usize> {
@@ -285,6 +282,7 @@ impl ChannelDeliveries {
     fn drop_if_idle(&mut self, index: usize) {
         if let Some(Some(Source { unsettled: 0, is_cancelled: true, .. })) = self.sources.get(index) {
             self.sources[index] = None;
+            self.free_sources.extend(u32::try_from(index));
         }
     }
 

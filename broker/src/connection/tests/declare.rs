@@ -60,8 +60,8 @@ fn a_queue_without_a_name_is_given_one_that_the_channel_remembers() {
             C: basic.consume 1 queue="" consumer="c1"
             S: basic.consume-ok 1 consumer="c1"
             C: queue.delete 1 queue=""
-            S: basic.cancel 1 consumer="c1" no-wait=true
             S: queue.delete-ok 1 message-count=0
+            S: basic.cancel 1 consumer="c1" no-wait=true
             C: basic.get 2 queue="" no-ack=true
             S: channel.close 2 code=404 text="NOT_FOUND - no previously declared queue" class=60 method=70
         "#]],

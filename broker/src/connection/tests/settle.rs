@@ -524,3 +524,26 @@ fn many_holes_are_squeezed_out() {
     "#]]
     .assert_eq(&(told.join("\n") + "\n"));
 }
+
+#[test]
+fn many_gets_are_held_and_settled() {
+    let gets = || (0..10_000).flat_map(|_| get(1, "q", false)).collect::<Vec<_>>();
+    let said = transcript([
+        A.sends(declare(1, "q", plainly)),
+        A.sends((0..10_000).flat_map(|_| publish(1, "", "q", 1)).collect::<Vec<_>>()),
+        A.sends(gets()),
+        queue("q"),
+        A.sends(nack(1, 0, true, true)),
+        A.sends(gets()),
+        queue("q"),
+        A.sends(ack(1, 20_000, true)),
+        queue("q"),
+    ]);
+    let told: Vec<_> = said.lines().filter(|line| line.contains("queue q:")).map(str::trim_start).collect();
+    expect![[r#"
+           queue q: ready 0, unsettled 10000
+           queue q: ready 0, unsettled 10000
+           queue q: ready 0, unsettled 0
+    "#]]
+    .assert_eq(&(told.join("\n") + "\n"));
+}
