@@ -253,8 +253,8 @@ impl Outbox {
         }
     }
 
-    /// Reserves room for a consumer's next delivery, or puts it on the list of those to resume. The
-    /// second look happens under the lock that `sent` takes to read that list: no wake-up is lost.
+    /// Reserves room for a consumer's next delivery, or puts it on the list of those to resume. The second
+    /// look happens under the lock that `take_waiting` takes to read that list: no wake-up is lost.
     pub(super) fn reserve_or_wait(&self, subscription: &Arc<Subscription>, body_size: usize) -> bool {
         let cost = delivery_cost(body_size);
         if self.reserve(cost) == Room::Reserved {
@@ -280,7 +280,8 @@ impl Outbox {
     }
 
     /// The queue of a consumer is gone: forgets the consumer and tells the peer (`basic.cancel`,
-    /// <https://www.rabbitmq.com/docs/consumer-cancel>) if it wants to know. Nothing happens when the consumer was gone already.
+    /// <https://www.rabbitmq.com/docs/consumer-cancel>) if it wants to know. Nothing happens when the consumer
+    /// was gone already.
     pub(super) fn cancel(&self, subscription: &Subscription) {
         self.update(|state| {
             if state.has(subscription)

@@ -116,7 +116,7 @@ impl Vhost {
         for queue in queues {
             if let Ok((_, subscriptions)) = queue.delete(false, false) {
                 for subscription in subscriptions {
-                    subscription.outbox.cancel(&subscription);
+                    subscription.notify_cancelled();
                 }
             }
         }
