@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, ToSocketAddrs},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, OnceLock,
         mpsc::{self, Receiver, Sender},
@@ -77,6 +77,12 @@ impl Broker {
         }
     }
 
+    /// Waits until the broker, told to stop by other means, has ended; its exit code, if no signal ended it.
+    pub fn wait_end(&mut self) -> Option<i32> {
+        let process = self.process.take().expect("the broker was started and not stopped");
+        process.wait_end().code()
+    }
+
     /// Ends the broker as a power cut would end it, as far as a process can tell.
     pub fn kill9(&mut self) {
         if let Some(process) = self.process.take() {
@@ -91,6 +97,11 @@ impl Broker {
         self.amqp = process.amqp;
         self.http = Some(process.http);
         self.process = Some(process);
+    }
+
+    /// Where the broker keeps its files. None for an external one.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_ref().map(TempDir::path)
     }
 
     /// What the broker has logged since it was last started.
@@ -168,6 +179,16 @@ impl Process {
         kill_process(pid, Signal::TERM).ok();
         wait::until_or(STOP_PATIENCE, || self.child.try_wait().expect("the broker is our child"));
         self.kill();
+    }
+
+    fn wait_end(mut self) -> ExitStatus {
+        // The guard first, as in `kill`; whatever happens next, the child is ended.
+        kill_and_reap(&mut self.guard);
+        let ended = wait::until_or(PATIENCE, || self.child.try_wait().expect("the broker is our child"));
+        ended.unwrap_or_else(|| {
+            kill_and_reap(&mut self.child);
+            panic!("the broker has not ended within {PATIENCE:?}")
+        })
     }
 
     fn kill(mut self) {

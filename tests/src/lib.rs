@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`broker`] | a running broker: the one that all tests share, or one to stop, kill and start again |
 //! | [`binaries`] | the workspace's programs, built once |
+//! | [`admin`] | the admin tools: command lines in, transcripts out |
 //! | [`amqp`] | the stock client, with a deadline on everything that waits |
 //! | [`raw`] | a socket that says anything, also what no client would say |
 //! | [`codec`], [`method`] | the frames and methods that `raw` says, written by hand |
@@ -32,6 +33,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+pub mod admin;
 pub mod amqp;
 pub mod binaries;
 pub mod broker;

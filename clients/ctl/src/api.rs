@@ -217,13 +217,18 @@ fn items(list: Value) -> Vec<Value> {
 
 /// The API's words for why it refused.
 pub fn refusal(response: &Response) -> String {
-    let field = |name| match response.body.get(name) {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Null) | None => None,
-        Some(other) => Some(other.to_string()),
-    };
+    let field = |name| response.body.get(name).filter(|value| !value.is_null()).map(words);
     let reason = field("reason").or_else(|| field("error"));
     reason.unwrap_or_else(|| format!("the broker answered with HTTP status {}", response.status))
+}
+
+/// A reason made of parts, such as `["invalid_regexp", "(", "unclosed group"]`, as one text.
+fn words(reason: &Value) -> String {
+    match reason {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().map(words).collect::<Vec<_>>().join(": "),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -242,7 +247,7 @@ mod tests {
     fn refusals_are_told_in_the_brokers_words() {
         let cases = [
             (json!({"error": "bad_request", "reason": "no"}), "no"),
-            (json!({"error": "bad_request", "reason": ["invalid_regexp", 1]}), "[\"invalid_regexp\",1]"),
+            (json!({"error": "bad_request", "reason": ["invalid_regexp", "(", 1]}), "invalid_regexp: (: 1"),
             (json!({"error": "not_authorised"}), "not_authorised"),
             (Value::Null, "the broker answered with HTTP status 400"),
         ];

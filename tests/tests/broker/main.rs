@@ -7,6 +7,7 @@
     reason = "tests panic, that is how they fail; they have threads and a clock"
 )]
 
+mod admin;
 mod channel_exceptions;
 mod connection_exceptions;
 mod consumers;

@@ -7,6 +7,9 @@ use crate::commands::health::{alarm_lines, listener_line, listener_object, liste
 use crate::context::View;
 use crate::exit::Failure;
 
+/// A broker without a limit does not tell one.
+const NO_LIMIT: &str = "none";
+
 /// The unit of sizes in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -81,7 +84,7 @@ impl Facts {
             (
                 "Free Disk Space",
                 vec![
-                    format!("Low free disk space watermark: {}", unit.text(&self.node["disk_free_limit"])),
+                    format!("Low free disk space watermark: {}", self.disk_free_limit(unit)),
                     format!("Free disk space: {}", unit.text(&self.node["disk_free"])),
                 ],
             ),
@@ -167,17 +170,10 @@ impl Facts {
             total @ Value::Number(_) => total,
             _ => &node["mem_used"],
         };
-        let watermark = &self.own["memory_high_watermark"];
-        let setting = match (&watermark["relative"], &watermark["absolute"]) {
-            (Value::Number(fraction), _) => format!("{fraction} of available memory"),
-            (_, bytes @ Value::Number(_)) => unit.text(bytes),
-            _ => "unknown".into(),
-        };
-        let limit = unit.text(&node["mem_limit"]);
         let mut lines = vec![
             format!("Total memory used: {}", unit.text(total)),
             format!("Calculation strategy: {strategy}"),
-            format!("Memory high watermark setting: {setting}, computed to: {limit}"),
+            format!("Memory high watermark setting: {}", self.memory_high_watermark(unit)),
         ];
         let categories = self.memory_by_category();
         if !categories.is_empty() {
@@ -189,6 +185,22 @@ impl Facts {
             format!("{name}: {} ({percent:?} %)", unit.text(bytes))
         }));
         lines
+    }
+
+    fn memory_high_watermark(&self, unit: Unit) -> String {
+        let (watermark, limit) = (&self.own["memory_high_watermark"], &self.node["mem_limit"]);
+        let setting = match (&watermark["relative"], &watermark["absolute"]) {
+            (Value::Number(fraction), _) => format!("{fraction} of available memory"),
+            (_, bytes @ Value::Number(_)) => unit.text(bytes),
+            _ if limit.is_null() => return NO_LIMIT.into(),
+            _ => "unknown".into(),
+        };
+        format!("{setting}, computed to: {}", unit.text(limit))
+    }
+
+    fn disk_free_limit(&self, unit: Unit) -> String {
+        let limit = &self.node["disk_free_limit"];
+        if limit.is_null() { NO_LIMIT.into() } else { unit.text(limit) }
     }
 
     /// The largest first.
