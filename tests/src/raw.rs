@@ -20,7 +20,7 @@ pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
 /// frame_max that [`Raw::open`] agrees on, bytes.
 pub const FRAME_MAX: u32 = 131_072;
 
-/// Between two bytes of [`Raw::drip`].
+/// Between two bytes of [`Raw::drip`], and how long [`Raw::is_silent`] listens.
 const DRIP: Duration = Duration::from_millis(250);
 
 /// A TCP connection to the broker, in whatever state the test brought it to.
@@ -109,6 +109,14 @@ impl Raw {
             }
         }
         self.socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    }
+
+    /// Whether the broker says nothing for a while, and leaves the socket open.
+    pub fn is_silent(&mut self) -> bool {
+        self.socket.set_read_timeout(Some(DRIP)).expect("a timeout can be set");
+        let heard = self.socket.peek(&mut [0]);
+        self.socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        heard.is_err_and(|error| is_timeout(error.kind()))
     }
 
     /// No more bytes from us; the broker's can still be read.

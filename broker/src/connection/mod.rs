@@ -65,6 +65,8 @@ pub struct Connection {
     info: Arc<ConnectionInfo>,
     outbox: Arc<Outbox>,
     phase: Phase,
+    /// The peer's close was answered.
+    is_closed_by_peer: bool,
     /// When the handshake, or the wait for close-ok, has taken too long.
     deadline: Option<Instant>,
     tuning: Tuning,
@@ -153,6 +155,7 @@ impl Connection {
             outbox: Arc::clone(&info.outbox),
             info,
             phase: Phase::Header,
+            is_closed_by_peer: false,
             deadline: Some(now + HANDSHAKE_TIMEOUT),
             tuning: Tuning::default(),
             heartbeat: Heartbeat::new(now),
@@ -201,6 +204,12 @@ impl Connection {
     /// Bytes were sent.
     pub fn sent(&mut self, now: Instant) {
         self.heartbeat.sent(now);
+    }
+
+    /// Whether the peer closed it in order and knows so: the last word was our close-ok.
+    #[must_use]
+    pub fn is_closed_by_peer(&self) -> bool {
+        self.is_closed_by_peer
     }
 
     /// The peer is gone: everything it held goes back, everything that was its own goes.
@@ -366,6 +375,7 @@ impl Connection {
                 self.release_all();
                 let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
                 self.outbox.write_method(ChannelNumber(0), &AMQPClass::Connection(close_ok));
+                self.is_closed_by_peer = true;
                 self.phase = Phase::Ended;
                 Ok(())
             }

@@ -285,6 +285,8 @@ impl Socket {
     }
 
     /// Sends what is left and lets the peer read it: closing a socket with unread input would take it away.
+    /// A peer that asked for the close closes first, as with RabbitMQ: some clients take anything else for
+    /// a broken connection.
     async fn say_good_bye(&mut self) -> io::Result<()> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         self.send()?;
@@ -292,7 +294,9 @@ impl Socket {
             self.stream.writable().await?;
             self.send()?;
         }
-        self.stream.shutdown().await?;
+        if !self.connection.is_closed_by_peer() {
+            self.stream.shutdown().await?;
+        }
         let mut discarded = [0; 4096];
         while self.stream.read(&mut discarded).await? > 0 {}
         Ok(())

@@ -253,4 +253,5 @@ fn closing_in_order() {
     raw.open_channel(1);
     raw.say(&[method::connection_close()]);
     raw.expect("connection.close-ok");
+    assert!(raw.is_silent(), "who asked for the close closes the socket first");
 }
