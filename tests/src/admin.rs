@@ -18,8 +18,11 @@ impl Broker {
         let mut admin = Admin { data_dir: data_dir.clone(), masks: Vec::new() };
         admin.mask(&format!("rabbit@{}", host_name()), "rabbit@host");
         admin.mask(&data_dir, "DATA_DIR");
-        admin.mask(&self.amqp.port().to_string(), "AMQP_PORT");
-        admin.mask(&self.http?.port().to_string(), "HTTP_PORT");
+        let (amqp, http) = (self.amqp.port(), self.http?.port());
+        admin.mask(&amqp.to_string(), "AMQP_PORT");
+        admin.mask(&http.to_string(), "HTTP_PORT");
+        // Lists are sorted by number, and which of the two is the smaller one is chance.
+        admin.mask(&format!("{}, {}", amqp.min(http), amqp.max(http)), "PORTS");
         Some(admin)
     }
 }
@@ -62,7 +65,7 @@ impl Admin {
             };
         }
         // The latest first: it may hold what an earlier one stands for.
-        self.masks.iter().rev().fold(told, |told, (text, name)| told.replace(text, name))
+        self.masks.iter().rev().fold(told, |told, (text, name)| replace_whole(&told, text, name))
     }
 
     fn run(&self, line: &str) -> Output {
@@ -88,6 +91,21 @@ fn words(line: &str) -> Vec<String> {
         rest = after.trim_start();
     }
     words
+}
+
+/// Replaces `text` where it is not part of a longer number.
+fn replace_whole(all: &str, text: &str, name: &str) -> String {
+    let mut replaced = String::new();
+    let mut rest = all;
+    while let Some((before, after)) = rest.split_once(text) {
+        let is_digit = |c: char| c.is_ascii_digit();
+        let is_part = text.starts_with(is_digit) && before.ends_with(is_digit)
+            || text.ends_with(is_digit) && after.starts_with(is_digit);
+        replaced += before;
+        replaced += if is_part { text } else { name };
+        rest = after;
+    }
+    replaced + rest
 }
 
 /// The host's name as it stands in the node's.

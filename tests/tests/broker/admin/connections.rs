@@ -10,6 +10,7 @@ use liebre_tests::{
     amqp::{confirm, connect_channel, declare, next_bodies, publish, table},
     broker::Broker,
     raw::Raw,
+    wait,
 };
 
 use super::check;
@@ -39,6 +40,7 @@ async fn connections() {
     listed(&admin);
     consumers(&admin);
     connection.close(200, "bye".into()).await.unwrap();
+    wait_alone(&admin);
     none(&admin);
     closed(&broker, &mut admin);
 }
@@ -129,9 +131,16 @@ fn none(admin: &Admin) {
     );
 }
 
+/// A connection that has said goodbye is listed until its socket is closed.
+fn wait_alone(admin: &Admin) {
+    let is_alone = || admin.output("rabbitmqctl -s list_connections name").trim().is_empty();
+    wait::until("no connections", || is_alone().then_some(()));
+}
+
 /// By pid as well as by name; the peer is told the reason.
 fn closed(broker: &Broker, admin: &mut Admin) {
     for (column, name) in [("pid", "PID"), ("name", "NAME")] {
+        wait_alone(admin);
         let mut raw = Raw::open(broker);
         admin.mask(admin.output(&format!("rabbitmqctl -s list_connections {column}")).trim_end(), name);
         let transcript = admin.transcript(&[&format!("rabbitmqctl close_connection '{name}' 'time is up'")]);

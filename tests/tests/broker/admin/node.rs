@@ -177,7 +177,7 @@ fn checked(admin: &Admin) {
             $ rabbitmq-diagnostics check_running -s
             $ rabbitmq-diagnostics check_port_connectivity
             Testing TCP connections to all active listeners on node rabbit@host using hostname resolution ...
-            Successfully connected to ports AMQP_PORT, HTTP_PORT on node rabbit@host (using node hostname resolution)
+            Successfully connected to ports PORTS on node rabbit@host (using node hostname resolution)
             $ rabbitmq-diagnostics check_alarms
             Asking node rabbit@host to report any local resource alarms ...
             Node rabbit@host reported no alarms, local or clusterwide
@@ -190,7 +190,7 @@ fn checked(admin: &Admin) {
             A listener for port AMQP_PORT is running on node rabbit@host.
             $ rabbitmq-diagnostics check_port_listener 1
             Asking node rabbit@host if there's an active listener on port 1 ...
-            ! No listener for port 1 is active on node rabbit@host. Found listeners that use the following ports: AMQP_PORT, HTTP_PORT
+            ! No listener for port 1 is active on node rabbit@host. Found listeners that use the following ports: PORTS
             exit 69
             $ rabbitmq-diagnostics check_virtual_hosts
             Checking if all vhosts are running on node rabbit@host ...
