@@ -9,7 +9,7 @@ use lapin::{
 };
 use liebre_tutorials::{broker_url, words_or};
 
-/// `delivery_mode` 2: the message outlives a restart of the broker, if its queue does.
+/// `delivery_mode` 2 asks the broker to keep the message over a restart.
 const PERSISTENT: u8 = 2;
 
 #[tokio::main]
