@@ -121,6 +121,9 @@ pub enum Flow {
     Continue,
     /// With [`Event::Stored`]: no bytes before that.
     Wait(Ticket),
+    /// With the bytes that were not taken, once the peer has read enough of its replies: until then
+    /// [`Outbox::is_full_of_replies`].
+    Hold,
     /// Not at all: what is in the outbox is the last to be sent.
     End,
 }
@@ -187,6 +190,7 @@ impl Connection {
         let flow = match (self.phase, self.ticket.take()) {
             (Phase::Ended, _) => Flow::End,
             (_, Some(ticket)) => Flow::Wait(ticket),
+            (_, None) if self.outbox.is_full_of_replies() => Flow::Hold,
             (_, None) => Flow::Continue,
         };
         Applied { consumed, flow }
@@ -201,6 +205,10 @@ impl Connection {
     /// Bytes were sent.
     pub fn sent(&mut self, now: Instant) {
         self.heartbeat.sent(now);
+        if self.outbox.is_full_of_replies() {
+            // Nothing is read from the peer: that it reads is its only sign of life.
+            self.heartbeat.received(now);
+        }
     }
 
     /// The peer is gone: everything it held goes back, everything that was its own goes.
@@ -218,7 +226,10 @@ impl Connection {
             consumed = self.handle_protocol_header(bytes);
         }
         for _ in 0..FRAMES_MAX {
-            if matches!(self.phase, Phase::Header | Phase::Refused | Phase::Ended) || self.ticket.is_some() {
+            if matches!(self.phase, Phase::Header | Phase::Refused | Phase::Ended)
+                || self.ticket.is_some()
+                || self.outbox.is_full_of_replies()
+            {
                 break;
             }
             match parse_frame(&bytes[consumed..], self.tuning.frame_max) {
