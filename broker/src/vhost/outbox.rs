@@ -51,7 +51,7 @@ struct State {
     is_closed: bool,
 }
 
-/// Frames around a body and their fields, for reckoning room, bytes.
+/// Frames around a message and the delivery's own fields, for reckoning room, bytes.
 const DELIVERY_OVERHEAD: usize = 128;
 
 /// What reserving room said.
@@ -209,7 +209,7 @@ impl Outbox {
             };
             for delivery in deliveries.drain(..) {
                 let tag = channel.next_tag(to, delivery.position);
-                state.buffer.add_cost(delivery_cost(delivery.message.body_size()));
+                state.buffer.add_cost(delivery_cost(delivery.message.size()));
                 wire::encode::write_deliver(
                     state.buffer.bytes(),
                     to.channel,
@@ -255,8 +255,8 @@ impl Outbox {
 
     /// Reserves room for a consumer's next delivery, or puts it on the list of those to resume. The second
     /// look happens under the lock that `take_waiting` takes to read that list: no wake-up is lost.
-    pub(super) fn reserve_or_wait(&self, subscription: &Arc<Subscription>, body_size: usize) -> bool {
-        let cost = delivery_cost(body_size);
+    pub(super) fn reserve_or_wait(&self, subscription: &Arc<Subscription>, message_size: usize) -> bool {
+        let cost = delivery_cost(message_size);
         if self.reserve(cost) == Room::Reserved {
             return true;
         }
@@ -272,8 +272,8 @@ impl Outbox {
 
     /// Gives back room of a delivery that did not happen. Nothing will be sent for it, so whoever waited
     /// for this room is for the connection's task to resume: the caller holds a queue's lock.
-    pub(super) fn release(&self, body_size: usize) {
-        self.unsent.fetch_sub(delivery_cost(body_size), Relaxed);
+    pub(super) fn release(&self, message_size: usize) {
+        self.unsent.fetch_sub(delivery_cost(message_size), Relaxed);
         if !self.lock().waiting.is_empty() {
             self.wake.wake();
         }
@@ -352,6 +352,6 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-fn delivery_cost(body_size: usize) -> usize {
-    body_size + DELIVERY_OVERHEAD
+fn delivery_cost(message_size: usize) -> usize {
+    message_size + DELIVERY_OVERHEAD
 }

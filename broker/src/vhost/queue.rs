@@ -285,7 +285,7 @@ impl State {
             consumer.give_back(lane.deliveries.len());
             self.queue.remove_consumer(consumer.id);
             for delivery in lane.deliveries {
-                consumer.outbox.release(delivery.message.body_size());
+                consumer.outbox.release(delivery.message.size());
                 self.queue.take_back(delivery);
             }
         }

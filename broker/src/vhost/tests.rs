@@ -214,3 +214,18 @@ fn what_is_done_to_a_vhost_that_ended_is_not_stored() {
     let _ = vhost.delete_exchange(&Name::literal("before"), false);
     assert_eq!(store.0.load(Relaxed), 1);
 }
+
+#[test]
+fn headers_take_room_as_bodies_do() {
+    let (outbox, _) = outbox();
+    let queue = queue(1);
+    consume(&queue, &outbox);
+    let header = vec![0; 100_000];
+    let head = MessageHead { route: b"\0\x01q", header: &header, is_persistent: false };
+    queue.publish(&mut (0..20).map(|_| Arena::default().message(head, b"")).collect());
+    let counts = queue.counts();
+    assert_eq!((counts.ready, counts.unsettled), (10, 10));
+    assert!((1_000_000..=OUTBOX_BYTES_MAX).contains(&outbox.unsent_bytes()));
+    assert_eq!(drain(&outbox), [1]);
+    assert_eq!(outbox.unsent_bytes(), 0);
+}

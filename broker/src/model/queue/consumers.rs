@@ -10,8 +10,8 @@ pub struct ConsumerId(pub u64);
 
 /// What a queue asks of a consumer before it hands it a message.
 pub trait Credit {
-    /// Reserves credit and room for one message with a body of `size` bytes. A consumer that says no is
-    /// not asked again until [`super::Queue::resume`].
+    /// Reserves credit and room for one message of `size` bytes, header and all. A consumer that says no
+    /// is not asked again until [`super::Queue::resume`].
     fn reserve(&self, size: usize) -> bool;
 
     /// The consumer's number.
