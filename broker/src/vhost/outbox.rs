@@ -215,7 +215,7 @@ impl Outbox {
                     to.channel,
                     to.tag.as_bytes(),
                     tag,
-                    delivery.is_redelivered,
+                    delivery.is_redelivered(),
                     delivery.message.route(),
                 );
                 state.buffer.write_content(to.channel, &delivery.message, state.frame_max);
@@ -237,7 +237,7 @@ impl Outbox {
         self.update(|state| {
             let tag = state.channel(channel).ok_or(Gone)?.next_get_tag(unsettled);
             self.count(state.write_content(channel, &delivery.message, |bytes| {
-                let (is_redelivered, route) = (delivery.is_redelivered, delivery.message.route());
+                let (is_redelivered, route) = (delivery.is_redelivered(), delivery.message.route());
                 wire::encode::write_get_ok(bytes, channel, tag, is_redelivered, route, count);
             }));
             Ok(())

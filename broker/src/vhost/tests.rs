@@ -1,14 +1,14 @@
 //! What happens between two locks, step by step: the moments that a single connection never sees.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use super::{
     Vhost,
     buffer::Buffer,
-    deliveries::ChannelDeliveries,
+    deliveries::{ChannelDeliveries, Origin, SettleRun},
     outbox::{Outbox, Wake},
     queue::SharedQueue,
     subscription::{Prefetch, Subscription, SubscriptionParts},
@@ -21,10 +21,13 @@ use crate::{
         exchange::{Exchange, ExchangeKind},
         message::{Arena, Message, MessageHead},
         name::Name,
-        queue::{ConsumerId, Credit, QueueCounts, QueueOptions},
+        queue::{ConsumerId, Credit, Outcome, Position, QueueCounts, QueueOptions},
         queue_id::QueueId,
     },
-    storage::{Completion, Loaded, MetadataStore, StoreError, queue_log::MemoryLog},
+    storage::{
+        Completion, Loaded, MetadataStore, StoreError,
+        queue_log::{LogTarget, MemoryLog, QueueLog, Record},
+    },
     wire::frame::ChannelNumber,
 };
 
@@ -228,4 +231,37 @@ fn headers_take_room_as_bodies_do() {
     assert!((1_000_000..=OUTBOX_BYTES_MAX).contains(&outbox.unsent_bytes()));
     assert_eq!(drain(&outbox), [1]);
     assert_eq!(outbox.unsent_bytes(), 0);
+}
+
+/// Remembers what was recorded.
+#[derive(Debug, Default)]
+struct Records(Mutex<Vec<String>>);
+
+impl QueueLog for Records {
+    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) {
+        MemoryLog.append(targets, message);
+    }
+
+    fn record(&self, _queue: QueueId, record: Record<'_>) {
+        self.0.lock().unwrap().push(format!("{record:?}"));
+    }
+}
+
+#[test]
+fn only_what_was_unsettled_is_recorded_as_settled() {
+    let (log, (outbox, _)) = (Arc::new(Records::default()), outbox());
+    let name = Name::literal("q1");
+    let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
+    let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _));
+    consume(&queue, &outbox);
+    publish(&queue, 1);
+    publish(&queue, 1);
+    let settle = |outcome, positions: [u64; 2]| {
+        let positions = positions.map(Position).to_vec();
+        queue.settle(&mut SettleRun { origin: Origin::Get(Arc::clone(&queue)), outcome, positions });
+    };
+    settle(Outcome::Accept, [1, 7]);
+    settle(Outcome::Accept, [1, 7]);
+    settle(Outcome::Requeue, [0, 1]);
+    assert_eq!(*log.0.lock().unwrap(), ["Settle([Position(1)])", "Requeue([Position(0)])"]);
 }
