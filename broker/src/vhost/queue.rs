@@ -259,8 +259,8 @@ impl SharedQueue {
 }
 
 impl State {
-    /// Hands out what can be handed out, lane by lane, until the queue is empty or no consumer has
-    /// credit and room.
+    /// Hands out what can be handed out, run by run and in each lane by lane, until the queue is empty or
+    /// no consumer has credit and room: that bounds how long the lock is held.
     fn dispatch(&mut self) {
         loop {
             let mut lanes = std::mem::take(&mut self.lanes);
