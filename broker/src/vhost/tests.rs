@@ -17,7 +17,8 @@ use crate::{
     limits::OUTBOX_BYTES_MAX,
     model::{
         arguments::Arguments,
-        definition::{Change, VhostDefinition},
+        binding::{Binding, Destination},
+        definition::{Change, QueueDefinition, VhostDefinition},
         exchange::{Exchange, ExchangeKind},
         message::{Arena, Message, MessageHead},
         name::Name,
@@ -192,8 +193,7 @@ impl MetadataStore for CountingStore {
     fn close(&self) {}
 }
 
-#[test]
-fn what_is_done_to_a_vhost_that_ended_is_not_stored() {
+fn vhost() -> (Vhost, Arc<CountingStore>) {
     let store = Arc::new(CountingStore::default());
     let definition = VhostDefinition {
         name: Name::literal("v"),
@@ -201,21 +201,75 @@ fn what_is_done_to_a_vhost_that_ended_is_not_stored() {
         tags: Vec::new(),
         default_queue_type: None,
     };
-    let vhost = Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _);
-    let exchange = |name| Exchange {
+    (Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _), store)
+}
+
+fn exchange(name: &'static str) -> Exchange {
+    Exchange {
         name: Name::literal(name),
         kind: ExchangeKind::Fanout,
         is_durable: true,
         is_auto_delete: false,
         is_internal: false,
         arguments: Arguments::default(),
-    };
+    }
+}
+
+fn queue_definition(id: u64, name: &'static str) -> QueueDefinition {
+    QueueDefinition {
+        id,
+        name: Name::literal(name),
+        is_durable: true,
+        is_exclusive: false,
+        is_auto_delete: false,
+        arguments: Arguments::default(),
+    }
+}
+
+#[test]
+fn what_is_done_to_a_vhost_that_ended_is_not_stored() {
+    let (vhost, store) = vhost();
     vhost.declare_exchange(exchange("before")).unwrap();
     assert_eq!(store.0.load(Relaxed), 1);
     vhost.end();
     let _ = vhost.declare_exchange(exchange("after"));
     let _ = vhost.delete_exchange(&Name::literal("before"), false);
     assert_eq!(store.0.load(Relaxed), 1);
+}
+
+#[test]
+fn only_changes_outdate_routes() {
+    let (vhost, _) = vhost();
+    let binding = |binding_key| Binding {
+        source: Name::literal("x"),
+        destination: Destination::Queue(Name::literal("q")),
+        binding_key: Name::literal(binding_key),
+        arguments: Arguments::default(),
+    };
+    let outdates = |change: &dyn Fn()| {
+        let before = vhost.epoch();
+        change();
+        vhost.epoch() > before
+    };
+    let declare = || drop(vhost.declare_exchange(exchange("x")).unwrap());
+    let bind = || drop(vhost.bind(binding("k")).unwrap());
+    let unbind = || drop(vhost.unbind(&binding("k")).unwrap());
+    let delete_queue = || drop(vhost.delete_queue("q", None, false, false).unwrap());
+    let delete_exchange = || drop(vhost.delete_exchange(&Name::literal("x"), false).unwrap());
+    assert!(outdates(&|| assert!(vhost.restore_queue(queue_definition(1, "q")))));
+    for change in [&declare as &dyn Fn(), &bind, &unbind, &delete_queue, &delete_exchange] {
+        assert!(outdates(change));
+        assert!(!outdates(change), "nothing changed the second time");
+    }
+}
+
+#[test]
+fn a_restored_queue_takes_nobody_s_place() {
+    let (vhost, _) = vhost();
+    assert!(vhost.restore_queue(queue_definition(1, "q")));
+    assert!(!vhost.restore_queue(queue_definition(2, "q")));
+    assert!(!vhost.restore_queue(queue_definition(1, "other")));
+    assert_eq!(vhost.queues().iter().map(|queue| queue.id).collect::<Vec<_>>(), [QueueId(1)]);
 }
 
 #[test]
