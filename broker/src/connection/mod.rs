@@ -36,6 +36,7 @@ use crate::{
         name::Name,
         permission::{Authorized, Operation, Permission, authorize},
         queue::Outcome,
+        user::PasswordHash,
     },
     storage::StoreError,
     vhost::{
@@ -70,6 +71,8 @@ pub struct Connection {
     tuning: Tuning,
     heartbeat: Heartbeat,
     user: Option<Name>,
+    /// What its login was checked against, until it is open.
+    password: Option<PasswordHash>,
     vhost: Option<Arc<Vhost>>,
     permission: Option<Arc<Permission>>,
     permission_epoch: u64,
@@ -160,6 +163,7 @@ impl Connection {
             tuning: Tuning::default(),
             heartbeat: Heartbeat::new(now),
             user: None,
+            password: None,
             vhost: None,
             permission: None,
             permission_epoch: 0,
