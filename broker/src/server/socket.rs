@@ -214,6 +214,8 @@ impl Socket {
     }
 
     fn read(&mut self, scratch: &mut Scratch, size: usize) {
+        // `serve` sends after this, whatever it leads to.
+        self.outbox.attend();
         let mut start = 0;
         while start < size && !self.is_ended && !self.is_held && self.stored.is_none() {
             let input = &scratch.input[start..size];
@@ -239,6 +241,7 @@ impl Socket {
     }
 
     fn apply(&mut self, event: Event<'_>) {
+        self.outbox.attend();
         let applied =
             SCRATCH.with_borrow_mut(|scratch| self.connection.apply(event, now(), &mut scratch.arena));
         self.follow(applied);

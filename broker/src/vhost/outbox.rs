@@ -49,6 +49,8 @@ struct State {
     waiting: Vec<Arc<Subscription>>,
     /// The peer is gone or going: no more deliveries.
     is_closed: bool,
+    /// The connection's task is up and will look here before it waits again.
+    is_attended: bool,
 }
 
 /// Frames around a message and the delivery's own fields, for reckoning room, bytes.
@@ -71,6 +73,7 @@ impl Outbox {
             channels: Vec::new(),
             waiting: Vec::new(),
             is_closed: false,
+            is_attended: false,
         };
         Self { wake, unsent: AtomicUsize::new(0), state: Mutex::new(state) }
     }
@@ -78,6 +81,16 @@ impl Outbox {
     /// Makes the connection's task look whether there is anything to do.
     pub fn wake(&self) {
         self.wake.wake();
+    }
+
+    /// The connection's task is about to do something that may be answered, and [`Outbox::swap`]s after it:
+    /// until it finds nothing more to send, nobody needs to wake it for what there is to send.
+    ///
+    /// No wake-up is lost: this ends under the lock under which `swap` finds nothing, so whatever comes after
+    /// wakes the task, and whatever came before is in what it takes. Wake-ups for other reasons
+    /// ([`Outbox::wake`], room) are never held back.
+    pub fn attend(&self) {
+        self.lock().is_attended = true;
     }
 
     /// The negotiated size of frames.
@@ -111,6 +124,7 @@ impl Outbox {
         debug_assert!(buffer.is_empty(), "sent before swapped");
         let mut state = self.lock();
         if state.buffer.is_empty() {
+            state.is_attended = false;
             state.buffer.shrink();
             buffer.shrink();
         }
@@ -298,12 +312,12 @@ impl Outbox {
     }
 
     /// Changes the state under one lock, and wakes the connection's task if there is something to send now
-    /// and was nothing before.
+    /// and was nothing before, unless the task looks anyway.
     fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();
         let was_empty = state.buffer.is_empty();
         let result = change(&mut state);
-        let is_filled = was_empty && !state.buffer.is_empty();
+        let is_filled = was_empty && !state.buffer.is_empty() && !state.is_attended;
         drop(state);
         if is_filled {
             self.wake.wake();

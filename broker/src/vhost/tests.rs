@@ -153,6 +153,26 @@ fn room_that_a_vanished_delivery_leaves_wakes_who_waits_for_it() {
 }
 
 #[test]
+fn a_task_that_is_up_is_not_woken_until_it_has_found_nothing_to_send() {
+    let (outbox, flag) = outbox();
+    let write = || outbox.write(|bytes| bytes.push(0));
+    write();
+    assert!(flag.take());
+    drain(&outbox);
+    outbox.attend();
+    write();
+    drain(&outbox);
+    write();
+    assert!(!flag.take(), "it found something and will look again");
+    outbox.wake();
+    assert!(flag.take(), "other reasons wake");
+    drain(&outbox);
+    drain(&outbox);
+    write();
+    assert!(flag.take());
+}
+
+#[test]
 fn bodies_of_replies_count_as_replies() {
     let (outbox, _) = outbox();
     outbox.write_content(ChannelNumber(1), &message(OUTBOX_BYTES_MAX + 1), |_| {});
