@@ -364,7 +364,7 @@ impl Connection {
             Consume(consume) => self.handle_consume(number, consume),
             Cancel(cancel) => self.handle_cancel(number, cancel),
             Get(get) => self.handle_get(number, &get),
-            Qos(qos) => self.handle_qos(number, &qos, prefetch_size(payload)),
+            Qos(qos) => self.handle_qos(number, &qos, consume::prefetch_size(payload)),
             Recover(recover) => self.handle_recover(number, recover.requeue, false),
             RecoverAsync(recover) => self.handle_recover(number, recover.requeue, true),
             // The client's answer to a cancel of ours.
@@ -594,9 +594,4 @@ impl Drop for Connection {
 
 fn outcome(requeue: bool) -> Outcome {
     if requeue { Outcome::Requeue } else { Outcome::Discard }
-}
-
-/// `prefetch-size` of a `basic.qos`, which its parsed form leaves out: the first argument.
-fn prefetch_size(payload: &[u8]) -> u32 {
-    payload.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
 }
