@@ -14,6 +14,7 @@ use super::{
     confirms::Confirms,
     content::Content,
     exception::{Exception, ReplyCode},
+    settle::settle_all,
 };
 use crate::{
     model::name::Name,
@@ -189,9 +190,7 @@ impl Connection {
         for mut deliveries in channels {
             let mut runs: Vec<SettleRun> = Vec::new();
             deliveries.take_all(&mut runs);
-            for run in &runs {
-                run.origin.queue().settle(run);
-            }
+            settle_all(&mut runs);
         }
         for queue in unused {
             self.end_unused_queue(&queue);

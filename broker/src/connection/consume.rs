@@ -153,3 +153,8 @@ impl Connection {
         Exception::of_queue(&DeclareQueueError::NoQueue, name, self.vhost_name())
     }
 }
+
+/// `prefetch-size` of a `basic.qos`, which its parsed form leaves out: the first argument.
+pub(super) fn prefetch_size(payload: &[u8]) -> u32 {
+    payload.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
+}

@@ -239,6 +239,10 @@ impl Connection {
             );
         }
         if is_new && queue.owner.is_some() {
+            // Those that others deleted over HTTP; only now and then, so that many queues cost no more each.
+            if self.exclusive_queues.len() == self.exclusive_queues.capacity() {
+                self.exclusive_queues.retain(|own| !own.is_deleted());
+            }
             self.exclusive_queues.push(Arc::clone(&queue));
         }
         self.open_channel(number)?.last_queue = Some(queue.name.clone());
@@ -249,7 +253,7 @@ impl Connection {
         let vhost = self.vhost()?;
         let queue_name = self.queue_name(number, delete.queue.as_str())?;
         self.authorize(&Operation::DeleteQueue { queue: &queue_name })?;
-        let was_there = vhost.queue(&queue_name).is_some();
+        let queue = vhost.queue(&queue_name);
         let DeletedQueue { ready_count, ticket, subscriptions } = vhost
             .delete_queue_untold(&queue_name, Some(self.id), delete.if_unused, delete.if_empty)
             .map_err(|error| Exception::of_queue_delete(error, &queue_name, vhost.name()))?;
@@ -260,8 +264,10 @@ impl Connection {
         for subscription in others {
             subscription.notify_cancelled();
         }
-        self.node.churn.queues_deleted.fetch_add(u64::from(was_there), Relaxed);
-        self.exclusive_queues.retain(|own| own.name != queue_name);
+        self.node.churn.queues_deleted.fetch_add(u64::from(queue.is_some()), Relaxed);
+        if queue.is_some_and(|queue| queue.owner.is_some()) {
+            self.exclusive_queues.retain(|own| !own.is_deleted());
+        }
         Ok(ready_count)
     }
 

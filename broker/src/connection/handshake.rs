@@ -131,7 +131,7 @@ impl Connection {
         match login.ok_or(Refusal::Malformed).and_then(|login| self.log_in(&login)) {
             Ok(user) => {
                 self.info.update(|facts| facts.user = Some(user.name.clone()));
-                self.user = Some(user.name);
+                (self.user, self.password) = (Some(user.name), Some(user.password));
                 self.phase = Phase::Tune;
                 self.send(connection::AMQPMethod::Tune(connection::Tune {
                     channel_max: CHANNEL_MAX,
@@ -206,18 +206,25 @@ impl Connection {
     fn handle_open(&mut self, vhost_name: &str) -> Result<(), Exception> {
         let broker = &self.node.broker;
         let user = self.user.clone().ok_or_else(|| self.unexpected_method())?;
-        let Some(vhost) = broker.vhost(vhost_name) else {
-            let text = format!("vhost {vhost_name} not found");
-            return Err(Exception::new(ReplyCode::NotAllowed, text));
-        };
+        let not_allowed = |text| Exception::new(ReplyCode::NotAllowed, text);
+        let not_found = || not_allowed(format!("vhost {vhost_name} not found"));
+        let refused = || not_allowed(format!("access to vhost '{vhost_name}' refused for user '{user}'"));
+        let vhost = broker.vhost(vhost_name).ok_or_else(not_found)?;
         if broker.access().permission(&user, vhost.name()).is_none() {
-            let text = format!("access to vhost '{vhost_name}' refused for user '{user}'");
-            return Err(Exception::new(ReplyCode::NotAllowed, text));
+            return Err(refused());
         }
         self.info.update(|facts| {
             facts.state = "running";
             facts.vhost = Some(vhost.name().clone());
         });
+        // Whoever deletes a vhost or a user closes the connections that say they are of it. One that says so
+        // only now looks itself.
+        if broker.vhost(vhost_name).is_none_or(|current| !Arc::ptr_eq(&current, &vhost)) {
+            return Err(not_found());
+        }
+        if broker.access().user(&user).map(|user| &user.password) != self.password.take().as_ref() {
+            return Err(refused());
+        }
         tracing::info!(
             connection = %self.info.name(),
             "user '{user}' authenticated and granted access to vhost '{vhost_name}'"

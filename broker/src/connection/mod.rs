@@ -36,6 +36,7 @@ use crate::{
         name::Name,
         permission::{Authorized, Operation, Permission, authorize},
         queue::Outcome,
+        user::PasswordHash,
     },
     storage::StoreError,
     vhost::{
@@ -72,6 +73,8 @@ pub struct Connection {
     tuning: Tuning,
     heartbeat: Heartbeat,
     user: Option<Name>,
+    /// What its login was checked against, until it is open.
+    password: Option<PasswordHash>,
     vhost: Option<Arc<Vhost>>,
     permission: Option<Arc<Permission>>,
     permission_epoch: u64,
@@ -123,6 +126,9 @@ pub enum Flow {
     Continue,
     /// With [`Event::Stored`]: no bytes before that.
     Wait(Ticket),
+    /// With the bytes that were not taken, once the peer has read enough of its replies: until then
+    /// [`Outbox::is_full_of_replies`].
+    Hold,
     /// Not at all: what is in the outbox is the last to be sent.
     End,
 }
@@ -160,6 +166,7 @@ impl Connection {
             tuning: Tuning::default(),
             heartbeat: Heartbeat::new(now),
             user: None,
+            password: None,
             vhost: None,
             permission: None,
             permission_epoch: 0,
@@ -190,6 +197,7 @@ impl Connection {
         let flow = match (self.phase, self.ticket.take()) {
             (Phase::Ended, _) => Flow::End,
             (_, Some(ticket)) => Flow::Wait(ticket),
+            (_, None) if self.outbox.is_full_of_replies() => Flow::Hold,
             (_, None) => Flow::Continue,
         };
         Applied { consumed, flow }
@@ -204,6 +212,10 @@ impl Connection {
     /// Bytes were sent.
     pub fn sent(&mut self, now: Instant) {
         self.heartbeat.sent(now);
+        if self.outbox.is_full_of_replies() {
+            // Nothing is read from the peer: that it reads is its only sign of life.
+            self.heartbeat.received(now);
+        }
     }
 
     /// Whether the peer closed it in order and knows so: the last word was our close-ok.
@@ -227,7 +239,10 @@ impl Connection {
             consumed = self.handle_protocol_header(bytes);
         }
         for _ in 0..FRAMES_MAX {
-            if matches!(self.phase, Phase::Header | Phase::Refused | Phase::Ended) || self.ticket.is_some() {
+            if matches!(self.phase, Phase::Header | Phase::Refused | Phase::Ended)
+                || self.ticket.is_some()
+                || self.outbox.is_full_of_replies()
+            {
                 break;
             }
             match parse_frame(&bytes[consumed..], self.tuning.frame_max) {
@@ -358,7 +373,7 @@ impl Connection {
             Consume(consume) => self.handle_consume(number, consume),
             Cancel(cancel) => self.handle_cancel(number, cancel),
             Get(get) => self.handle_get(number, &get),
-            Qos(qos) => self.handle_qos(number, &qos, prefetch_size(payload)),
+            Qos(qos) => self.handle_qos(number, &qos, consume::prefetch_size(payload)),
             Recover(recover) => self.handle_recover(number, recover.requeue, false),
             RecoverAsync(recover) => self.handle_recover(number, recover.requeue, true),
             // The client's answer to a cancel of ours.
@@ -589,9 +604,4 @@ impl Drop for Connection {
 
 fn outcome(requeue: bool) -> Outcome {
     if requeue { Outcome::Requeue } else { Outcome::Discard }
-}
-
-/// `prefetch-size` of a `basic.qos`, which its parsed form leaves out: the first argument.
-fn prefetch_size(payload: &[u8]) -> u32 {
-    payload.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
 }

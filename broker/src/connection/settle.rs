@@ -71,11 +71,7 @@ impl Connection {
         if self.settles.is_empty() {
             return;
         }
-        let mut runs = std::mem::take(&mut self.settles);
-        for run in runs.drain(..) {
-            run.origin.queue().settle(&run);
-        }
-        self.settles = runs;
+        settle_all(&mut self.settles);
         let mut freed_channels = std::mem::take(&mut self.freed_channels);
         freed_channels.sort_unstable();
         freed_channels.dedup();
@@ -105,6 +101,13 @@ impl Connection {
 
 /// What a run of settles is gathered in.
 pub(super) type Settles = Vec<SettleRun>;
+
+/// Tells the queues of runs that these have ended.
+pub(super) fn settle_all(runs: &mut Settles) {
+    for mut run in runs.drain(..) {
+        Arc::clone(run.origin.queue()).settle(&mut run);
+    }
+}
 
 /// Room was made in an outbox: the consumers that waited for it may go on.
 pub fn resume(waiting: Vec<Arc<Subscription>>) {

@@ -77,6 +77,12 @@ impl Message {
         self.bytes.slice(self.body_start()..)
     }
 
+    /// Length of everything: route, header and body, bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Length of the body, bytes.
     #[must_use]
     pub fn body_size(&self) -> usize {
@@ -164,6 +170,7 @@ mod tests {
             assert_eq!(message.header(), b"header");
             assert_eq!(message.body(), body);
             assert_eq!(message.body_size(), body.len());
+            assert_eq!(message.size(), HEAD.route.len() + HEAD.header.len() + body.len());
             assert!(message.is_persistent());
         }
     }

@@ -25,8 +25,11 @@ use crate::{
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 1_024;
-/// Pause when no connection can be accepted (out of file descriptors).
+/// Pause when no connection can be accepted (out of file descriptors, out of memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What connections are told when the broker stops.
+const SHUTDOWN_TEXT: &str = "broker forced connection closure with reason 'shutdown'";
 
 /// A listening socket. An unspecified IPv6 address takes IPv4 connections, too.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -41,7 +44,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts AMQP connections until `stop` is true, then waits until all of them have ended.
+/// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended.
 pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
     loop {
@@ -52,6 +55,7 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
                         tasks.spawn(socket);
                     }
                 }
+                Err(error) if is_of_peer(error.kind()) => tracing::debug!("lost a connection: {error}"),
                 Err(error) => {
                     tracing::error!("cannot accept a connection: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -62,9 +66,33 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
         }
     }
     drop(listener);
+    // Here, not where `stop` is set: no connection comes after this.
+    node.close_connections(SHUTDOWN_TEXT, |_| true);
     while let Some(ended) = tasks.join_next().await {
         report(ended);
     }
+}
+
+/// Whether this error of `accept` is one connection's, which went before it was taken, or which the network
+/// or a firewall took back (accept(2)). The next one may be there already. All other errors are ours, and
+/// come again at once.
+fn is_of_peer(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    matches!(
+        kind,
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+            | TimedOut
+    )
 }
 
 /// Until the broker is to stop.
@@ -112,4 +140,22 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 #[expect(clippy::disallowed_methods, reason = "the server layer reads the clock")]
 pub(super) fn wall_clock() -> SystemTime {
     SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn only_our_own_errors_pause_accepting() {
+        let is_of_peer = |code| is_of_peer(io::Error::from_raw_os_error(code).kind());
+        for code in [Errno::CONNABORTED, Errno::CONNRESET, Errno::PERM] {
+            assert!(is_of_peer(code.raw_os_error()), "{code}");
+        }
+        for code in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::BADF] {
+            assert!(!is_of_peer(code.raw_os_error()), "{code}");
+        }
+    }
 }

@@ -154,8 +154,6 @@ impl Server {
             _ = stopped.wait_for(|stop| *stop) => tracing::info!("asked to stop, stopping"),
         }
         self.stop.send_replace(true);
-        let text = "broker forced connection closure with reason 'shutdown'";
-        self.node.close_connections(text, |_| true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
             tracing::warn!("{} connections did not say good-bye in time", self.node.connection_count());

@@ -64,8 +64,11 @@ pub(super) struct Socket {
     info: Arc<ConnectionInfo>,
     outbox: Arc<Outbox>,
     woken: Arc<Notify>,
-    /// The beginning of a frame whose end has not come yet.
+    /// The beginning of a frame whose end has not come yet; or whole frames, while the disk or the peer is
+    /// waited for.
     partial: Vec<u8>,
+    /// `partial` may hold whole frames: they are for the moment when the peer has read its replies.
+    is_held: bool,
     /// What is being sent.
     sending: Buffer,
     /// What has to be durable before more is read.
@@ -99,6 +102,7 @@ impl Socket {
             outbox,
             woken,
             partial: Vec::new(),
+            is_held: false,
             sending: Buffer::default(),
             stored: None,
             timer,
@@ -123,6 +127,12 @@ impl Socket {
                 return Ok(());
             }
             self.send()?;
+            if self.is_held && self.may_read() {
+                self.read_partial();
+                // A peer that reads as fast as we answer would keep its thread to itself.
+                tokio::task::yield_now().await;
+                continue;
+            }
             match self.wait().await? {
                 Wakeup::Ready(ready) if ready.is_readable() && self.may_read() => {
                     // A busy publisher would keep its thread to itself, and with it the consumers' tasks
@@ -190,8 +200,9 @@ impl Socket {
         })
     }
 
-    /// What was read before the disk had to be waited for.
+    /// What was read before the disk, or the peer, had to be waited for.
     fn read_partial(&mut self) {
+        self.is_held = false;
         if self.partial.is_empty() {
             return;
         }
@@ -203,8 +214,10 @@ impl Socket {
     }
 
     fn read(&mut self, scratch: &mut Scratch, size: usize) {
+        // `serve` sends after this, whatever it leads to.
+        self.outbox.attend();
         let mut start = 0;
-        while start < size && !self.is_ended && self.stored.is_none() {
+        while start < size && !self.is_ended && !self.is_held && self.stored.is_none() {
             let input = &scratch.input[start..size];
             let applied = self.connection.apply(Event::Read(input), now(), &mut scratch.arena);
             let consumed = applied.consumed;
@@ -228,6 +241,7 @@ impl Socket {
     }
 
     fn apply(&mut self, event: Event<'_>) {
+        self.outbox.attend();
         let applied =
             SCRATCH.with_borrow_mut(|scratch| self.connection.apply(event, now(), &mut scratch.arena));
         self.follow(applied);
@@ -237,6 +251,7 @@ impl Socket {
         match applied.flow {
             Flow::Continue => {}
             Flow::Wait(ticket) => self.stored = Some(Box::pin(Ticket::durable(ticket))),
+            Flow::Hold => self.is_held = true,
             Flow::End => self.is_ended = true,
         }
         self.set_timer();

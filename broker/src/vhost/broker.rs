@@ -63,7 +63,7 @@ impl Broker {
             let key = definition.key();
             if !broker.restore(definition) {
                 lost.push(format!(
-                    "{key} can't be restored: it is malformed or what it belongs to is missing"
+                    "{key} can't be restored: it is malformed, its name is taken, or what it belongs to is missing"
                 ));
             }
         }

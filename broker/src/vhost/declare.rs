@@ -150,14 +150,19 @@ impl Vhost {
         }
     }
 
-    /// Puts a queue that was read from disk in its place.
+    /// Puts a queue that was read from disk in its place, unless its name or number is taken.
     pub fn restore_queue(&self, definition: QueueDefinition) -> bool {
         let QueueDefinition { id, name, is_durable, is_auto_delete, arguments, .. } = definition;
         let Ok(options) = QueueOptions::parse(&name, is_durable, false, is_auto_delete, arguments) else {
             return false;
         };
+        let mut places = self.write();
+        if places.queue(&name).is_some() || places.queues.contains_key(&QueueId(id)) {
+            return false;
+        }
         let queue = SharedQueue::new(QueueId(id), name, options, None, Arc::clone(&self.log));
-        self.write().insert(Arc::new(queue));
+        self.outdate_routes(&mut places);
+        places.insert(Arc::new(queue));
         true
     }
 
@@ -185,7 +190,8 @@ impl Vhost {
     ) -> Result<DeletedQueue, DeleteQueueError> {
         let places = self.write();
         let Some(queue) = places.queue(name) else {
-            let ticket = self.delete_again(&places, name);
+            let key = |name| DefinitionKey::Queue { vhost: self.name().clone(), name };
+            let ticket = Name::parse(name).ok().and_then(|name| self.delete_again(&places, key(name)));
             return Ok(DeletedQueue { ready_count: 0, ticket, subscriptions: Vec::new() });
         };
         if user.is_some_and(|user| check_owner(&queue, user).is_err()) {
@@ -218,6 +224,7 @@ impl Vhost {
         if_empty: bool,
     ) -> Result<DeletedQueue, DeleteRefused> {
         let (ready_count, subscriptions) = queue.delete(if_unused, if_empty)?;
+        self.outdate_routes(&mut places);
         places.queues.remove(&queue.id);
         let removed = places.topology.remove_queue(&queue.name);
         let changes = self.changes_of_removal(&places, Some(queue), &removed);
@@ -242,6 +249,7 @@ impl Vhost {
             return self.redeclare(queue, &options, user);
         }
         let queue = Arc::new(SharedQueue::new(id, name, options, owner, Arc::clone(&self.log)));
+        self.outdate_routes(&mut places);
         places.insert(Arc::clone(&queue));
         let changes = match queue.is_stored() {
             true => vec![Change::Put(self.definition_of(&queue))],
@@ -264,20 +272,13 @@ impl Vhost {
     }
 
     fn store_again(&self, queue: &SharedQueue) -> Option<Ticket> {
-        if !queue.is_stored() || !self.has_unstored() {
+        let is_unstored = || self.unstored.contains(|| self.definition_of(queue).key());
+        if !queue.is_stored() || !is_unstored() {
             return None;
         }
         let places = self.read();
         let is_there = places.queues.contains_key(&queue.id);
         is_there.then(|| self.submit(&places, vec![Change::Put(self.definition_of(queue))])).flatten()
-    }
-
-    fn delete_again(&self, places: &Places, name: &str) -> Option<Ticket> {
-        if !self.has_unstored() {
-            return None;
-        }
-        let key = DefinitionKey::Queue { vhost: self.name().clone(), name: Name::parse(name).ok()? };
-        self.submit(places, vec![Change::Delete(key)])
     }
 
     fn definition_of(&self, queue: &SharedQueue) -> Definition {

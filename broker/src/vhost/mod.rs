@@ -14,10 +14,11 @@ pub mod subscription;
 mod tests;
 pub mod ticket;
 mod topology;
+mod unstored;
 
 use std::sync::{
     Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use foldhash::fast::FixedState;
@@ -37,6 +38,7 @@ use crate::{
 };
 use queue::SharedQueue;
 use ticket::Ticket;
+use unstored::Unstored;
 
 /// A namespace: exchanges, queues and bindings of its own.
 #[derive(Debug)]
@@ -48,8 +50,8 @@ pub struct Vhost {
     epoch: AtomicU64,
     log: Arc<dyn QueueLog>,
     store: Arc<dyn MetadataStore>,
-    /// Change sets that are on their way to stable storage, or failed to get there.
-    unstored: Arc<AtomicUsize>,
+    /// What may differ from what is on stable storage.
+    unstored: Arc<Unstored>,
 }
 
 /// Exchanges and bindings, and the queues that they lead to.
@@ -171,28 +173,24 @@ impl Vhost {
         if places.is_deleted || changes.is_empty() {
             return None;
         }
-        self.unstored.fetch_add(1, Relaxed);
+        let (number, keys) = self.unstored.submitted(&changes);
         let unstored = Arc::clone(&self.unstored);
-        Ticket::submit(&*self.store, changes, move || {
-            unstored.fetch_sub(1, Relaxed);
-        })
-    }
-
-    /// What is there need not be on disk: it may be on its way, or have failed to get there. Then whoever
-    /// declares, binds or deletes it again has it stored again, so that every -ok means durable.
-    fn has_unstored(&self) -> bool {
-        self.unstored.load(Relaxed) > 0
+        Ticket::submit(&*self.store, changes, move || unstored.stored(number, &keys))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Places> {
         self.places.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whoever writes changes the epoch.
+    /// Whoever changes something under this lock says [`Vhost::outdate_routes`].
     fn write(&self) -> RwLockWriteGuard<'_, Places> {
-        let places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        self.places.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The topology changed: what was routed before is to be routed anew. The lock is held, so that nobody
+    /// finds an old route with a new epoch.
+    fn outdate_routes(&self, _changed: &mut Places) {
         self.epoch.fetch_add(1, Relaxed);
-        places
     }
 }
 

@@ -49,9 +49,11 @@ struct State {
     waiting: Vec<Arc<Subscription>>,
     /// The peer is gone or going: no more deliveries.
     is_closed: bool,
+    /// The connection's task is up and will look here before it waits again.
+    is_attended: bool,
 }
 
-/// Frames around a body and their fields, for reckoning room, bytes.
+/// Frames around a message and the delivery's own fields, for reckoning room, bytes.
 const DELIVERY_OVERHEAD: usize = 128;
 
 /// What reserving room said.
@@ -71,6 +73,7 @@ impl Outbox {
             channels: Vec::new(),
             waiting: Vec::new(),
             is_closed: false,
+            is_attended: false,
         };
         Self { wake, unsent: AtomicUsize::new(0), state: Mutex::new(state) }
     }
@@ -78,6 +81,16 @@ impl Outbox {
     /// Makes the connection's task look whether there is anything to do.
     pub fn wake(&self) {
         self.wake.wake();
+    }
+
+    /// The connection's task is about to do something that may be answered, and [`Outbox::swap`]s after it:
+    /// until it finds nothing more to send, nobody needs to wake it for what there is to send.
+    ///
+    /// No wake-up is lost: this ends under the lock under which `swap` finds nothing, so whatever comes after
+    /// wakes the task, and whatever came before is in what it takes. Wake-ups for other reasons
+    /// ([`Outbox::wake`], room) are never held back.
+    pub fn attend(&self) {
+        self.lock().is_attended = true;
     }
 
     /// The negotiated size of frames.
@@ -111,6 +124,7 @@ impl Outbox {
         debug_assert!(buffer.is_empty(), "sent before swapped");
         let mut state = self.lock();
         if state.buffer.is_empty() {
+            state.is_attended = false;
             state.buffer.shrink();
             buffer.shrink();
         }
@@ -209,13 +223,13 @@ impl Outbox {
             };
             for delivery in deliveries.drain(..) {
                 let tag = channel.next_tag(to, delivery.position);
-                state.buffer.add_cost(delivery_cost(delivery.message.body_size()));
+                state.buffer.add_cost(delivery_cost(delivery.message.size()));
                 wire::encode::write_deliver(
                     state.buffer.bytes(),
                     to.channel,
                     to.tag.as_bytes(),
                     tag,
-                    delivery.is_redelivered,
+                    delivery.is_redelivered(),
                     delivery.message.route(),
                 );
                 state.buffer.write_content(to.channel, &delivery.message, state.frame_max);
@@ -237,7 +251,7 @@ impl Outbox {
         self.update(|state| {
             let tag = state.channel(channel).ok_or(Gone)?.next_get_tag(unsettled);
             self.count(state.write_content(channel, &delivery.message, |bytes| {
-                let (is_redelivered, route) = (delivery.is_redelivered, delivery.message.route());
+                let (is_redelivered, route) = (delivery.is_redelivered(), delivery.message.route());
                 wire::encode::write_get_ok(bytes, channel, tag, is_redelivered, route, count);
             }));
             Ok(())
@@ -255,8 +269,8 @@ impl Outbox {
 
     /// Reserves room for a consumer's next delivery, or puts it on the list of those to resume. The second
     /// look happens under the lock that `take_waiting` takes to read that list: no wake-up is lost.
-    pub(super) fn reserve_or_wait(&self, subscription: &Arc<Subscription>, body_size: usize) -> bool {
-        let cost = delivery_cost(body_size);
+    pub(super) fn reserve_or_wait(&self, subscription: &Arc<Subscription>, message_size: usize) -> bool {
+        let cost = delivery_cost(message_size);
         if self.reserve(cost) == Room::Reserved {
             return true;
         }
@@ -272,8 +286,8 @@ impl Outbox {
 
     /// Gives back room of a delivery that did not happen. Nothing will be sent for it, so whoever waited
     /// for this room is for the connection's task to resume: the caller holds a queue's lock.
-    pub(super) fn release(&self, body_size: usize) {
-        self.unsent.fetch_sub(delivery_cost(body_size), Relaxed);
+    pub(super) fn release(&self, message_size: usize) {
+        self.unsent.fetch_sub(delivery_cost(message_size), Relaxed);
         if !self.lock().waiting.is_empty() {
             self.wake.wake();
         }
@@ -298,12 +312,12 @@ impl Outbox {
     }
 
     /// Changes the state under one lock, and wakes the connection's task if there is something to send now
-    /// and was nothing before.
+    /// and was nothing before, unless the task looks anyway.
     fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();
         let was_empty = state.buffer.is_empty();
         let result = change(&mut state);
-        let is_filled = was_empty && !state.buffer.is_empty();
+        let is_filled = was_empty && !state.buffer.is_empty() && !state.is_attended;
         drop(state);
         if is_filled {
             self.wake.wake();
@@ -352,6 +366,6 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-fn delivery_cost(body_size: usize) -> usize {
-    body_size + DELIVERY_OVERHEAD
+fn delivery_cost(message_size: usize) -> usize {
+    message_size + DELIVERY_OVERHEAD
 }

@@ -123,8 +123,9 @@ impl SharedQueue {
         messages.clear();
     }
 
-    /// Ends deliveries, gives the consumer its credit back and dispatches.
-    pub fn settle(&self, run: &SettleRun) {
+    /// Ends deliveries, gives the consumer its credit back and dispatches. `run` keeps those that were
+    /// unsettled here: only they are recorded.
+    pub fn settle(&self, run: &mut SettleRun) {
         if let Some(consumer) = run.consumer() {
             consumer.give_back(run.positions.len());
         }
@@ -132,16 +133,14 @@ impl SharedQueue {
         if state.is_deleted {
             return;
         }
-        for position in &run.positions {
-            state.queue.settle(*position, run.outcome);
-        }
-        self.log.record(
-            self.id,
-            match run.outcome {
+        run.positions.retain(|position| state.queue.settle(*position, run.outcome));
+        if !run.positions.is_empty() {
+            let record = match run.outcome {
                 Outcome::Requeue => Record::Requeue(&run.positions),
                 Outcome::Accept | Outcome::Discard => Record::Settle(&run.positions),
-            },
-        );
+            };
+            self.log.record(self.id, record);
+        }
         if let Some(id) = run.consumer_id() {
             state.queue.resume(id);
         }
@@ -260,8 +259,8 @@ impl SharedQueue {
 }
 
 impl State {
-    /// Hands out what can be handed out, lane by lane, until the queue is empty or no consumer has
-    /// credit and room.
+    /// Hands out what can be handed out, run by run and in each lane by lane, until the queue is empty or
+    /// no consumer has credit and room: that bounds how long the lock is held.
     fn dispatch(&mut self) {
         loop {
             let mut lanes = std::mem::take(&mut self.lanes);
@@ -285,7 +284,7 @@ impl State {
             consumer.give_back(lane.deliveries.len());
             self.queue.remove_consumer(consumer.id);
             for delivery in lane.deliveries {
-                consumer.outbox.release(delivery.message.body_size());
+                consumer.outbox.release(delivery.message.size());
                 self.queue.take_back(delivery);
             }
         }
@@ -296,10 +295,7 @@ impl State {
 /// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order
 /// there (AMQP 0-9-1 section 4.7: order holds per outgoing channel, whichever consumer gets a message).
 fn keep_order(lanes: &mut Vec<Lane<Arc<Subscription>>>) {
-    let shares_channel = |(index, lane): (usize, &Lane<Arc<Subscription>>)| {
-        lanes[..index].iter().any(|other| is_beside(&other.consumer, &lane.consumer))
-    };
-    if !lanes.iter().enumerate().any(shares_channel) {
+    if !share_channel(lanes) {
         return;
     }
     let mut deliveries: Vec<(Arc<Subscription>, Delivery)> = Vec::new();
@@ -316,8 +312,16 @@ fn keep_order(lanes: &mut Vec<Lane<Arc<Subscription>>>) {
     }
 }
 
-fn is_beside(one: &Subscription, other: &Subscription) -> bool {
-    one.channel == other.channel && Arc::ptr_eq(&one.outbox, &other.outbox)
+/// Whether any two lanes lead to one channel.
+fn share_channel(lanes: &[Lane<Arc<Subscription>>]) -> bool {
+    if lanes.len() < 2 {
+        return false;
+    }
+    let channel =
+        |lane: &Lane<Arc<Subscription>>| (Arc::as_ptr(&lane.consumer.outbox), lane.consumer.channel);
+    let mut channels: Vec<_> = lanes.iter().map(channel).collect();
+    channels.sort_unstable();
+    channels.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 impl LogTarget for State {

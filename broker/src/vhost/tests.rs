@@ -1,14 +1,14 @@
 //! What happens between two locks, step by step: the moments that a single connection never sees.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use super::{
     Vhost,
     buffer::Buffer,
-    deliveries::ChannelDeliveries,
+    deliveries::{ChannelDeliveries, Origin, SettleRun},
     outbox::{Outbox, Wake},
     queue::SharedQueue,
     subscription::{Prefetch, Subscription, SubscriptionParts},
@@ -17,14 +17,18 @@ use crate::{
     limits::OUTBOX_BYTES_MAX,
     model::{
         arguments::Arguments,
-        definition::{Change, VhostDefinition},
+        binding::{Binding, Destination},
+        definition::{Change, QueueDefinition, VhostDefinition},
         exchange::{Exchange, ExchangeKind},
         message::{Arena, Message, MessageHead},
         name::Name,
-        queue::{ConsumerId, Credit, QueueCounts, QueueOptions},
+        queue::{ConsumerId, Credit, Outcome, Position, QueueCounts, QueueOptions},
         queue_id::QueueId,
     },
-    storage::{Completion, Loaded, MetadataStore, StoreError, queue_log::MemoryLog},
+    storage::{
+        Completion, Loaded, MetadataStore, StoreError,
+        queue_log::{LogTarget, MemoryLog, QueueLog, Record},
+    },
     wire::frame::ChannelNumber,
 };
 
@@ -149,6 +153,26 @@ fn room_that_a_vanished_delivery_leaves_wakes_who_waits_for_it() {
 }
 
 #[test]
+fn a_task_that_is_up_is_not_woken_until_it_has_found_nothing_to_send() {
+    let (outbox, flag) = outbox();
+    let write = || outbox.write(|bytes| bytes.push(0));
+    write();
+    assert!(flag.take());
+    drain(&outbox);
+    outbox.attend();
+    write();
+    drain(&outbox);
+    write();
+    assert!(!flag.take(), "it found something and will look again");
+    outbox.wake();
+    assert!(flag.take(), "other reasons wake");
+    drain(&outbox);
+    drain(&outbox);
+    write();
+    assert!(flag.take());
+}
+
+#[test]
 fn bodies_of_replies_count_as_replies() {
     let (outbox, _) = outbox();
     outbox.write_content(ChannelNumber(1), &message(OUTBOX_BYTES_MAX + 1), |_| {});
@@ -189,8 +213,7 @@ impl MetadataStore for CountingStore {
     fn close(&self) {}
 }
 
-#[test]
-fn what_is_done_to_a_vhost_that_ended_is_not_stored() {
+fn vhost() -> (Vhost, Arc<CountingStore>) {
     let store = Arc::new(CountingStore::default());
     let definition = VhostDefinition {
         name: Name::literal("v"),
@@ -198,19 +221,121 @@ fn what_is_done_to_a_vhost_that_ended_is_not_stored() {
         tags: Vec::new(),
         default_queue_type: None,
     };
-    let vhost = Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _);
-    let exchange = |name| Exchange {
+    (Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _), store)
+}
+
+fn exchange(name: &'static str) -> Exchange {
+    Exchange {
         name: Name::literal(name),
         kind: ExchangeKind::Fanout,
         is_durable: true,
         is_auto_delete: false,
         is_internal: false,
         arguments: Arguments::default(),
-    };
+    }
+}
+
+fn queue_definition(id: u64, name: &'static str) -> QueueDefinition {
+    QueueDefinition {
+        id,
+        name: Name::literal(name),
+        is_durable: true,
+        is_exclusive: false,
+        is_auto_delete: false,
+        arguments: Arguments::default(),
+    }
+}
+
+#[test]
+fn what_is_done_to_a_vhost_that_ended_is_not_stored() {
+    let (vhost, store) = vhost();
     vhost.declare_exchange(exchange("before")).unwrap();
     assert_eq!(store.0.load(Relaxed), 1);
     vhost.end();
     let _ = vhost.declare_exchange(exchange("after"));
     let _ = vhost.delete_exchange(&Name::literal("before"), false);
     assert_eq!(store.0.load(Relaxed), 1);
+}
+
+#[test]
+fn only_changes_outdate_routes() {
+    let (vhost, _) = vhost();
+    let binding = |binding_key| Binding {
+        source: Name::literal("x"),
+        destination: Destination::Queue(Name::literal("q")),
+        binding_key: Name::literal(binding_key),
+        arguments: Arguments::default(),
+    };
+    let outdates = |change: &dyn Fn()| {
+        let before = vhost.epoch();
+        change();
+        vhost.epoch() > before
+    };
+    let declare = || drop(vhost.declare_exchange(exchange("x")).unwrap());
+    let bind = || drop(vhost.bind(binding("k")).unwrap());
+    let unbind = || drop(vhost.unbind(&binding("k")).unwrap());
+    let delete_queue = || drop(vhost.delete_queue("q", None, false, false).unwrap());
+    let delete_exchange = || drop(vhost.delete_exchange(&Name::literal("x"), false).unwrap());
+    assert!(outdates(&|| assert!(vhost.restore_queue(queue_definition(1, "q")))));
+    for change in [&declare as &dyn Fn(), &bind, &unbind, &delete_queue, &delete_exchange] {
+        assert!(outdates(change));
+        assert!(!outdates(change), "nothing changed the second time");
+    }
+}
+
+#[test]
+fn a_restored_queue_takes_nobody_s_place() {
+    let (vhost, _) = vhost();
+    assert!(vhost.restore_queue(queue_definition(1, "q")));
+    assert!(!vhost.restore_queue(queue_definition(2, "q")));
+    assert!(!vhost.restore_queue(queue_definition(1, "other")));
+    assert_eq!(vhost.queues().iter().map(|queue| queue.id).collect::<Vec<_>>(), [QueueId(1)]);
+}
+
+#[test]
+fn headers_take_room_as_bodies_do() {
+    let (outbox, _) = outbox();
+    let queue = queue(1);
+    consume(&queue, &outbox);
+    let header = vec![0; 100_000];
+    let head = MessageHead { route: b"\0\x01q", header: &header, is_persistent: false };
+    queue.publish(&mut (0..20).map(|_| Arena::default().message(head, b"")).collect());
+    let counts = queue.counts();
+    assert_eq!((counts.ready, counts.unsettled), (10, 10));
+    assert!((1_000_000..=OUTBOX_BYTES_MAX).contains(&outbox.unsent_bytes()));
+    assert_eq!(drain(&outbox), [1]);
+    assert_eq!(outbox.unsent_bytes(), 0);
+}
+
+/// Remembers what was recorded.
+#[derive(Debug, Default)]
+struct Records(Mutex<Vec<String>>);
+
+impl QueueLog for Records {
+    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) {
+        MemoryLog.append(targets, message);
+    }
+
+    fn record(&self, _queue: QueueId, record: Record<'_>) {
+        self.0.lock().unwrap().push(format!("{record:?}"));
+    }
+}
+
+#[test]
+fn only_what_was_unsettled_is_recorded_as_settled() {
+    let (log, (outbox, _)) = (Arc::new(Records::default()), outbox());
+    let name = Name::literal("q1");
+    let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
+    let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _));
+    consume(&queue, &outbox);
+    publish(&queue, 1);
+    publish(&queue, 1);
+    let settle = |outcome, positions: [u64; 2]| {
+        let positions = positions.map(Position).to_vec();
+        queue.settle(&mut SettleRun { origin: Origin::Get(Arc::clone(&queue)), outcome, positions });
+    };
+    settle(Outcome::Accept, [1, 7]);
+    settle(Outcome::Accept, [1, 7]);
+    settle(Outcome::Requeue, [0, 1]);
+    assert_eq!(*log.0.lock().unwrap(), ["Settle([Position(1)])", "Requeue([Position(0)])"]);
 }

@@ -12,14 +12,18 @@ use crate::model::{
 impl Vhost {
     /// Declares an exchange, or finds the equivalent one that is there.
     pub fn declare_exchange(&self, exchange: Exchange) -> Result<Option<Ticket>, DeclareExchangeError> {
-        if self.read().topology.check_declare(&exchange)? == Declared::Existing && !self.has_unstored() {
+        let name = exchange.name.clone();
+        let is_unstored = || self.unstored.contains(|| self.exchange_key(&name));
+        if self.read().topology.check_declare(&exchange)? == Declared::Existing && !is_unstored() {
             return Ok(None);
         }
         let mut places = self.write();
-        let name = exchange.name.clone();
         let is_new = places.topology.declare_exchange(exchange)? == Declared::Created;
+        if is_new {
+            self.outdate_routes(&mut places);
+        }
         let exchange = places.topology.exchange(&name).filter(|exchange| {
-            exchange.is_durable && !exchange.is_predeclared() && (is_new || self.has_unstored())
+            exchange.is_durable && !exchange.is_predeclared() && (is_new || is_unstored())
         });
         let definition = exchange
             .map(|exchange| Definition::Exchange { vhost: self.name().clone(), exchange: exchange.clone() });
@@ -34,12 +38,11 @@ impl Vhost {
     ) -> Result<Option<Ticket>, DeleteExchangeError> {
         let mut places = self.write();
         let removed = places.topology.delete_exchange(name, if_unused)?;
-        let mut changes = self.changes_of_removal(&places, None, &removed);
-        if removed.exchanges.is_empty() && self.has_unstored() {
-            let key = DefinitionKey::Exchange { vhost: self.name().clone(), name: name.clone() };
-            changes.push(Change::Delete(key));
+        if !removed.exchanges.is_empty() {
+            self.outdate_routes(&mut places);
+            return Ok(self.submit(&places, self.changes_of_removal(&places, None, &removed)));
         }
-        Ok(self.submit(&places, changes))
+        Ok(self.delete_again(&places, self.exchange_key(name)))
     }
 
     /// Binds, unless the very same binding is there.
@@ -47,24 +50,26 @@ impl Vhost {
         let mut places = self.write();
         let is_durable = places.topology.is_durable_binding(&binding);
         let definition = Definition::Binding { vhost: self.name().clone(), binding: binding.clone() };
-        let changes = match places.topology.bind(binding)? {
-            Bound::Existing if !self.has_unstored() => Vec::new(),
-            _ if is_durable => vec![Change::Put(definition)],
-            _ => Vec::new(),
-        };
-        Ok(self.submit(&places, changes))
+        let is_new = places.topology.bind(binding)? == Bound::Added;
+        if is_new {
+            self.outdate_routes(&mut places);
+        }
+        if is_durable && (is_new || self.unstored.contains(|| definition.key())) {
+            return Ok(self.submit(&places, vec![Change::Put(definition)]));
+        }
+        Ok(None)
     }
 
     /// Unbinds. A binding that is not there counts as unbound.
     pub fn unbind(&self, binding: &Binding) -> Result<Option<Ticket>, BindError> {
         let mut places = self.write();
         let removed = places.topology.unbind(binding)?;
-        let mut changes = self.changes_of_removal(&places, None, &removed);
-        if removed.bindings.is_empty() && self.has_unstored() {
-            let key = DefinitionKey::Binding { vhost: self.name().clone(), binding: binding.clone() };
-            changes.push(Change::Delete(key));
+        if !removed.bindings.is_empty() {
+            self.outdate_routes(&mut places);
+            return Ok(self.submit(&places, self.changes_of_removal(&places, None, &removed)));
         }
-        Ok(self.submit(&places, changes))
+        let key = DefinitionKey::Binding { vhost: self.name().clone(), binding: binding.clone() };
+        Ok(self.delete_again(&places, key))
     }
 
     /// All bindings, without those that every queue has to the default exchange.
@@ -87,17 +92,22 @@ impl Vhost {
 
     /// Puts an exchange that was read from disk in its place.
     pub fn restore_exchange(&self, exchange: Exchange) -> bool {
-        self.write().topology.declare_exchange(exchange).is_ok()
+        let mut places = self.write();
+        self.outdate_routes(&mut places);
+        places.topology.declare_exchange(exchange).is_ok()
     }
 
     /// Puts a binding that was read from disk in its place.
     pub fn restore_binding(&self, binding: Binding) -> bool {
-        self.write().topology.bind(binding).is_ok()
+        let mut places = self.write();
+        self.outdate_routes(&mut places);
+        places.topology.bind(binding).is_ok()
     }
 
     /// Ends the vhost: no queue can be declared any more. Gives what was stored of it.
     pub(super) fn end(&self) -> Vec<Change> {
         let mut places = self.write();
+        self.outdate_routes(&mut places);
         places.is_deleted = true;
         let queues: Vec<_> = places.queues.drain().map(|(_, queue)| queue).collect();
         let vhost = || self.name().clone();
@@ -121,6 +131,16 @@ impl Vhost {
             }
         }
         changes
+    }
+
+    /// Deletes what is not there any more from disk, where it may still be.
+    pub(super) fn delete_again(&self, places: &Places, key: DefinitionKey) -> Option<Ticket> {
+        let is_unstored = self.unstored.contains(|| key.clone());
+        is_unstored.then(|| self.submit(places, vec![Change::Delete(key)])).flatten()
+    }
+
+    fn exchange_key(&self, name: &Name) -> DefinitionKey {
+        DefinitionKey::Exchange { vhost: self.name().clone(), name: name.clone() }
     }
 
     /// What goes from disk after a removal.

@@ -128,6 +128,15 @@ impl Peer {
         })
     }
 
+    /// Its socket takes some of what is sent, not all.
+    pub(super) fn reads_a_little(self) -> Step {
+        Box::new(move |bench| {
+            bench.note(&format!("   {} reads a little", self.label('C')));
+            let now = bench.now;
+            bench.link(self).connection.sent(now);
+        })
+    }
+
     /// Its socket is gone without a word.
     pub(super) fn vanishes(self) -> Step {
         Box::new(move |bench| {
@@ -287,6 +296,8 @@ struct Link {
     /// What the connection has not taken yet.
     unread: Vec<u8>,
     stored: Option<Stored>,
+    /// It is full of replies: `unread` waits until they are read.
+    is_held: bool,
     is_reading: bool,
     has_ended: bool,
     is_end_told: bool,
@@ -378,6 +389,7 @@ impl Bench {
             woken,
             unread: Vec::new(),
             stored: None,
+            is_held: false,
             is_reading: true,
             has_ended: false,
             is_end_told: false,
@@ -424,7 +436,7 @@ impl Bench {
     fn feed(&mut self, peer: Peer) {
         let (now, arena) = (self.now, &mut self.arena);
         let link = self.links[peer.0].as_mut().expect("a step named the peer before");
-        while link.stored.is_none() && !link.has_ended && !link.unread.is_empty() {
+        while link.stored.is_none() && !link.is_held && !link.has_ended && !link.unread.is_empty() {
             let applied = link.connection.apply(Event::Read(&link.unread), now, arena);
             assert!(applied.consumed <= link.unread.len(), "no more than there was");
             link.unread.drain(..applied.consumed);
@@ -523,6 +535,9 @@ impl Bench {
         let bytes = taken(buffer);
         link.connection.sent(now);
         resume(link.info.outbox.sent(cost));
+        if std::mem::take(&mut link.is_held) {
+            self.feed(peer);
+        }
         bytes
     }
 
@@ -554,6 +569,7 @@ impl Link {
         match applied.flow {
             Flow::Continue => {}
             Flow::Wait(ticket) => self.stored = Some(Box::pin(ticket.durable())),
+            Flow::Hold => self.is_held = true,
             Flow::End => self.has_ended = true,
         }
     }

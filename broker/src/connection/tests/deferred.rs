@@ -240,13 +240,13 @@ fn what_another_declared_is_not_durable_before_it_is() {
             S: exchange.declare-ok 1
             C: queue.bind 1 queue="q" exchange="x" key="k"
             C2: queue.declare 1 queue="q" durable=true
+            S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
             C3: exchange.declare 1 exchange="x" type="direct" durable=true
             C3: queue.bind 1 queue="q" exchange="x" key="k"
             C3: queue.declare 1 queue="t"
+            S3: exchange.declare-ok 1
                the store catches up
             S: queue.bind-ok 1
-            S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
-            S3: exchange.declare-ok 1
             S3: queue.bind-ok 1
             S3: queue.declare-ok 1 queue="t" message-count=0 consumer-count=0
             C2: queue.declare 1 queue="q" durable=true
@@ -279,10 +279,10 @@ fn what_another_deleted_is_not_gone_for_good_before_it_is() {
             C: queue.delete 1 queue="q"
             C2: queue.delete 1 queue="q"
             C3: exchange.delete 1 exchange="never-there"
+            S3: exchange.delete-ok 1
                the store catches up
             S: queue.delete-ok 1 message-count=0
             S2: queue.delete-ok 1 message-count=0
-            S3: exchange.delete-ok 1
             C2: queue.delete 1 queue="q"
             S2: queue.delete-ok 1 message-count=0
         "#]],
@@ -297,6 +297,11 @@ fn what_could_not_be_stored_is_stored_by_the_next_who_declares_it() {
             A.sends(declare(1, "q", durable)),
             store_fails(),
             stored(),
+            B.sends(declare(1, "other", durable)),
+            stored(),
+            B.sends(declare(1, "other", durable)),
+            B.sends(declare(1, "q", durable)),
+            stored(),
             B.sends(declare(1, "q", durable)),
             stored(),
         ],
@@ -305,9 +310,16 @@ fn what_could_not_be_stored_is_stored_by_the_next_who_declares_it() {
                the store fails
             S: connection.close 0 code=506 text="RESOURCE_ERROR - the definitions are closed: the broker is stopping" class=50 method=10
                stored: put queue 'q' in vhost '/'
+            C2: queue.declare 1 queue="other" durable=true
+            S2: queue.declare-ok 1 queue="other" message-count=0 consumer-count=0
+               stored: put queue 'other' in vhost '/'
+            C2: queue.declare 1 queue="other" durable=true
+            S2: queue.declare-ok 1 queue="other" message-count=0 consumer-count=0
             C2: queue.declare 1 queue="q" durable=true
             S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
                stored: put queue 'q' in vhost '/'
+            C2: queue.declare 1 queue="q" durable=true
+            S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
         "#]],
     );
 }

@@ -6,7 +6,7 @@ use expect_test::expect;
 
 use super::{
     bench::{A, B, after, check, connections, queue},
-    frames::{consume, declare, heartbeat, plainly, publish, tune_ok},
+    frames::{consume, declare, get, heartbeat, plainly, publish, tune_ok},
 };
 
 fn secs(secs: u64) -> Duration {
@@ -152,5 +152,42 @@ fn a_heartbeat_belongs_to_channel_0() {
         C: no frame: type 8, all octets = <<>>
         S: connection.close 0 code=505 text="UNEXPECTED_FRAME - type 8, all octets = <<>>" class=0 method=0
     "#]],
+    );
+}
+
+#[test]
+fn who_reads_its_replies_slowly_is_alive_while_it_is_not_listened_to() {
+    let gets = [get(1, "q", false), get(1, "q", false), get(1, "q", false)].concat();
+    check(
+        [
+            A.tunes(tune_ok(2_047, 131_072, 10)),
+            A.sends([declare(1, "q", plainly), publish(1, "", "q", 600_000), publish(1, "", "q", 600_001)]),
+            A.stops_reading(),
+            A.sends(gets),
+            after(secs(15)),
+            A.reads_a_little(),
+            after(secs(19)),
+            A.reads_a_little(),
+            queue("q"),
+            connections(),
+            after(secs(20)),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q"
+            C: basic.publish 1 exchange="" key="q" + body 600000
+            C: basic.publish 1 exchange="" key="q" + body 600001
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            C: basic.get 1 queue="q"
+            C: basic.get 1 queue="q"
+            C: basic.get 1 queue="q"
+               after 15s
+               C reads a little
+               after 19s
+               C reads a little
+               queue q: ready 0, unsettled 2
+               connections: running
+               after 20s
+            S: (end)
+        "#]],
     );
 }

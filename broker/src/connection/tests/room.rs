@@ -274,3 +274,46 @@ fn consumers_that_share_credit_are_resumed_together() {
         "#]],
     );
 }
+
+#[test]
+fn who_does_not_read_its_replies_is_not_answered_further() {
+    let gets = (0..6).flat_map(|_| get(1, "q", false)).collect::<Vec<_>>();
+    check(
+        [
+            A.sends(declare(1, "q", plainly)),
+            publishes(&[400_000, 400_001, 400_002, 400_003, 400_004]),
+            A.stops_reading(),
+            A.sends(gets),
+            queue("q"),
+            A.sends(ack(1, 1, false)),
+            queue("q"),
+            A.reads_again(),
+            queue("q"),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q"
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            C2: basic.publish 1 exchange="" key="q" + body 400000
+            C2: basic.publish 1 exchange="" key="q" + body 400001
+            C2: basic.publish 1 exchange="" key="q" + body 400002
+            C2: basic.publish 1 exchange="" key="q" + body 400003
+            C2: basic.publish 1 exchange="" key="q" + body 400004
+            C: basic.get 1 queue="q"
+            C: basic.get 1 queue="q"
+            C: basic.get 1 queue="q"
+            C: basic.get 1 queue="q"
+            C: basic.get 1 queue="q"
+            C: basic.get 1 queue="q"
+               queue q: ready 2, unsettled 3
+            C: basic.ack 1 tag=1
+               queue q: ready 2, unsettled 3
+            S: basic.get-ok 1 tag=1 redelivered=false exchange="" key="q" message-count=4 + body 400000
+            S: basic.get-ok 1 tag=2 redelivered=false exchange="" key="q" message-count=3 + body 400001
+            S: basic.get-ok 1 tag=3 redelivered=false exchange="" key="q" message-count=2 + body 400002
+            S: basic.get-ok 1 tag=4 redelivered=false exchange="" key="q" message-count=1 + body 400003
+            S: basic.get-ok 1 tag=5 redelivered=false exchange="" key="q" message-count=0 + body 400004
+            S: basic.get-empty 1
+               queue q: ready 0, unsettled 4
+        "#]],
+    );
+}

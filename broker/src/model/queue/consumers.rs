@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use super::Lane;
 
 /// A consumer's number, unique in the broker.
@@ -10,8 +13,8 @@ pub struct ConsumerId(pub u64);
 
 /// What a queue asks of a consumer before it hands it a message.
 pub trait Credit {
-    /// Reserves credit and room for one message with a body of `size` bytes. A consumer that says no is
-    /// not asked again until [`super::Queue::resume`].
+    /// Reserves credit and room for one message of `size` bytes, header and all. A consumer that says no
+    /// is not asked again until [`super::Queue::resume`].
     fn reserve(&self, size: usize) -> bool;
 
     /// The consumer's number.
@@ -51,12 +54,12 @@ impl<C: Credit> Member<C> {
 #[derive(Debug)]
 pub(super) struct Consumers<C> {
     active: VecDeque<Member<C>>,
-    parked: Vec<Member<C>>,
+    parked: HashMap<ConsumerId, Member<C>, FixedState>,
 }
 
 impl<C> Default for Consumers<C> {
     fn default() -> Self {
-        Self { active: VecDeque::new(), parked: Vec::new() }
+        Self { active: VecDeque::new(), parked: HashMap::with_hasher(FixedState::default()) }
     }
 }
 
@@ -74,7 +77,7 @@ impl<C: Clone + Credit> Consumers<C> {
                 break;
             }
             let parked = self.active.pop_front()?;
-            self.parked.push(parked);
+            self.parked.insert(parked.id, parked);
         }
         self.active.rotate_left(1);
         let member = self.active.back_mut()?;
@@ -97,22 +100,21 @@ impl<C: Clone + Credit> Consumers<C> {
         if let Some(index) = self.active.iter().position(|member| member.id == id) {
             return self.active.remove(index).map(|member| member.consumer);
         }
-        let index = self.parked.iter().position(|member| member.id == id)?;
-        Some(self.parked.swap_remove(index).consumer)
+        self.parked.remove(&id).map(|member| member.consumer)
     }
 
     pub(super) fn leave_all(&mut self) -> Vec<C> {
-        self.active.drain(..).chain(self.parked.drain(..)).map(|member| member.consumer).collect()
+        let mut parked: Vec<_> = self.parked.drain().map(|(_, member)| member).collect();
+        parked.sort_unstable_by_key(|member| member.id);
+        self.active.drain(..).chain(parked).map(|member| member.consumer).collect()
     }
 
     pub(super) fn resume(&mut self, id: ConsumerId) {
-        if let Some(index) = self.parked.iter().position(|member| member.id == id) {
-            self.active.push_back(self.parked.swap_remove(index));
-        }
+        self.active.extend(self.parked.remove(&id));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member<C>> {
-        self.active.iter().chain(&self.parked)
+        self.active.iter().chain(self.parked.values())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -46,8 +46,8 @@ pub struct Delivery {
     pub position: Position,
     /// What to hand over.
     pub message: Message,
-    /// It may have been handed over before.
-    pub is_redelivered: bool,
+    /// How often it was handed over before.
+    pub delivery_count: u32,
 }
 
 /// The deliveries of one dispatch that go to one consumer, in order.
@@ -97,6 +97,20 @@ pub struct Queue<C> {
     next_position: u64,
 }
 
+impl Delivery {
+    /// Whether it was handed over before.
+    #[must_use]
+    pub fn is_redelivered(&self) -> bool {
+        self.delivery_count > 0
+    }
+}
+
+impl From<Entry> for Delivery {
+    fn from(Entry { position, message, delivery_count }: Entry) -> Self {
+        Self { position, message, delivery_count }
+    }
+}
+
 impl<C: Clone + Credit> Default for Queue<C> {
     fn default() -> Self {
         Self::new()
@@ -139,11 +153,7 @@ impl<C: Clone + Credit> Queue<C> {
             let Some(member) = self.consumers.take_turn(size) else { return false };
             let Some(entry) = self.ready.pop_front() else { return false };
             let delivery = if member.is_no_ack {
-                Delivery {
-                    position: entry.position,
-                    is_redelivered: entry.delivery_count > 0,
-                    message: entry.message,
-                }
+                Delivery::from(entry)
             } else {
                 hold(&mut self.unsettled, &mut self.unsettled_bytes, entry)
             };
@@ -158,11 +168,7 @@ impl<C: Clone + Credit> Queue<C> {
     pub fn get(&mut self, is_no_ack: bool) -> Option<Delivery> {
         let entry = self.ready.pop_front()?;
         if is_no_ack {
-            return Some(Delivery {
-                position: entry.position,
-                is_redelivered: entry.delivery_count > 0,
-                message: entry.message,
-            });
+            return Some(Delivery::from(entry));
         }
         Some(hold(&mut self.unsettled, &mut self.unsettled_bytes, entry))
     }
@@ -179,19 +185,11 @@ impl<C: Clone + Credit> Queue<C> {
 
     /// Takes back a delivery that never reached its consumer: as if it had not been handed out.
     pub fn take_back(&mut self, delivery: Delivery) {
-        let entry = match self.unsettled.remove(&delivery.position) {
-            Some(mut entry) => {
-                self.unsettled_bytes -= entry.message.body_size() as u64;
-                entry.delivery_count -= 1;
-                entry
-            }
-            None => Entry {
-                position: delivery.position,
-                message: delivery.message,
-                delivery_count: u32::from(delivery.is_redelivered),
-            },
-        };
-        self.ready.put_back(entry);
+        let Delivery { position, message, delivery_count } = delivery;
+        if self.unsettled.remove(&position).is_some() {
+            self.unsettled_bytes -= message.body_size() as u64;
+        }
+        self.ready.put_back(Entry { position, message, delivery_count });
     }
 
     /// Drops all ready messages (`queue.purge`); says how many.
@@ -260,11 +258,7 @@ fn hold(
     unsettled_bytes: &mut u64,
     mut entry: Entry,
 ) -> Delivery {
-    let delivery = Delivery {
-        position: entry.position,
-        message: entry.message.clone(),
-        is_redelivered: entry.delivery_count > 0,
-    };
+    let delivery = Delivery::from(entry.clone());
     entry.delivery_count += 1;
     *unsettled_bytes += entry.message.body_size() as u64;
     unsettled.insert(entry.position, entry);

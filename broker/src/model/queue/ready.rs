@@ -42,13 +42,13 @@ impl Ready {
         Some(entry)
     }
 
-    /// Body size of the head, bytes.
+    /// Size of the head, bytes.
     pub(super) fn head_size(&self) -> Option<usize> {
         let head = match self.returned.first_key_value() {
             Some((_, entry)) => entry,
             None => self.fresh.front()?,
         };
-        Some(head.message.body_size())
+        Some(head.message.size())
     }
 
     /// Drops everything; says how many there were.

@@ -51,7 +51,7 @@ fn dispatch(queue: &mut Queue<Taker>) -> String {
     queue.dispatch(1_000, &mut lanes);
     let show = |lane: &Lane<Taker>| {
         let deliveries = lane.deliveries.iter().map(|delivery| {
-            format!("{}{}", delivery.position.0, if delivery.is_redelivered { "!" } else { "" })
+            format!("{}{}", delivery.position.0, if delivery.is_redelivered() { "!" } else { "" })
         });
         format!("c{}: {}", lane.consumer.id, deliveries.collect::<Vec<_>>().join(" "))
     };
@@ -84,6 +84,22 @@ fn a_consumer_without_credit_is_skipped_until_resumed() {
 }
 
 #[test]
+fn parked_consumers_come_back_in_the_order_of_resuming() {
+    let mut queue = Queue::new();
+    let credits: Vec<_> = (1..=4).map(|id| join(&mut queue, id, 0, false)).collect();
+    append(&mut queue, 6);
+    assert_eq!(dispatch(&mut queue), "");
+    credits.iter().for_each(|credit| credit.set(10));
+    for id in [3, 1, 9, 3] {
+        queue.resume(ConsumerId(id));
+    }
+    assert!(queue.remove_consumer(ConsumerId(4)).is_some());
+    assert!(queue.remove_consumer(ConsumerId(4)).is_none());
+    assert_eq!(dispatch(&mut queue), "c3: 0 2 4 | c1: 1 3 5");
+    assert_eq!(queue.remove_consumers().iter().map(|taker| taker.id).collect::<Vec<_>>(), [3, 1, 2]);
+}
+
+#[test]
 fn requeued_messages_return_to_their_place_flagged() {
     let mut queue = Queue::new();
     let credit = join(&mut queue, 1, 3, false);
@@ -109,8 +125,23 @@ fn a_delivery_taken_back_was_never_delivered() {
         queue.take_back(delivery);
     }
     assert_eq!(queue.counts().unsettled, 0);
-    assert!(!queue.get(true).unwrap().is_redelivered);
+    assert!(!queue.get(true).unwrap().is_redelivered());
     assert_eq!(queue.get(false).unwrap().position, Position(1));
+}
+
+#[test]
+fn what_is_taken_back_keeps_its_count() {
+    let mut queue = Queue::<Taker>::new();
+    append(&mut queue, 1);
+    for _ in 0..3 {
+        queue.get(false).unwrap();
+        assert!(queue.settle(Position(0), Outcome::Requeue));
+    }
+    for is_no_ack in [true, false, true] {
+        let delivery = queue.get(is_no_ack).unwrap();
+        assert_eq!(delivery.delivery_count, 3);
+        queue.take_back(delivery);
+    }
 }
 
 #[test]
@@ -121,7 +152,7 @@ fn purge_leaves_the_unsettled() {
     assert_eq!(queue.purge(), 3);
     assert_eq!(queue.counts(), QueueCounts { unsettled: 1, unsettled_bytes: 1, ..QueueCounts::default() });
     queue.settle(Position(0), Outcome::Requeue);
-    assert!(queue.get(false).unwrap().is_redelivered);
+    assert!(queue.get(false).unwrap().is_redelivered());
 }
 
 #[test]
@@ -258,14 +289,14 @@ proptest! {
                     }
                     let mut seen = BTreeMap::new();
                     for lane in lanes {
-                        let deliveries = lane.deliveries.iter().map(|d| (d.position.0, d.is_redelivered));
+                        let deliveries = lane.deliveries.iter().map(|d| (d.position.0, d.is_redelivered()));
                         let previous = seen.insert(lane.consumer.id, deliveries.collect::<Vec<_>>());
                         prop_assert!(previous.is_none(), "one lane a consumer");
                     }
                     prop_assert_eq!(seen, expected);
                 }
                 Operation::Get { is_no_ack } => {
-                    let delivery = queue.get(is_no_ack).map(|d| (d.position.0, d.is_redelivered));
+                    let delivery = queue.get(is_no_ack).map(|d| (d.position.0, d.is_redelivered()));
                     let expected = (!reference.ready.is_empty()).then(|| reference.take_head(is_no_ack));
                     prop_assert_eq!(delivery, expected);
                 }
