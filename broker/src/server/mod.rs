@@ -17,6 +17,7 @@ use std::{
 
 use tokio::{
     net::{TcpListener, UnixListener},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
 };
@@ -75,7 +76,7 @@ pub enum StartError {
     },
     /// A name from the environment that can't be a name, or a password that is none.
     DefaultUser(String),
-    /// A thread or task.
+    /// A thread, or listening for signals.
     Spawn(io::Error),
 }
 
@@ -93,6 +94,7 @@ pub struct Server {
     pub started_at: SystemTime,
     /// True makes it stop.
     pub stop: watch::Sender<bool>,
+    signals: StopSignals,
     tasks: JoinSet<()>,
     writer: JoinHandle<()>,
     /// Locked as long as it is held.
@@ -112,6 +114,8 @@ impl Server {
     /// Starts everything but the management API, whose listeners it gives. Clients can connect.
     pub async fn start(settings: Settings) -> Result<(Self, Doors), StartError> {
         let started_at = listener::wall_clock();
+        // First of all: whoever sees that the broker is ready may stop it.
+        let signals = StopSignals::listen().map_err(StartError::Spawn)?;
         let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
         let (node, writer) = boot::boot(&settings, &data_dir).await?;
         let amqp = bind("--amqp-listen", settings.amqp_listen)?;
@@ -124,7 +128,7 @@ impl Server {
         announce(&http, "http");
         let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
         tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
-        let server = Self { node, amqp_address, started_at, stop, tasks, writer, data_dir };
+        let server = Self { node, amqp_address, started_at, stop, signals, tasks, writer, data_dir };
         Ok((server, Doors { http, control }))
     }
 
@@ -150,7 +154,7 @@ impl Server {
         tracing::info!("Server startup complete");
         let mut stopped = self.stop.subscribe();
         tokio::select! {
-            signal = stop_signal() => tracing::info!("{signal} received, stopping"),
+            signal = self.signals.next() => tracing::info!("{signal} received, stopping"),
             _ = stopped.wait_for(|stop| *stop) => tracing::info!("asked to stop, stopping"),
         }
         self.stop.send_replace(true);
@@ -178,15 +182,25 @@ fn announce(listener: &TcpListener, protocol: &str) {
     }
 }
 
-/// SIGINT or SIGTERM; which it was.
-async fn stop_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = tokio::signal::ctrl_c() => "SIGINT",
+/// The signals that end the broker in order.
+#[derive(Debug)]
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From now on they are heard, and no longer end the process at once.
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next one's name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 
@@ -208,7 +222,7 @@ impl fmt::Display for StartError {
                 write!(f, "cannot make the control socket {}: {error}", path.display())
             }
             Self::DefaultUser(reason) => write!(f, "cannot make the default user: {reason}"),
-            Self::Spawn(error) => write!(f, "cannot start a thread: {error}"),
+            Self::Spawn(error) => write!(f, "cannot start a thread or hear signals: {error}"),
         }
     }
 }
