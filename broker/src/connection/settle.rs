@@ -37,6 +37,10 @@ impl Connection {
             }
             Some(Ok(())) => {
                 self.note_settled(number);
+                // What goes back goes out again before anything that is published after it.
+                if outcome == Outcome::Requeue {
+                    self.flush();
+                }
                 Ok(())
             }
             None => Ok(()),

@@ -56,6 +56,34 @@ fn acks_one_by_one_in_any_order() {
 }
 
 #[test]
+fn what_goes_back_goes_out_before_what_is_published_after_it() {
+    check(
+        [
+            A.sends([
+                declare(1, "q", plainly),
+                qos(1, 1, false),
+                consume(1, "q", "c1", plainly),
+                publishes(1),
+            ]),
+            A.sends([nack(1, 1, false, true), publish(1, "", "q", 7)]),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q"
+            C: basic.qos 1 prefetch-count=1
+            C: basic.consume 1 queue="q" consumer="c1"
+            C: basic.publish 2 exchange="" key="q" + body 1
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: basic.qos-ok 1
+            S: basic.consume-ok 1 consumer="c1"
+            S: basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 1
+            C: basic.nack 1 tag=1 requeue=true
+            C: basic.publish 1 exchange="" key="q" + body 7
+            S: basic.deliver 1 consumer="c1" tag=2 redelivered=true exchange="" key="q" + body 1
+        "#]],
+    );
+}
+
+#[test]
 fn acks_of_many() {
     check(
         [
