@@ -386,7 +386,8 @@ impl Pending {
         self.open.is_none() && self.sealed.is_empty() && !self.is_closed
     }
 
-    fn refusal(&self) -> Option<LogError> {
+    /// Why nothing is taken any more.
+    pub(super) fn refusal(&self) -> Option<LogError> {
         match &self.failure {
             Some(LogError::Closed) => Some(LogError::Closed),
             Some(failure) => Some(LogError::Failed { cause: Arc::new(failure.clone()) }),

@@ -108,17 +108,24 @@ impl LogWriter {
 
     /// Writes and syncs what gathered, or does a little of what can wait. Never waits for work.
     pub fn step(&mut self) -> Result<Step, LogError> {
+        self.refuse_after_end()?;
         let result = self.try_step();
         self.end_after(result)
     }
 
     /// Proves the last batch if none does; false if there was nothing to prove.
     pub fn prove(&mut self) -> Result<bool, LogError> {
+        self.refuse_after_end()?;
         if !self.is_tail_unproven {
             return Ok(false);
         }
         let result = self.store_empty();
         self.end_after(result).map(|step| step == Step::Worked)
+    }
+
+    /// After a failed sync nothing may be written any more: what the system shows is not what the disk has.
+    fn refuse_after_end(&self) -> Result<(), LogError> {
+        if self.has_ended { Err(self.shared.pending().refusal().unwrap_or(LogError::Closed)) } else { Ok(()) }
     }
 
     fn end_after<T>(&mut self, result: Result<T, LogError>) -> Result<T, LogError> {

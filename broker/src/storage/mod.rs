@@ -5,6 +5,10 @@
 
 mod chain;
 mod codec;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
 pub mod data_dir;
 pub mod definitions;
 mod definitions_file;

@@ -411,3 +411,100 @@ fn read_position(input: &mut &[u8]) -> Option<Position> {
 fn read_ranges(input: &mut &[u8]) -> Option<PositionRanges> {
     PositionRanges::decode(input)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode(record: &Record<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let body = record.body();
+        body.write(9, Lsn(77), &mut out);
+        assert_eq!(out.len(), HEAD_SIZE + body.size());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<OwnedRecord> {
+        let (head, body) = bytes.split_first_chunk::<HEAD_SIZE>()?;
+        let head = Head::decode(head)?;
+        assert_eq!((head.epoch, head.lsn, head.body_size as usize), (9, Lsn(77), body.len()));
+        assert!(head.is_of(body));
+        OwnedRecord::decode(head.kind, &Bytes::copy_from_slice(body))
+    }
+
+    fn message(exchange: &str, key: &str, rest: (&[u8], &[u8])) -> Message {
+        let mut buffer = vec![exchange.len() as u8];
+        buffer.extend_from_slice(exchange.as_bytes());
+        buffer.push(key.len() as u8);
+        buffer.extend_from_slice(key.as_bytes());
+        let route_size = buffer.len() as u16;
+        buffer.extend_from_slice(rest.0);
+        buffer.extend_from_slice(rest.1);
+        Message::from_buffer(buffer.into(), (route_size, rest.0.len() as u32), true)
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_back_as_they_went_in(
+            places in prop::collection::vec((any::<u64>(), any::<u64>()), 0..20),
+            (exchange, key) in ("[a-z]{0,80}", "[a-z.]{0,80}"),
+            (header, body) in (prop::collection::vec(any::<u8>(), 0..100), prop::collection::vec(any::<u8>(), 0..3_000)),
+        ) {
+            let message = message(&exchange, &key, (&header, &body));
+            let places: Vec<_> = places.iter().map(|place| (QueueId(place.0), Position(place.1))).collect();
+            let bytes = encode(&Record::Publish { places: &places, message: &message });
+            let Some(OwnedRecord::Publish { places: read, message }) = decode(&bytes) else { panic!() };
+            prop_assert_eq!(read, places.clone());
+            prop_assert_eq!(message.exchange(), exchange.as_bytes());
+            prop_assert_eq!(message.routing_key(), key.as_bytes());
+            prop_assert_eq!((message.header(), message.body()), (&header[..], &body[..]));
+            prop_assert!(message.is_persistent());
+            let moved: Vec<_> = places.iter().map(|&(queue, position)| {
+                MovedPlace { queue, position, delivery_count: position.0 as u32 }
+            }).collect();
+            let bytes = encode(&Record::Moved { places: &moved, message: &message });
+            let Some(OwnedRecord::Moved { places: read, .. }) = decode(&bytes) else { panic!() };
+            prop_assert_eq!(read, moved);
+        }
+
+        #[test]
+        fn other_records_come_back_as_they_went_in(
+            queue in any::<u64>(),
+            up_to in any::<u64>(),
+            positions in prop::collection::vec(any::<u64>(), 0..40),
+        ) {
+            let (queue, up_to) = (QueueId(queue), Position(up_to));
+            let positions: PositionRanges = positions.into_iter().map(Position).collect();
+            let positions = &positions;
+            for record in [
+                Record::Settle { queue, positions },
+                Record::Requeue { queue, positions },
+                Record::Delivered { queue, up_to },
+                Record::Purge { queue, up_to, kept: positions },
+                Record::Delete { queue },
+                Record::QueueState { queue, next_position: up_to, delivered_up_to: up_to },
+            ] {
+                let bytes = encode(&record);
+                let read = decode(&bytes).unwrap();
+                prop_assert_eq!(format!("{:?}", read.borrow()), format!("{record:?}"));
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_no_record_or_a_sound_one(
+            kind in 0..12_u8,
+            bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 0..200),
+        ) {
+            let body = Bytes::from(bytes);
+            if let Some(OwnedRecord::Publish { message, .. }) = OwnedRecord::decode(kind, &body) {
+                prop_assert!(message.exchange().len() + message.routing_key().len() < body.len());
+                prop_assert!(message.header().len() + message.body_size() < body.len());
+            }
+            if let Some(head) = body.first_chunk::<HEAD_SIZE>() {
+                prop_assert_eq!(Head::decode(head), None);
+            }
+        }
+    }
+}

@@ -191,7 +191,10 @@ impl Inner {
     fn apply(&mut self, op: Op) -> io::Result<()> {
         let number = self.op_count;
         self.op_count += 1;
-        let fault = self.fault.filter(|(first, count, _)| (*first..first + count).contains(&number));
+        let fault = self.fault.filter(|(first, count, fault)| {
+            let needs_room = matches!(op, Op::Create { .. } | Op::Rename { .. } | Op::Write { .. });
+            (*first..first + count).contains(&number) && (needs_room || *fault == Fault::Broken)
+        });
         match (fault.map(|(.., fault)| fault), op) {
             (None | Some(Fault::ShortWrite), op) => {
                 self.state.apply(&op);
