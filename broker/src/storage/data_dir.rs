@@ -71,7 +71,7 @@ pub(super) fn draft_of(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn create_dir_durable(path: &Path) -> io::Result<()> {
+pub(super) fn create_dir_durable(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
     missing.into_iter().try_for_each(|created| sync_dir(parent_of(created)))

@@ -3,19 +3,38 @@
 //! Blocking, and without threads of its own: [`Writer::run`] is a loop that the server layer puts on a
 //! thread. Only the two traits' words leave this module; file and engine types stay inside.
 
+mod chain;
 mod codec;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
 pub mod data_dir;
 pub mod definitions;
 mod definitions_file;
+pub mod disk;
 mod error;
 mod inbox;
+mod live;
+pub mod log;
+mod log_error;
+mod log_file;
+mod log_writer;
+pub mod position_ranges;
 pub mod queue_log;
+pub mod record;
+mod recovery;
 mod salvage;
+#[cfg(test)]
+mod sim_disk;
+mod spares;
+mod waiters;
 mod watched_file;
 
 pub use data_dir::DataDir;
 pub use definitions::{RedbStore, Writer};
 pub use error::StoreError;
+pub use log_error::LogError;
 
 use std::fmt;
 

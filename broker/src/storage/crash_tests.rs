@@ -1,0 +1,522 @@
+//! What the log holds after every crash, every failure and every flipped bit.
+//!
+//! The oracle is strict: what is recovered must be what the first k records come to, for one k that is not
+//! below what was reported as synced nor above what was appended. So nothing confirmed is lost, nothing
+//! settled comes back, nothing is invented, and order, counts and marks are those of the model.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    model::{message::Message, queue::Position, queue_id::QueueId},
+    storage::{
+        LogError,
+        log::{Log, LogOptions, LogWriter, Recovered, Step},
+        position_ranges::PositionRanges,
+        record::{Lsn, Record},
+        sim_disk::{Crash, Fault, Seeded, SimDisk, State},
+    },
+};
+
+/// States of each workload in the normal tests; a campaign sets the variable.
+const STATES: usize = 4_500;
+const STATES_VARIABLE: &str = "LIEBRE_CRASH_STATES";
+
+/// What a workload does: one record, or a turn of the writer.
+#[derive(Clone, Debug)]
+enum Action {
+    Publish {
+        queues: Vec<u64>,
+        size: usize,
+    },
+    /// Settles the nth of the queue's live messages.
+    Settle {
+        queue: u64,
+        nth: Vec<usize>,
+    },
+    Requeue {
+        queue: u64,
+        nth: Vec<usize>,
+    },
+    Delivered {
+        queue: u64,
+        up_to: u64,
+    },
+    Purge {
+        queue: u64,
+        kept: Vec<usize>,
+    },
+    Delete {
+        queue: u64,
+    },
+    /// Until the writer has nothing to do.
+    Write,
+    /// One step of the writer.
+    Step,
+    Prove,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ModelQueue {
+    /// Body and delivery count by position.
+    messages: BTreeMap<u64, (Vec<u8>, u32)>,
+    next_position: u64,
+    delivered_up_to: u64,
+}
+
+type Model = BTreeMap<u64, ModelQueue>;
+
+/// A log under test and all that was asked of it.
+#[derive(Debug)]
+struct Run {
+    disk: SimDisk,
+    log: Log,
+    writer: LogWriter,
+    /// What each number makes of the model.
+    models: BTreeMap<u64, Model>,
+    model: Model,
+    /// After so many changes of the disk this was synced, and this appended.
+    history: Vec<(usize, Lsn, Lsn)>,
+    body_count: u64,
+}
+
+fn options() -> LogOptions {
+    LogOptions {
+        file_size: 16 << 10,
+        budget_bytes: 48 << 10,
+        copy_max_bytes: 4 << 10,
+        spares_max: 2,
+        salt: 0x5eed,
+        ..LogOptions::default()
+    }
+}
+
+fn message(body: &[u8]) -> Message {
+    let mut buffer = b"\x01x\x03a.bHEADER".to_vec();
+    buffer.extend_from_slice(body);
+    Message::from_buffer(Bytes::from(buffer), (6, 6), true)
+}
+
+fn open(disk: &SimDisk) -> Result<(Log, LogWriter, Recovered), LogError> {
+    Log::open(Arc::new(disk.clone()), options())
+}
+
+/// The recovered queues in the model's words. A queue without anything to say is left out.
+fn model_of(recovered: &Recovered) -> Model {
+    let queue_model = |queue: &crate::storage::log::RecoveredQueue| {
+        let messages = queue.messages.iter().map(|message| {
+            assert_eq!(message.message.exchange(), b"x");
+            assert_eq!(message.message.header(), b"HEADER");
+            (message.position.0, (message.message.body().to_vec(), message.delivery_count))
+        });
+        ModelQueue {
+            messages: messages.collect(),
+            next_position: queue.next_position.0,
+            delivered_up_to: queue.delivered_up_to.0,
+        }
+    };
+    recovered.queues.iter().map(|(queue, recovered)| (queue.0, queue_model(recovered))).collect()
+}
+
+impl Run {
+    fn new(disk: SimDisk) -> Self {
+        let (log, writer, recovered) = open(&disk).unwrap();
+        let model = model_of(&recovered);
+        let models = BTreeMap::from([(recovered.last_lsn.0, model.clone())]);
+        Self { disk, log, writer, models, model, history: Vec::new(), body_count: 0 }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Publish { queues, size } => self.publish(queues, *size),
+            Action::Settle { queue, nth } => {
+                let positions = self.nth(*queue, nth);
+                self.append(&Record::Settle { queue: QueueId(*queue), positions: &positions });
+            }
+            Action::Requeue { queue, nth } => {
+                let positions = self.nth(*queue, nth);
+                self.append(&Record::Requeue { queue: QueueId(*queue), positions: &positions });
+            }
+            Action::Delivered { queue, up_to } => {
+                self.append(&Record::Delivered { queue: QueueId(*queue), up_to: Position(*up_to) });
+            }
+            Action::Purge { queue, kept } => {
+                let kept = self.nth(*queue, kept);
+                let up_to = Position(self.model.get(queue).map_or(0, |queue| queue.next_position));
+                self.append(&Record::Purge { queue: QueueId(*queue), up_to, kept: &kept });
+            }
+            Action::Delete { queue } => self.append(&Record::Delete { queue: QueueId(*queue) }),
+            Action::Write => {
+                for turn in 0.. {
+                    assert!(turn < 1_000, "the writer never comes to rest");
+                    let step = self.writer.step();
+                    self.note();
+                    if step != Ok(Step::Worked) {
+                        break;
+                    }
+                }
+            }
+            Action::Step => drop(self.writer.step()),
+            Action::Prove => drop(self.writer.prove()),
+        }
+        self.note();
+    }
+
+    fn publish(&mut self, queues: &[u64], size: usize) {
+        self.body_count += 1;
+        let mut body = self.body_count.to_le_bytes().to_vec();
+        let mut seeded = Seeded::new(self.body_count);
+        body.extend((0..size).map(|_| seeded.next() as u8));
+        let next = |queue: &u64| self.model.get(queue).map_or(0, |queue| queue.next_position);
+        let places: Vec<(QueueId, Position)> =
+            queues.iter().map(|queue| (QueueId(*queue), Position(next(queue)))).collect();
+        self.append(&Record::Publish { places: &places, message: &message(&body) });
+    }
+
+    fn nth(&self, queue: u64, nth: &[usize]) -> PositionRanges {
+        let live: Vec<u64> =
+            self.model.get(&queue).map_or(Vec::new(), |queue| queue.messages.keys().copied().collect());
+        nth.iter().filter_map(|nth| live.get(*nth)).map(|position| Position(*position)).collect()
+    }
+
+    fn append(&mut self, record: &Record<'_>) {
+        if let Ok(lsn) = self.log.append(record) {
+            apply(&mut self.model, record);
+            self.models.insert(lsn.0, self.model.clone());
+        }
+    }
+
+    fn note(&mut self) {
+        let appended = Lsn(*self.models.keys().next_back().unwrap());
+        self.history.push((self.disk.op_count(), self.log.synced_up_to(), appended));
+    }
+
+    /// What the records up to `lsn` come to.
+    fn model_at(&self, lsn: Lsn) -> &Model {
+        self.models.range(..=lsn.0).next_back().unwrap().1
+    }
+
+    /// What had been reported as synced after `ops` changes of the disk, and what was appended at most.
+    fn bounds(&self, ops: usize) -> (Lsn, Lsn) {
+        let before = self.history.iter().rev().find(|(at, ..)| *at <= ops);
+        let after = self.history.iter().find(|(at, ..)| *at >= ops).or(self.history.last());
+        (before.map_or(Lsn(0), |(_, synced, _)| *synced), after.map_or(Lsn(0), |(.., appended)| *appended))
+    }
+
+    fn check(&self, recovered: &Recovered, synced: Lsn, context: &str) {
+        assert_eq!(recovered.lost, Vec::<String>::new(), "{context}");
+        // A mark alone has a number too, but nothing that could be lost.
+        let synced = self.models.range(..=synced.0).next_back().map_or(Lsn(0), |(lsn, _)| Lsn(*lsn));
+        assert!(recovered.last_lsn >= synced, "{context}: {:?} < {synced:?}", recovered.last_lsn);
+        assert_eq!(&model_of(recovered), self.model_at(recovered.last_lsn), "{context}");
+        for queue in recovered.queues.values() {
+            for message in &queue.messages {
+                let is_flagged = message.position < queue.delivered_up_to || message.delivery_count > 0;
+                assert_eq!(message.was_delivered, is_flagged, "{context}");
+            }
+        }
+    }
+}
+
+fn apply(model: &mut Model, record: &Record<'_>) {
+    match *record {
+        Record::Publish { places, message } => {
+            for (queue, position) in places {
+                let queue = model.entry(queue.0).or_default();
+                queue.messages.insert(position.0, (message.body().to_vec(), 0));
+                queue.next_position = queue.next_position.max(position.0 + 1);
+            }
+        }
+        Record::Settle { queue, positions } => {
+            let Some(queue) = model.get_mut(&queue.0) else { return };
+            positions.positions().for_each(|position| drop(queue.messages.remove(&position.0)));
+        }
+        Record::Requeue { queue, positions } => {
+            let Some(queue) = model.get_mut(&queue.0) else { return };
+            for position in positions.positions() {
+                queue.messages.get_mut(&position.0).unwrap().1 += 1;
+            }
+        }
+        Record::Delivered { queue, up_to } => model.entry(queue.0).or_default().delivered_up_to = up_to.0,
+        Record::Purge { queue, up_to, kept } => {
+            let Some(queue) = model.get_mut(&queue.0) else { return };
+            let kept: Vec<u64> = kept.positions().map(|position| position.0).collect();
+            queue.messages.retain(|position, _| *position >= up_to.0 || kept.contains(position));
+        }
+        Record::Delete { queue } => drop(model.remove(&queue.0)),
+        Record::Moved { .. } | Record::QueueState { .. } => unreachable!("only the log writes these"),
+    }
+}
+
+/// Every change of the disk as the last before a crash, in many ways; each recovery crashed once more.
+fn check_crashes(name: &str, actions: &[Action]) {
+    let states = env::var(STATES_VARIABLE).map_or(STATES, |states| states.parse().unwrap());
+    let mut run = Run::new(SimDisk::recording(State::default()));
+    actions.iter().for_each(|action| run.act(action));
+    let ops = run.disk.ops();
+    let rounds = states.div_ceil(ops.len() * Crash::ALL.len() * 2).max(1);
+    let (mut state, mut count) = (State::default(), 0);
+    for (done, op) in ops.iter().enumerate() {
+        state.apply(op);
+        let (synced, appended) = run.bounds(done + 1);
+        for round in 0..rounds {
+            for crash in Crash::ALL {
+                let seed = (round * 1_000_003 + done * 7 + crash as usize) as u64;
+                let context = format!("{name}: {crash:?} after {} changes, seed {seed}", done + 1);
+                let mut seeded = Seeded::new(seed);
+                let crashed = state.crash(crash, &mut seeded);
+                count += check_crash(&run, crashed, synced, appended, &mut seeded, &context);
+            }
+        }
+    }
+    println!("{name}: {} changes of the disk, {count} states", ops.len());
+    assert!(count >= states);
+}
+
+/// Recovers, crashes during that, recovers, crashes after that, recovers.
+fn check_crash(
+    run: &Run,
+    crashed: State,
+    synced: Lsn,
+    appended: Lsn,
+    seeded: &mut Seeded,
+    context: &str,
+) -> usize {
+    let disk = SimDisk::recording(crashed.clone());
+    let (.., recovered) = open(&disk).unwrap();
+    run.check(&recovered, synced, context);
+    assert!(model_of(&recovered) == *run.model_at(recovered.last_lsn.min(appended)), "{context}: invented");
+    let ops = disk.ops();
+    let mut during = crashed;
+    ops[..seeded.below(ops.len())].iter().for_each(|op| during.apply(op));
+    let again = during.crash(Crash::ALL[seeded.below(Crash::ALL.len())], seeded);
+    let (.., second) = open(&SimDisk::with(again)).unwrap();
+    run.check(&second, synced, &format!("{context}, again during recovery"));
+    let after = disk.state().crash(Crash::Dropped, seeded);
+    let (.., third) = open(&SimDisk::with(after)).unwrap();
+    assert_eq!(model_of(&third), model_of(&recovered), "{context}, again after recovery");
+    assert_eq!(third.lost, Vec::<String>::new(), "{context}, again after recovery");
+    3
+}
+
+fn publish(queues: &[u64], size: usize) -> Action {
+    Action::Publish { queues: queues.to_vec(), size }
+}
+
+fn publish_and_settle() -> Vec<Action> {
+    let mut actions = Vec::new();
+    for turn in 0..10 {
+        actions.extend([publish(&[1], 40), publish(&[1], 700 * (turn % 3)), Action::Step]);
+        actions.push(Action::Settle { queue: 1, nth: vec![0, turn % 3] });
+        if turn % 4 == 0 {
+            actions.push(Action::Prove);
+        }
+    }
+    actions.push(Action::Write);
+    actions
+}
+
+fn fan_out() -> Vec<Action> {
+    let mut actions = Vec::new();
+    for turn in 0..8 {
+        actions.extend([publish(&[1, 2, 3], 900), publish(&[2, 4], 3), Action::Step]);
+        let queue = 1 + turn % 4;
+        actions.extend([Action::Settle { queue, nth: vec![0, 1] }, publish(&[4], 2_000), Action::Step]);
+    }
+    actions
+}
+
+fn requeue_and_deliver() -> Vec<Action> {
+    let mut actions = vec![Action::Delivered { queue: 1, up_to: 4 }];
+    for turn in 0..10 {
+        actions.extend([publish(&[1], 100), publish(&[1, 2], 10), Action::Step]);
+        actions.push(Action::Requeue { queue: 1, nth: vec![0, turn] });
+        actions.push(Action::Delivered { queue: 1 + turn as u64 % 2, up_to: turn as u64 * 3 });
+        if turn % 3 == 2 {
+            actions.extend([Action::Settle { queue: 1, nth: vec![0] }, Action::Step]);
+        }
+    }
+    actions.push(Action::Write);
+    actions
+}
+
+fn purge_and_delete() -> Vec<Action> {
+    let mut actions = Vec::new();
+    for turn in 0..8 {
+        actions.extend([publish(&[1, 2], 300), publish(&[1], 20), publish(&[2, 3], 600), Action::Step]);
+        actions.push(match turn % 4 {
+            0 => Action::Purge { queue: 1, kept: vec![] },
+            1 => Action::Purge { queue: 2, kept: vec![0, 2] },
+            2 => Action::Delete { queue: 3 },
+            _ => Action::Purge { queue: 2, kept: vec![1] },
+        });
+        actions.push(Action::Step);
+    }
+    actions
+}
+
+/// More than the budget goes through; one message stays and has to move, one queue keeps only its marks.
+fn rotate_copy_and_recycle() -> Vec<Action> {
+    let mut actions = vec![
+        Action::Delivered { queue: 8, up_to: 5 },
+        publish(&[8, 9], 30),
+        Action::Settle { queue: 8, nth: vec![0] },
+        Action::Requeue { queue: 9, nth: vec![0] },
+        Action::Write,
+    ];
+    for turn in 0..16 {
+        actions.extend([publish(&[1], 4_000), publish(&[1, 2], 3_000), Action::Step]);
+        actions.push(Action::Settle { queue: 2, nth: vec![0] });
+        actions.push(Action::Settle { queue: 1, nth: vec![0, 1, 2] });
+        actions.push(if turn % 5 == 4 { Action::Write } else { Action::Step });
+    }
+    actions.extend([publish(&[1], 20_000), Action::Write, Action::Settle { queue: 1, nth: vec![0] }]);
+    actions.push(Action::Write);
+    actions
+}
+
+#[test]
+fn crash_of_publish_and_settle() {
+    check_crashes("publish and settle", &publish_and_settle());
+}
+
+#[test]
+fn crash_of_fan_out() {
+    check_crashes("fan-out", &fan_out());
+}
+
+#[test]
+fn crash_of_requeue_and_deliver() {
+    check_crashes("requeue and deliver", &requeue_and_deliver());
+}
+
+#[test]
+fn crash_of_purge_and_delete() {
+    check_crashes("purge and delete", &purge_and_delete());
+}
+
+#[test]
+fn crash_of_rotate_copy_and_recycle() {
+    check_crashes("rotate, copy and recycle", &rotate_copy_and_recycle());
+}
+
+/// The workload does what it is for.
+#[test]
+fn files_are_used_again() {
+    let mut run = Run::new(SimDisk::default());
+    rotate_copy_and_recycle().iter().for_each(|action| run.act(action));
+    let names = run.disk.state().names();
+    assert!(names.len() <= 6, "{names:?}");
+    assert!(!names.contains(&"00000001.log".to_owned()), "{names:?}");
+    assert_eq!(run.model[&9].messages.len(), 1);
+}
+
+#[test]
+fn orderly_stop_is_told_and_proves_everything() {
+    let mut run = Run::new(SimDisk::default());
+    publish_and_settle().iter().for_each(|action| run.act(action));
+    run.log.close();
+    run.act(&Action::Write);
+    assert_eq!(run.log.append(&Record::Delete { queue: QueueId(1) }), Err(LogError::Closed));
+    let (.., recovered) = open(&run.disk).unwrap();
+    assert!(recovered.is_clean);
+    let appended = Lsn(*run.models.keys().next_back().unwrap());
+    run.check(&recovered, appended, "after an orderly stop");
+    let (.., recovered) = open(&run.disk).unwrap();
+    assert!(!recovered.is_clean);
+}
+
+type Results = Arc<Mutex<Vec<(Lsn, Result<(), LogError>)>>>;
+
+fn wait_for(log: &Log, lsn: Lsn, results: &Results) {
+    let results = Arc::clone(results);
+    log.when_synced(lsn, Box::new(move |result| results.lock().unwrap().push((lsn, result))));
+}
+
+/// One failure at each change of the disk, for a while or for good; then a restart.
+fn check_faults(actions: &[Action], fault: Fault, count: usize) {
+    let mut clean = Run::new(SimDisk::default());
+    actions.iter().for_each(|action| clean.act(action));
+    for first in 0..clean.disk.op_count() {
+        let context = format!("{fault:?} at {first}, {count} times");
+        let disk = SimDisk::default();
+        disk.fail(first, count, fault);
+        let Ok(_) = open(&disk) else {
+            disk.heal();
+            open(&disk).unwrap();
+            continue;
+        };
+        let disk = SimDisk::default();
+        disk.fail(first, count, fault);
+        let mut run = Run::new(disk);
+        let results = Results::default();
+        for action in actions {
+            run.act(action);
+            let appended = Lsn(*run.models.keys().next_back().unwrap());
+            wait_for(&run.log, appended, &results);
+        }
+        run.disk.heal();
+        (0..3).for_each(|_| run.act(&Action::Write));
+        let synced = run.log.synced_up_to();
+        let results = results.lock().unwrap().clone();
+        assert_eq!(results.len(), actions.len(), "{context}: everybody is told once");
+        for (lsn, result) in results {
+            assert!(result.is_err() || lsn <= synced, "{context}: {lsn:?} was not synced");
+        }
+        if fault != Fault::Broken {
+            assert_eq!(run.log.failure(), None, "{context}: passes by itself");
+            assert_eq!(model_of(&open(&run.disk).unwrap().2), run.model, "{context}");
+        }
+        for crash in Crash::ALL {
+            let crashed = run.disk.state().crash(crash, &mut Seeded::new(first as u64));
+            let (.., recovered) = open(&SimDisk::with(crashed)).unwrap();
+            run.check(&recovered, synced, &format!("{context}, {crash:?}"));
+        }
+    }
+}
+
+#[test]
+fn broken_disk_at_every_change() {
+    for actions in [publish_and_settle(), requeue_and_deliver(), rotate_copy_and_recycle()] {
+        check_faults(&actions, Fault::Broken, 1);
+        check_faults(&actions, Fault::Broken, usize::MAX / 2);
+    }
+}
+
+#[test]
+fn short_write_at_every_change() {
+    for actions in [publish_and_settle(), rotate_copy_and_recycle()] {
+        check_faults(&actions, Fault::ShortWrite, 1);
+    }
+}
+
+#[test]
+fn full_disk_at_every_change() {
+    for actions in [publish_and_settle(), requeue_and_deliver(), rotate_copy_and_recycle()] {
+        check_faults(&actions, Fault::Full, 1);
+        check_faults(&actions, Fault::Full, 7);
+        check_faults(&actions, Fault::Full, usize::MAX / 2);
+    }
+}
+
+/// So that a passing crash test means something.
+#[test]
+fn without_sync_something_is_lost() {
+    let disk = SimDisk::default();
+    let options = LogOptions { unsafe_no_fsync: true, ..options() };
+    let (log, mut writer, _) = Log::open(Arc::new(disk.clone()), options).unwrap();
+    let lsn = log
+        .append(&Record::Publish { places: &[(QueueId(1), Position(0))], message: &message(b"lost") })
+        .unwrap();
+    assert_eq!(writer.step(), Ok(Step::Worked));
+    assert!(log.synced_up_to() >= lsn);
+    let crashed = disk.state().crash(Crash::Dropped, &mut Seeded::new(1));
+    assert!(open(&SimDisk::with(crashed)).unwrap().2.queues.is_empty());
+    let kept = disk.state().crash(Crash::Kept, &mut Seeded::new(1));
+    assert_eq!(open(&SimDisk::with(kept)).unwrap().2.queues.len(), 1);
+}
