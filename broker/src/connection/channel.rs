@@ -60,6 +60,11 @@ pub struct Memo {
 }
 
 impl Channel {
+    /// Whether it waits for the disk to confirm what was published on it.
+    pub(super) fn waits(&self) -> bool {
+        self.confirms.as_ref().is_some_and(|confirms| confirms.last_waiting().is_some())
+    }
+
     fn new(number: ChannelNumber) -> Self {
         Self {
             number,
@@ -98,8 +103,9 @@ impl Connection {
             channel::AMQPMethod::Close(_) => {
                 self.flush();
                 self.drop_channel(number);
+                self.await_settled();
                 let close_ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
-                self.outbox.write_method(number, &AMQPClass::Channel(close_ok));
+                self.reply(number, AMQPClass::Channel(close_ok), false);
                 Ok(())
             }
             channel::AMQPMethod::Flow(channel::Flow { active: true }) => {
@@ -190,7 +196,8 @@ impl Connection {
         for mut deliveries in channels {
             let mut runs: Vec<SettleRun> = Vec::new();
             deliveries.take_all(&mut runs);
-            settle_all(&mut runs);
+            let settled = settle_all(&mut runs);
+            self.last_settled = self.last_settled.max(settled);
         }
         for queue in unused {
             self.end_unused_queue(&queue);

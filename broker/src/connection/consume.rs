@@ -104,7 +104,8 @@ impl Connection {
         if !cancel.nowait {
             let cancel_ok =
                 basic::AMQPMethod::CancelOk(basic::CancelOk { consumer_tag: cancel.consumer_tag });
-            self.outbox.write_method(number, &AMQPClass::Basic(cancel_ok));
+            self.await_settled();
+            self.reply(number, AMQPClass::Basic(cancel_ok), false);
         }
         Ok(())
     }

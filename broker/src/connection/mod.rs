@@ -38,7 +38,7 @@ use crate::{
         queue::Outcome,
         user::PasswordHash,
     },
-    storage::StoreError,
+    storage::{StoreError, record::Lsn},
     vhost::{
         Vhost,
         outbox::Outbox,
@@ -85,6 +85,12 @@ pub struct Connection {
     exclusive_queues: Vec<Arc<SharedQueue>>,
     run: publish::PublishRun,
     settles: settle::Settles,
+    /// The last message of this connection in the log.
+    last_published: Option<Lsn>,
+    /// Up to where the log was asked to tell when it is synced.
+    awaited: Option<Lsn>,
+    /// The last settling of this connection in the log.
+    last_settled: Option<Lsn>,
     freed_channels: Vec<ChannelNumber>,
     /// A change on its way to disk; nothing more is read until it is there.
     ticket: Option<Ticket>,
@@ -175,6 +181,9 @@ impl Connection {
             exclusive_queues: Vec::new(),
             run: publish::PublishRun::default(),
             settles: Vec::new(),
+            last_published: None,
+            awaited: None,
+            last_settled: None,
             freed_channels: Vec::new(),
             ticket: None,
             deferred: None,
@@ -388,10 +397,13 @@ impl Connection {
             AMQPClass::Connection(connection::AMQPMethod::Close(_)) => {
                 self.flush();
                 self.release_all();
-                let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
-                self.outbox.write_method(ChannelNumber(0), &AMQPClass::Connection(close_ok));
                 self.is_closed_by_peer = true;
-                self.phase = Phase::Ended;
+                self.await_settled();
+                let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
+                self.reply(ChannelNumber(0), AMQPClass::Connection(close_ok), false);
+                if self.ticket.is_none() {
+                    self.phase = Phase::Ended;
+                }
                 Ok(())
             }
             AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
@@ -438,7 +450,7 @@ impl Connection {
     }
 
     /// Sends an answer, or keeps it until what it promises is durable.
-    fn reply(&mut self, number: ChannelNumber, class: AMQPClass, nowait: bool) {
+    pub(super) fn reply(&mut self, number: ChannelNumber, class: AMQPClass, nowait: bool) {
         let class = (!nowait).then_some(class);
         if self.ticket.is_some() {
             self.deferred = Some((number, class, MethodId::NONE));
@@ -455,6 +467,17 @@ impl Connection {
             (Err(error), _) => self.fail(number, &Exception::of_store(&error), id, now),
         }
         self.notify_cancelled();
+        if self.is_closed_by_peer {
+            self.phase = Phase::Ended;
+        }
+    }
+
+    /// An -ok that ends a consumer, channel or connection also says that what was settled before is durable:
+    /// it waits for the log.
+    pub(super) fn await_settled(&mut self) {
+        if let (Some(lsn), Some(vhost)) = (self.last_settled, &self.vhost) {
+            self.ticket = Ticket::synced(&**vhost.log(), lsn);
+        }
     }
 
     /// The own consumers of a queue that was deleted end.
@@ -469,6 +492,7 @@ impl Connection {
         if let Some(exception) = forced {
             self.close(&exception, MethodId::NONE, now);
         }
+        self.handle_synced();
         // Room that was promised to a delivery which did not happen.
         settle::resume(self.outbox.take_waiting());
     }

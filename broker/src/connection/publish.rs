@@ -1,11 +1,13 @@
 //! `basic.publish`: from frames to the queues, in runs.
 
+use std::sync::Arc;
+
 use amq_protocol::protocol::{AMQPClass, confirm};
 
 use super::{
     Connection,
     channel::Memo,
-    confirms::Confirms,
+    confirms::{Confirm, Confirms, PublishNumber},
     content::{Arrived, OutOfTurn},
     exception::{Exception, ReplyCode},
 };
@@ -17,7 +19,7 @@ use crate::{
     vhost::Route,
     wire::{
         content::parse_content_header,
-        encode::{write_ack, write_return},
+        encode::{write_ack, write_nack, write_return},
         frame::{ChannelNumber, Frame, FrameKind},
         method::Publish,
     },
@@ -63,25 +65,27 @@ impl Connection {
     /// A whole message: routes it and adds it to the run.
     fn publish(&mut self, number: ChannelNumber, message: Message) -> Result<(), Exception> {
         let route = self.route(number, &message)?;
+        if let Some(route) = &route
+            && !self.run.continues(route, &message)
+        {
+            self.flush_messages();
+        }
         let channel = self.open_channel(number)?;
         let is_mandatory = channel.content.is_mandatory();
         if let Some(confirms) = &mut channel.confirms {
             confirms.publish();
-            if self.run.confirming.last() != Some(&number) {
+            if !self.run.confirming.contains(&number) {
                 self.run.confirming.push(number);
             }
         }
-        let Some(route) = route else {
-            if is_mandatory {
-                self.return_unroutable(number, &message);
+        match route {
+            Some(route) => {
+                self.run.route = Some(route);
+                self.run.messages.push(message);
             }
-            return Ok(());
-        };
-        if !self.run.continues(&route) {
-            self.flush_messages();
-            self.run.route = Some(route);
+            None if is_mandatory => self.return_unroutable(number, &message),
+            None => {}
         }
-        self.run.messages.push(message);
         Ok(())
     }
 
@@ -122,23 +126,83 @@ impl Connection {
         });
     }
 
-    /// Appends the gathered messages to their queues.
+    /// Appends the gathered messages to their queues, and notes what their confirms wait for.
     fn flush_messages(&mut self) {
-        if let (Some(vhost), Some(route)) = (&self.vhost, self.run.route.take()) {
-            vhost.publish(&route, &mut self.run.messages);
+        let Some(vhost) = &self.vhost else { return };
+        let appended = match self.run.route.take() {
+            Some(route) => vhost.publish(&route, &mut self.run.messages),
+            None => Ok(None),
+        };
+        if let Ok(Some(lsn)) = appended {
+            self.last_published = Some(lsn);
+        }
+        for number in std::mem::take(&mut self.run.confirming) {
+            self.answer(number, |confirms, answers| match &appended {
+                Ok(lsn) => confirms.appended(*lsn, answers),
+                Err(_) => confirms.refused(answers),
+            });
         }
     }
 
-    /// Ends the run: messages to their queues, then confirms, joined.
+    /// Ends the run. What waits for the disk is confirmed when the log says so.
     pub(super) fn flush_run(&mut self) {
         self.flush_messages();
-        while let Some(number) = self.run.confirming.pop() {
-            let Some(channel) = self.channel(number) else { continue };
-            let confirm = channel.confirms.as_mut().and_then(Confirms::confirm_all);
-            if let Some(confirm) = confirm {
-                self.outbox.write(|bytes| write_ack(bytes, number, confirm.number.0, confirm.multiple));
-            }
+        let is_new = self.last_published > self.awaited;
+        if let (true, Some(lsn), Some(vhost)) = (is_new, self.last_published, &self.vhost) {
+            self.awaited = Some(lsn);
+            let outbox = Arc::clone(&self.outbox);
+            vhost.log().when_synced(lsn, Box::new(move |_| outbox.wake()));
         }
+    }
+
+    /// The log may have come further: confirms what is safe by now.
+    pub(super) fn handle_synced(&mut self) {
+        let Some(vhost) = &self.vhost else { return };
+        let (synced, failure) = (vhost.log().synced_up_to(), vhost.log().failure());
+        let waiting: Vec<ChannelNumber> = self
+            .channels
+            .iter()
+            .flatten()
+            .filter(|channel| channel.waits())
+            .map(|channel| channel.number)
+            .collect();
+        for number in waiting {
+            self.answer(number, |confirms, answers| {
+                confirms.synced(synced, answers);
+                if failure.is_some() {
+                    confirms.failed(answers);
+                }
+            });
+        }
+    }
+
+    /// Whether this publisher should wait until its messages are on disk before it sends more: the log has
+    /// enough to do.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        let (Some(vhost), Some(lsn)) = (&self.vhost, self.awaited) else { return false };
+        lsn > vhost.log().synced_up_to() && vhost.log().is_over_limit()
+    }
+
+    /// Sends the confirms that `decide` finds, each exactly once.
+    fn answer(&mut self, number: ChannelNumber, decide: impl FnOnce(&mut Confirms, &mut Vec<Confirm>)) {
+        let Some(confirms) = self.channel(number).and_then(|channel| channel.confirms.as_mut()) else {
+            return;
+        };
+        let mut answers = Vec::new();
+        decide(confirms, &mut answers);
+        if answers.is_empty() {
+            return;
+        }
+        self.outbox.write(|bytes| {
+            for Confirm { number: PublishNumber(tag), multiple, is_ack } in answers {
+                if is_ack {
+                    write_ack(bytes, number, tag, multiple);
+                } else {
+                    write_nack(bytes, number, tag, multiple);
+                }
+            }
+        });
     }
 
     pub(super) fn handle_confirm(
@@ -160,8 +224,12 @@ impl Connection {
 }
 
 impl PublishRun {
-    fn continues(&self, route: &Route) -> bool {
-        self.route.as_ref().is_some_and(|own| own.is_same(route))
+    /// Whether the message belongs to the run: same queues, and safe in the same way, since nothing
+    /// transient waits for the disk.
+    fn continues(&self, route: &Route, message: &Message) -> bool {
+        let is_same_kind =
+            self.messages.first().is_none_or(|first| first.is_persistent() == message.is_persistent());
+        is_same_kind && self.route.as_ref().is_some_and(|own| own.is_same(route))
     }
 }
 

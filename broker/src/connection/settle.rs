@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     model::queue::Outcome,
+    storage::record::Lsn,
     vhost::{
         deliveries::{SettleRun, UnknownTag},
         subscription::Subscription,
@@ -75,7 +76,8 @@ impl Connection {
         if self.settles.is_empty() {
             return;
         }
-        settle_all(&mut self.settles);
+        let settled = settle_all(&mut self.settles);
+        self.last_settled = self.last_settled.max(settled);
         let mut freed_channels = std::mem::take(&mut self.freed_channels);
         freed_channels.sort_unstable();
         freed_channels.dedup();
@@ -106,11 +108,9 @@ impl Connection {
 /// What a run of settles is gathered in.
 pub(super) type Settles = Vec<SettleRun>;
 
-/// Tells the queues of runs that these have ended.
-pub(super) fn settle_all(runs: &mut Settles) {
-    for mut run in runs.drain(..) {
-        Arc::clone(run.origin.queue()).settle(&mut run);
-    }
+/// Tells the queues of runs that these have ended; says where the log has the last of it.
+pub(super) fn settle_all(runs: &mut Settles) -> Option<Lsn> {
+    runs.drain(..).map(|mut run| Arc::clone(run.origin.queue()).settle(&mut run)).max().flatten()
 }
 
 /// Room was made in an outbox: the consumers that waited for it may go on.

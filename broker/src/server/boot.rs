@@ -1,6 +1,8 @@
 //! What is there before the first connection: definitions from disk, or the first user and vhost.
 
-use std::{sync::Arc, thread};
+use std::{collections::BTreeMap, sync::Arc, thread};
+
+use tokio::sync::watch;
 
 use super::{DefaultUser, Settings, StartError};
 use crate::{
@@ -11,26 +13,88 @@ use crate::{
         permission::{Pattern, Permission},
         user::{HashingAlgorithm, PasswordHash, User},
     },
-    storage::{DataDir, RedbStore, queue_log::MemoryLog},
+    storage::{
+        DataDir, RedbStore,
+        disk::RealDisk,
+        log::{Log, LogOptions, Recovered},
+    },
     vhost::broker::Broker,
 };
 
-/// Loads the broker and starts the thread that makes definitions durable.
+/// The message log's directory inside the data directory.
+const MESSAGES: &str = "messages";
+
+/// The threads that write to disk, and the log that has to be closed for its thread to end.
+#[derive(Debug)]
+pub(super) struct Writers {
+    log: Log,
+    definitions: thread::JoinHandle<()>,
+    messages: thread::JoinHandle<()>,
+}
+
+impl Writers {
+    /// Until everything is stored.
+    pub(super) fn join(self) {
+        // A writer that panicked said so; there is nothing left to wait for.
+        let _ = self.definitions.join();
+        self.log.close();
+        let _ = self.messages.join();
+    }
+}
+
+/// Loads the broker and starts the threads that make definitions and messages durable. `stop` is set when
+/// messages can't be stored any more.
 pub(super) async fn boot(
     settings: &Settings,
     data_dir: &DataDir,
-) -> Result<(Arc<Node>, thread::JoinHandle<()>), StartError> {
+    stop: watch::Sender<bool>,
+) -> Result<(Arc<Node>, Writers), StartError> {
     let (store, writer) = RedbStore::open(data_dir).map_err(StartError::Store)?;
-    let writer = thread::Builder::new().name("definitions".to_owned()).spawn(move || writer.run());
-    let writer = writer.map_err(StartError::Spawn)?;
-    let (broker, lost) = Broker::load(Arc::new(store), Arc::new(MemoryLog)).map_err(StartError::Store)?;
-    for loss in lost {
+    let definitions = spawn("definitions", move || writer.run())?;
+    let disk = RealDisk::open(&data_dir.path().join(MESSAGES)).map_err(StartError::Store)?;
+    let (log, writer, recovered) =
+        Log::open(Arc::new(disk), LogOptions::default()).map_err(StartError::Log)?;
+    let messages = spawn("messages", move || {
+        if let Err(error) = writer.run() {
+            tracing::error!("messages can't be stored any more, stopping: {error}");
+            stop.send_replace(true);
+        }
+    })?;
+    let (broker, lost) = Broker::load(Arc::new(store), Arc::new(log.clone())).map_err(StartError::Store)?;
+    for loss in lost.iter().chain(&recovered.lost) {
         tracing::error!("{loss}");
     }
+    restore(&broker, &log, recovered);
     if broker.is_blank() {
         make_default_user(&broker, &settings.default_user).await?;
     }
-    Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone())), writer))
+    let writers = Writers { log, definitions, messages };
+    Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone())), writers))
+}
+
+/// Puts the log's messages into their queues. Those of queues that are not there any more are dropped: the
+/// queue's deletion was stored before its messages' was.
+fn restore(broker: &Broker, log: &Log, recovered: Recovered) {
+    let queues = broker.vhosts().into_iter().flat_map(|vhost| vhost.queues());
+    let mut queues: BTreeMap<_, _> = queues.map(|queue| (queue.id, queue)).collect();
+    let mut count = 0;
+    for (id, messages) in recovered.queues {
+        match queues.remove(&id) {
+            Some(queue) => {
+                count += messages.messages.len();
+                queue.restore(messages, recovered.is_clean);
+            }
+            // Fails only when the log did, which stops the broker.
+            None => drop(log.forget(id)),
+        }
+    }
+    if count > 0 {
+        tracing::info!("restored {count} messages");
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, StartError> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::Spawn)
 }
 
 /// As RabbitMQ does at its first start: <https://www.rabbitmq.com/docs/access-control#default-state>.

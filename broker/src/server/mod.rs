@@ -11,7 +11,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
@@ -22,9 +21,11 @@ use tokio::{
     task::JoinSet,
 };
 
+use boot::Writers;
+
 use crate::{
     connection::registry::Node,
-    storage::{DataDir, StoreError},
+    storage::{DataDir, LogError, StoreError},
 };
 
 /// What the operator chose.
@@ -58,6 +59,8 @@ pub struct DefaultUser {
 pub enum StartError {
     /// The data directory or what is in it.
     Store(StoreError),
+    /// The message log.
+    Log(LogError),
     /// A port.
     Listen {
         /// Which option names it.
@@ -96,7 +99,7 @@ pub struct Server {
     pub stop: watch::Sender<bool>,
     signals: StopSignals,
     tasks: JoinSet<()>,
-    writer: JoinHandle<()>,
+    writers: Writers,
     /// Locked as long as it is held.
     data_dir: DataDir,
 }
@@ -117,18 +120,18 @@ impl Server {
         // First of all: whoever sees that the broker is ready may stop it.
         let signals = StopSignals::listen().map_err(StartError::Spawn)?;
         let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
-        let (node, writer) = boot::boot(&settings, &data_dir).await?;
+        let (stop, stopped) = watch::channel(false);
+        let (node, writers) = boot::boot(&settings, &data_dir, stop.clone()).await?;
         let amqp = bind("--amqp-listen", settings.amqp_listen)?;
         let http = bind("--http-listen", settings.http_listen)?;
         let control =
             control::bind(data_dir.path()).map_err(|(path, error)| StartError::Control { path, error })?;
-        let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         announce(&amqp, "amqp");
         announce(&http, "http");
         let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
         tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
-        let server = Self { node, amqp_address, started_at, stop, signals, tasks, writer, data_dir };
+        let server = Self { node, amqp_address, started_at, stop, signals, tasks, writers, data_dir };
         Ok((server, Doors { http, control }))
     }
 
@@ -164,8 +167,8 @@ impl Server {
         }
         self.tasks.shutdown().await;
         self.node.broker.close();
-        // The writer ends when everything submitted is stored.
-        let _ = tokio::task::spawn_blocking(move || self.writer.join()).await;
+        // The writers end when everything is stored.
+        let _ = tokio::task::spawn_blocking(move || self.writers.join()).await;
         control::remove(self.data_dir.path());
         tracing::info!("stopped");
     }
@@ -213,6 +216,7 @@ impl fmt::Display for StartError {
                  with --data-dir"
             ),
             Self::Store(error) => error.fmt(f),
+            Self::Log(error) => write!(f, "cannot open the message log: {error}"),
             Self::Listen { option, address, error } => write!(
                 f,
                 "cannot listen on {address}: {error}\nIs another broker running there? Choose another address \

@@ -179,7 +179,7 @@ impl Socket {
 
     /// A peer that does not read its answers may not ask for more.
     fn may_read(&self) -> bool {
-        self.stored.is_none() && !self.outbox.is_full_of_replies()
+        self.stored.is_none() && !self.outbox.is_full_of_replies() && !self.connection.is_throttled()
     }
 
     /// Reads what is there and lets the connection decide; says how much that was.

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::LogError;
+
 /// Why the store or the data directory cannot do what was asked. Cloned to everybody who waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
@@ -54,6 +56,8 @@ pub enum StoreError {
         /// The first failure.
         cause: Box<StoreError>,
     },
+    /// The message log, which the answer waited for.
+    Log(LogError),
     /// The store was closed.
     Closed,
 }
@@ -93,6 +97,7 @@ impl fmt::Display for StoreError {
             Self::Failed { cause } => {
                 write!(f, "definitions cannot be stored until the broker is restarted, because of: {cause}")
             }
+            Self::Log(error) => error.fmt(f),
             Self::Closed => f.write_str("the definitions are closed: the broker is stopping"),
         }
     }

@@ -2,12 +2,21 @@
 
 use std::fmt;
 
+use super::{
+    LogError,
+    log::{Log, Synced},
+    position_ranges::PositionRanges,
+    record::{Lsn, Record},
+};
 use crate::model::{message::Message, queue::Position, queue_id::QueueId};
 
 /// A queue that messages are appended to; its lock is held.
 pub trait LogTarget {
     /// Which queue it is.
     fn queue_id(&self) -> QueueId;
+
+    /// Its persistent messages survive.
+    fn is_durable(&self) -> bool;
 
     /// Where the next message goes.
     fn next_position(&self) -> Position;
@@ -16,40 +25,133 @@ pub trait LogTarget {
     fn on_appended(&mut self, position: Position, message: Message);
 }
 
-/// What happens to messages after they were appended.
+/// What happens to persistent messages of a durable queue after they were appended.
 #[derive(Debug)]
-pub enum Record<'a> {
-    /// Ended for good: acked or refused.
+pub enum QueueRecord<'a> {
+    /// Ended for good: acked, refused, or handed to a consumer that does not ack.
     Settle(&'a [Position]),
     /// Back in the queue, flagged redelivered.
     Requeue(&'a [Position]),
-    /// Everything ready dropped.
-    Purge,
+    /// Everything below `up_to` dropped but what is `kept`.
+    Purge {
+        /// The first position that is not dropped.
+        up_to: Position,
+        /// Handed out and not yet settled.
+        kept: &'a [Position],
+    },
     /// The queue and all in it dropped.
     Delete,
 }
 
 /// The log of all queues: every message and everything that happens to it, in one order.
 pub trait QueueLog: fmt::Debug + Send + Sync {
-    /// Appends one message for all its queues and tells each (inline, under their locks).
-    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message);
+    /// Appends one message for all its queues and tells each (inline, under their locks). What was appended
+    /// is safe when the log is synced up to the number given; none: as safe as it will be. An error means
+    /// that no queue has it.
+    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) -> Result<Option<Lsn>, LogError>;
 
-    /// Writes down what happened to messages of a queue, whose lock is held.
-    fn record(&self, queue: QueueId, record: Record<'_>);
+    /// Writes down what happened to messages of a queue, whose lock is held. After a failure there is
+    /// nothing to write to: the broker stops.
+    fn record(&self, queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn>;
+
+    /// Everything up to here is on stable storage.
+    fn synced_up_to(&self) -> Lsn;
+
+    /// Calls `synced` once that is so for `lsn`, or never will be.
+    fn when_synced(&self, lsn: Lsn, synced: Synced);
+
+    /// So much is on its way to the disk that publishers should wait for their own.
+    fn is_over_limit(&self) -> bool;
+
+    /// Nothing is stored any more, and why.
+    fn failure(&self) -> Option<LogError>;
 }
 
-/// A log that keeps nothing: messages live as long as the process.
+impl QueueLog for Log {
+    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) -> Result<Option<Lsn>, LogError> {
+        let mut lsn = None;
+        if message.is_persistent() {
+            let durable = targets.iter().filter(|target| target.is_durable());
+            let places: Vec<_> = durable.map(|target| (target.queue_id(), target.next_position())).collect();
+            if !places.is_empty() {
+                lsn = Some(Log::append(self, &Record::Publish { places: &places, message: &message })?);
+            }
+        }
+        tell(targets, message);
+        Ok(lsn)
+    }
+
+    fn record(&self, queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn> {
+        let ranges = |positions: &[Position]| positions.iter().copied().collect::<PositionRanges>();
+        let appended = match record {
+            QueueRecord::Settle(positions) => {
+                Log::append(self, &Record::Settle { queue, positions: &ranges(positions) })
+            }
+            QueueRecord::Requeue(positions) => {
+                Log::append(self, &Record::Requeue { queue, positions: &ranges(positions) })
+            }
+            QueueRecord::Purge { up_to, kept } => {
+                Log::append(self, &Record::Purge { queue, up_to, kept: &ranges(kept) })
+            }
+            QueueRecord::Delete => self.forget(queue),
+        };
+        appended.ok()
+    }
+
+    fn synced_up_to(&self) -> Lsn {
+        Log::synced_up_to(self)
+    }
+
+    fn when_synced(&self, lsn: Lsn, synced: Synced) {
+        Log::when_synced(self, lsn, synced);
+    }
+
+    fn is_over_limit(&self) -> bool {
+        Log::is_over_limit(self)
+    }
+
+    fn failure(&self) -> Option<LogError> {
+        Log::failure(self)
+    }
+}
+
+fn tell(targets: &mut [&mut dyn LogTarget], message: Message) {
+    let Some((last, others)) = targets.split_last_mut() else { return };
+    for target in others {
+        target.on_appended(target.next_position(), message.clone());
+    }
+    last.on_appended(last.next_position(), message);
+}
+
+/// A log that keeps nothing, for tests of what is above it.
+#[cfg(test)]
 #[derive(Debug, Default)]
 pub struct MemoryLog;
 
+#[cfg(test)]
 impl QueueLog for MemoryLog {
-    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) {
-        let Some((last, others)) = targets.split_last_mut() else { return };
-        for target in others {
-            target.on_appended(target.next_position(), message.clone());
-        }
-        last.on_appended(last.next_position(), message);
+    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) -> Result<Option<Lsn>, LogError> {
+        tell(targets, message);
+        Ok(None)
     }
 
-    fn record(&self, _queue: QueueId, _record: Record<'_>) {}
+    fn record(&self, _queue: QueueId, _record: QueueRecord<'_>) -> Option<Lsn> {
+        None
+    }
+
+    fn synced_up_to(&self) -> Lsn {
+        Lsn(0)
+    }
+
+    fn when_synced(&self, _lsn: Lsn, synced: Synced) {
+        synced(Ok(()));
+    }
+
+    fn is_over_limit(&self) -> bool {
+        false
+    }
+
+    fn failure(&self) -> Option<LogError> {
+        None
+    }
 }

@@ -33,7 +33,7 @@ use crate::{
         queue_id::QueueId,
         topology::{RouteError, Topology},
     },
-    storage::{MetadataStore, queue_log::QueueLog},
+    storage::{LogError, MetadataStore, queue_log::QueueLog, record::Lsn},
     wire::table::RawTable,
 };
 use queue::SharedQueue;
@@ -130,13 +130,22 @@ impl Vhost {
         Ok(Route { queues, depends_on_headers: routed.depends_on_headers, epoch: self.epoch() })
     }
 
-    /// Appends messages that share a route to its queues, and dispatches. `messages` is empty after.
-    pub fn publish(&self, route: &Route, messages: &mut Vec<Message>) {
-        match &*route.queues {
-            [] => messages.clear(),
+    /// Appends messages that share a route to its queues, and dispatches; says when they are safe.
+    /// `messages` is empty after.
+    pub fn publish(&self, route: &Route, messages: &mut Vec<Message>) -> Result<Option<Lsn>, LogError> {
+        let appended = match &*route.queues {
+            [] => Ok(None),
             [queue] => queue.publish(messages),
             queues => SharedQueue::publish_to_all(queues, messages),
-        }
+        };
+        messages.clear();
+        appended
+    }
+
+    /// The log of its queues.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn QueueLog> {
+        &self.log
     }
 
     /// The queue with this name.

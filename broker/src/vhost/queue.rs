@@ -17,12 +17,17 @@ use crate::{
         message::Message,
         name::Name,
         queue::{
-            ConsumeError, ConsumerId, Delivery, Lane, Member, Outcome, Position, Queue, QueueCounts,
+            ConsumeError, ConsumerId, Delivery, Entry, Lane, Member, Outcome, Position, Queue, QueueCounts,
             QueueOptions,
         },
         queue_id::QueueId,
     },
-    storage::queue_log::{LogTarget, QueueLog, Record},
+    storage::{
+        LogError,
+        log::{RecoveredMessage, RecoveredQueue},
+        queue_log::{LogTarget, QueueLog, QueueRecord},
+        record::Lsn,
+    },
     wire::frame::ChannelNumber,
 };
 
@@ -51,6 +56,8 @@ struct State {
     /// Room for the lanes of one dispatch, kept between dispatches.
     lanes: Vec<Lane<Arc<Subscription>>>,
     is_deleted: bool,
+    /// Its persistent messages are in the log.
+    is_durable: bool,
 }
 
 /// The queue is no more.
@@ -88,63 +95,76 @@ impl SharedQueue {
         owner: Option<ConnectionId>,
         log: Arc<dyn QueueLog>,
     ) -> Self {
-        let state = State { id, queue: Queue::new(), lanes: Vec::new(), is_deleted: false };
+        let is_durable = options.is_durable && !options.is_exclusive;
+        let state = State { id, queue: Queue::new(), lanes: Vec::new(), is_deleted: false, is_durable };
         Self { id, name, options, owner, log, state: Mutex::new(state) }
     }
 
-    /// Appends a message and dispatches.
-    pub fn publish(&self, messages: &mut Vec<Message>) {
+    /// Appends messages and dispatches. Says when they are safe.
+    pub fn publish(&self, messages: &mut Vec<Message>) -> Result<Option<Lsn>, LogError> {
         let mut state = self.lock();
+        let mut last = None;
         if state.is_deleted {
             messages.clear();
-            return;
         }
         for message in messages.drain(..) {
-            self.log.append(&mut [&mut *state], message);
+            last = last.max(self.log.append(&mut [&mut *state], message)?);
         }
-        state.dispatch();
+        state.dispatch(&*self.log);
+        Ok(last)
     }
 
     /// Appends messages to several queues, sorted by id: one record each, all locks held.
-    pub fn publish_to_all(queues: &[Arc<Self>], messages: &mut Vec<Message>) {
+    pub fn publish_to_all(
+        queues: &[Arc<Self>],
+        messages: &mut Vec<Message>,
+    ) -> Result<Option<Lsn>, LogError> {
+        let mut last = None;
         for part in queues.chunks(RECORD_QUEUES_MAX) {
             let mut states: Vec<_> = part.iter().map(|queue| queue.lock()).collect();
             states.retain(|state| !state.is_deleted);
-            let Some(first) = part.first() else { return };
+            let Some(first) = part.first() else { break };
             for message in messages.iter() {
                 let mut targets: Vec<&mut dyn LogTarget> =
                     states.iter_mut().map(|state| &mut **state as &mut dyn LogTarget).collect();
-                first.log.append(&mut targets, message.clone());
+                last = last.max(first.log.append(&mut targets, message.clone())?);
             }
             for state in &mut states {
-                state.dispatch();
+                state.dispatch(&*first.log);
             }
         }
         messages.clear();
+        Ok(last)
     }
 
-    /// Ends deliveries, gives the consumer its credit back and dispatches. `run` keeps those that were
-    /// unsettled here: only they are recorded.
-    pub fn settle(&self, run: &mut SettleRun) {
+    /// Ends deliveries, gives the consumer its credit back and dispatches. `run` keeps those that
+    /// were unsettled here and are in the log: only they are recorded.
+    pub fn settle(&self, run: &mut SettleRun) -> Option<Lsn> {
         if let Some(consumer) = run.consumer() {
             consumer.give_back(run.positions.len());
         }
         let mut state = self.lock();
         if state.is_deleted {
-            return;
+            return None;
         }
-        run.positions.retain(|position| state.queue.settle(*position, run.outcome));
+        let is_durable = state.is_durable;
+        run.positions.retain(|position| {
+            let settled = state.queue.settle(*position, run.outcome);
+            settled.is_some_and(|settled| is_durable && settled.is_persistent)
+        });
+        let mut lsn = None;
         if !run.positions.is_empty() {
             let record = match run.outcome {
-                Outcome::Requeue => Record::Requeue(&run.positions),
-                Outcome::Accept | Outcome::Discard => Record::Settle(&run.positions),
+                Outcome::Requeue => QueueRecord::Requeue(&run.positions),
+                Outcome::Accept | Outcome::Discard => QueueRecord::Settle(&run.positions),
             };
-            self.log.record(self.id, record);
+            lsn = self.log.record(self.id, record);
         }
         if let Some(id) = run.consumer_id() {
             state.queue.resume(id);
         }
-        state.dispatch();
+        state.dispatch(&*self.log);
+        lsn
     }
 
     /// Adds a consumer: `reply` (`basic.consume-ok`) is written first, then its deliveries.
@@ -164,7 +184,7 @@ impl SharedQueue {
         subscription.outbox.add_subscription(subscription, reply);
         let (is_no_ack, is_exclusive) = (subscription.is_no_ack, subscription.is_exclusive);
         state.queue.add_consumer(Member::new(Arc::clone(subscription), is_no_ack, is_exclusive));
-        state.dispatch();
+        state.dispatch(&*self.log);
         Ok(())
     }
 
@@ -193,6 +213,8 @@ impl SharedQueue {
         let ready_count = state.queue.ready_count();
         if outbox.deliver_get(channel, &delivery, unsettled, ready_count) == Err(Gone) {
             state.queue.take_back(delivery);
+        } else if is_no_ack && state.is_durable && delivery.message.is_persistent() {
+            self.log.record(self.id, QueueRecord::Settle(&[delivery.position]));
         }
         Ok(true)
     }
@@ -201,7 +223,7 @@ impl SharedQueue {
     pub fn resume(&self, id: ConsumerId) {
         let mut state = self.lock();
         state.queue.resume(id);
-        state.dispatch();
+        state.dispatch(&*self.log);
     }
 
     /// Drops everything ready; says how many.
@@ -210,7 +232,11 @@ impl SharedQueue {
         if state.is_deleted {
             return 0;
         }
-        self.log.record(self.id, Record::Purge);
+        if state.is_durable {
+            let kept: Vec<_> = state.queue.unsettled_persistent().collect();
+            let up_to = state.queue.next_position();
+            self.log.record(self.id, QueueRecord::Purge { up_to, kept: &kept });
+        }
         state.queue.purge()
     }
 
@@ -228,7 +254,9 @@ impl SharedQueue {
             return Err(DeleteRefused::NotEmpty);
         }
         state.is_deleted = true;
-        self.log.record(self.id, Record::Delete);
+        if state.is_durable {
+            self.log.record(self.id, QueueRecord::Delete);
+        }
         // Unsettled ones, too: whoever still holds the queue holds no messages with it.
         let mut ended = std::mem::take(&mut state.queue);
         drop(state);
@@ -239,6 +267,17 @@ impl SharedQueue {
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.lock().is_deleted
+    }
+
+    /// Puts back what the log held, before anybody uses the queue. `is_clean`: the log ended in order, so
+    /// that what was never requeued was never handed out.
+    pub fn restore(&self, recovered: RecoveredQueue, is_clean: bool) {
+        let mut state = self.lock();
+        for RecoveredMessage { position, message, delivery_count, .. } in recovered.messages {
+            let delivery_count = delivery_count.max(u32::from(!is_clean));
+            state.queue.restore(Entry { position, message, delivery_count });
+        }
+        state.queue.restore_next_position(recovered.next_position);
     }
 
     /// The numbers that tools show.
@@ -261,14 +300,14 @@ impl SharedQueue {
 impl State {
     /// Hands out what can be handed out, run by run and in each lane by lane, until the queue is empty or
     /// no consumer has credit and room: that bounds how long the lock is held.
-    fn dispatch(&mut self) {
+    fn dispatch(&mut self, log: &dyn QueueLog) {
         loop {
             let mut lanes = std::mem::take(&mut self.lanes);
             let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
             keep_order(&mut lanes);
             for lane in lanes.drain(..) {
                 // What comes back is for whoever is left.
-                has_more |= self.deliver(lane).is_err();
+                has_more |= self.deliver(lane, log).is_err();
             }
             self.lanes = lanes;
             if !has_more {
@@ -277,9 +316,17 @@ impl State {
         }
     }
 
-    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>) -> Result<(), Gone> {
+    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>, log: &dyn QueueLog) -> Result<(), Gone> {
         let consumer = lane.consumer;
+        // What needs no ack is settled when it is handed over.
+        let settled: Vec<Position> = match self.is_durable && consumer.is_no_ack {
+            true => persistent_positions(&lane.deliveries),
+            false => Vec::new(),
+        };
         let delivered = consumer.outbox.deliver(&consumer, &mut lane.deliveries);
+        if delivered.is_ok() && !settled.is_empty() {
+            log.record(self.id, QueueRecord::Settle(&settled));
+        }
         if delivered.is_err() {
             consumer.give_back(lane.deliveries.len());
             self.queue.remove_consumer(consumer.id);
@@ -290,6 +337,11 @@ impl State {
         }
         delivered
     }
+}
+
+fn persistent_positions(deliveries: &[Delivery]) -> Vec<Position> {
+    let persistent = deliveries.iter().filter(|delivery| delivery.message.is_persistent());
+    persistent.map(|delivery| delivery.position).collect()
 }
 
 /// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order
@@ -327,6 +379,10 @@ fn share_channel(lanes: &[Lane<Arc<Subscription>>]) -> bool {
 impl LogTarget for State {
     fn queue_id(&self) -> QueueId {
         self.id
+    }
+
+    fn is_durable(&self) -> bool {
+        self.is_durable
     }
 
     fn next_position(&self) -> Position {

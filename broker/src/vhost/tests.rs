@@ -26,8 +26,10 @@ use crate::{
         queue_id::QueueId,
     },
     storage::{
-        Completion, Loaded, MetadataStore, StoreError,
-        queue_log::{LogTarget, MemoryLog, QueueLog, Record},
+        Completion, Loaded, LogError, MetadataStore, StoreError,
+        log::Synced,
+        queue_log::{LogTarget, MemoryLog, QueueLog, QueueRecord},
+        record::Lsn,
     },
     wire::frame::ChannelNumber,
 };
@@ -89,7 +91,7 @@ fn message(body_size: usize) -> Message {
 }
 
 fn publish(queue: &SharedQueue, body_size: usize) {
-    queue.publish(&mut vec![message(body_size)]);
+    queue.publish(&mut vec![message(body_size)]).unwrap();
 }
 
 fn fill(outbox: &Outbox) {
@@ -299,7 +301,7 @@ fn headers_take_room_as_bodies_do() {
     consume(&queue, &outbox);
     let header = vec![0; 100_000];
     let head = MessageHead { route: b"\0\x01q", header: &header, is_persistent: false };
-    queue.publish(&mut (0..20).map(|_| Arena::default().message(head, b"")).collect());
+    queue.publish(&mut (0..20).map(|_| Arena::default().message(head, b"")).collect()).unwrap();
     let counts = queue.counts();
     assert_eq!((counts.ready, counts.unsettled), (10, 10));
     assert!((1_000_000..=OUTBOX_BYTES_MAX).contains(&outbox.unsent_bytes()));
@@ -312,30 +314,51 @@ fn headers_take_room_as_bodies_do() {
 struct Records(Mutex<Vec<String>>);
 
 impl QueueLog for Records {
-    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) {
-        MemoryLog.append(targets, message);
+    fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) -> Result<Option<Lsn>, LogError> {
+        MemoryLog.append(targets, message)
     }
 
-    fn record(&self, _queue: QueueId, record: Record<'_>) {
+    fn record(&self, _queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn> {
         self.0.lock().unwrap().push(format!("{record:?}"));
+        None
+    }
+
+    fn synced_up_to(&self) -> Lsn {
+        MemoryLog.synced_up_to()
+    }
+
+    fn when_synced(&self, lsn: Lsn, synced: Synced) {
+        MemoryLog.when_synced(lsn, synced);
+    }
+
+    fn is_over_limit(&self) -> bool {
+        false
+    }
+
+    fn failure(&self) -> Option<LogError> {
+        None
     }
 }
 
 #[test]
-fn only_what_was_unsettled_is_recorded_as_settled() {
+fn only_what_was_unsettled_and_logged_is_recorded_as_settled() {
     let (log, (outbox, _)) = (Arc::new(Records::default()), outbox());
     let name = Name::literal("q1");
-    let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
+    let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
     let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _));
     consume(&queue, &outbox);
-    publish(&queue, 1);
-    publish(&queue, 1);
+    let of = |is_persistent| {
+        let head = MessageHead { route: b"\0\x01q", header: b"h", is_persistent };
+        Arena::default().message(head, b"1")
+    };
+    queue.publish(&mut vec![of(true), of(true), of(false)]).unwrap();
     let settle = |outcome, positions: [u64; 2]| {
         let positions = positions.map(Position).to_vec();
         queue.settle(&mut SettleRun { origin: Origin::Get(Arc::clone(&queue)), outcome, positions });
     };
     settle(Outcome::Accept, [1, 7]);
     settle(Outcome::Accept, [1, 7]);
+    settle(Outcome::Accept, [2, 2]);
     settle(Outcome::Requeue, [0, 1]);
     assert_eq!(*log.0.lock().unwrap(), ["Settle([Position(1)])", "Requeue([Position(0)])"]);
 }

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     model::definition::Change,
-    storage::{Completion, MetadataStore, StoreError},
+    storage::{Completion, LogError, MetadataStore, StoreError, queue_log::QueueLog, record::Lsn},
 };
 
 /// A change on its way to stable storage. The answer to whoever asked for it waits for this.
@@ -34,6 +34,19 @@ impl Ticket {
             let _ = sender.send(result);
         });
         store.submit(changes, done);
+        Some(Self(receiver))
+    }
+
+    /// Waits for the log; none when it is synced that far.
+    pub fn synced(log: &dyn QueueLog, lsn: Lsn) -> Option<Self> {
+        if lsn <= log.synced_up_to() {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let synced = move |result: Result<(), LogError>| {
+            let _ = sender.send(result.map_err(StoreError::Log));
+        };
+        log.when_synced(lsn, Box::new(synced));
         Some(Self(receiver))
     }
 

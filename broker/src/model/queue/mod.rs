@@ -59,6 +59,13 @@ pub struct Lane<C> {
     pub deliveries: Vec<Delivery>,
 }
 
+/// A delivery that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The log may hold the message.
+    pub is_persistent: bool,
+}
+
 /// How a delivery ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -173,14 +180,31 @@ impl<C: Clone + Credit> Queue<C> {
         Some(hold(&mut self.unsettled, &mut self.unsettled_bytes, entry))
     }
 
-    /// Ends a delivery. False when the position is not unsettled here.
-    pub fn settle(&mut self, position: Position, outcome: Outcome) -> bool {
-        let Some(entry) = self.unsettled.remove(&position) else { return false };
+    /// Ends a delivery. None when the position is not unsettled here.
+    pub fn settle(&mut self, position: Position, outcome: Outcome) -> Option<Settled> {
+        let entry = self.unsettled.remove(&position)?;
+        let settled = Settled { is_persistent: entry.message.is_persistent() };
         self.unsettled_bytes -= entry.message.body_size() as u64;
         if outcome == Outcome::Requeue {
             self.ready.put_back(entry);
         }
-        true
+        Some(settled)
+    }
+
+    /// Puts a message that was read from disk in its place.
+    pub fn restore(&mut self, entry: Entry) {
+        self.next_position = self.next_position.max(entry.position.0 + 1);
+        self.ready.push_back(entry);
+    }
+
+    /// Positions that were given before are not given again.
+    pub fn restore_next_position(&mut self, next: Position) {
+        self.next_position = self.next_position.max(next.0);
+    }
+
+    /// The persistent messages that are handed out.
+    pub fn unsettled_persistent(&self) -> impl Iterator<Item = Position> {
+        self.unsettled.values().filter(|entry| entry.message.is_persistent()).map(|entry| entry.position)
     }
 
     /// Takes back a delivery that never reached its consumer: as if it had not been handed out.

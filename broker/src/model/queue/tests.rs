@@ -105,10 +105,10 @@ fn requeued_messages_return_to_their_place_flagged() {
     let credit = join(&mut queue, 1, 3, false);
     append(&mut queue, 5);
     assert_eq!(dispatch(&mut queue), "c1: 0 1 2");
-    assert!(queue.settle(Position(2), Outcome::Requeue));
-    assert!(queue.settle(Position(0), Outcome::Requeue));
-    assert!(queue.settle(Position(1), Outcome::Accept));
-    assert!(!queue.settle(Position(1), Outcome::Accept), "settled once");
+    assert!(queue.settle(Position(2), Outcome::Requeue).is_some());
+    assert!(queue.settle(Position(0), Outcome::Requeue).is_some());
+    assert!(queue.settle(Position(1), Outcome::Accept).is_some());
+    assert_eq!(queue.settle(Position(1), Outcome::Accept), None, "settled once");
     credit.set(10);
     queue.resume(ConsumerId(1));
     assert_eq!(dispatch(&mut queue), "c1: 0! 2! 3 4");
@@ -135,7 +135,7 @@ fn what_is_taken_back_keeps_its_count() {
     append(&mut queue, 1);
     for _ in 0..3 {
         queue.get(false).unwrap();
-        assert!(queue.settle(Position(0), Outcome::Requeue));
+        assert!(queue.settle(Position(0), Outcome::Requeue).is_some());
     }
     for is_no_ack in [true, false, true] {
         let delivery = queue.get(is_no_ack).unwrap();
@@ -307,7 +307,7 @@ proptest! {
                         if outcome == Outcome::Requeue {
                             reference.ready.insert(*position, true);
                         }
-                        prop_assert!(queue.settle(Position(*position), outcome));
+                        prop_assert!(queue.settle(Position(*position), outcome).is_some());
                     }
                 }
                 Operation::Purge => {
