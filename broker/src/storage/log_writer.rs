@@ -93,14 +93,17 @@ impl LogWriter {
     /// Writes until the log is closed or useless. Blocks: for a thread of its own.
     pub fn run(mut self) -> Result<(), LogError> {
         loop {
-            match self.step()? {
+            let step = match self.step()? {
+                Step::Idle if self.shared.wait_for_work(Some(QUIET)) => continue,
+                Step::Idle => self.prove()?,
+                step => step,
+            };
+            match step {
                 Step::Worked => {}
-                Step::Stalled => self.shared.wait_for_retry(RETRY),
                 Step::Idle => {
-                    if !self.shared.wait_for_work(Some(QUIET)) && !self.prove()? {
-                        self.shared.wait_for_work(None);
-                    }
+                    self.shared.wait_for_work(None);
                 }
+                Step::Stalled => self.shared.wait_for_retry(RETRY),
                 Step::Ended => return Ok(()),
             }
         }
@@ -113,14 +116,14 @@ impl LogWriter {
         self.end_after(result)
     }
 
-    /// Proves the last batch if none does; false if there was nothing to prove.
-    pub fn prove(&mut self) -> Result<bool, LogError> {
+    /// Proves the last batch if no mark does; idle if there is nothing to prove.
+    pub fn prove(&mut self) -> Result<Step, LogError> {
         self.refuse_after_end()?;
         if !self.is_tail_unproven {
-            return Ok(false);
+            return Ok(Step::Idle);
         }
         let result = self.store_empty();
-        self.end_after(result).map(|step| step == Step::Worked)
+        self.end_after(result)
     }
 
     /// After a failed sync nothing may be written any more: what the system shows is not what the disk has.
@@ -333,7 +336,11 @@ impl LogWriter {
         let first = self.shared.pending().live.files().next().map_or(up_to, |oldest| oldest.number);
         for number in first..=up_to {
             let result = release(self.disk.as_ref(), &mut self.files, number);
-            result.map_err(|error| LogError::io("release", &log_name(number), &error))?;
+            match result.map_err(|error| LogError::io("release", &log_name(number), &error)) {
+                // It is not read again, and released after the next start.
+                Err(error) if error.is_disk_full() => {}
+                result => result?,
+            }
             self.shared.pending().live.drop_oldest();
         }
         self.disk.sync_dir().map_err(|error| LogError::sync("directory", &error))
