@@ -147,7 +147,7 @@ impl Log {
     /// Appends a record. It is on stable storage when the log is synced up to the number returned.
     ///
     /// The caller holds the locks of all queues named in it, so that no queue finds its records in another
-    /// order than it decided.
+    /// order than it decided. A queue's id and its positions are never used twice.
     pub fn append(&self, record: &Record<'_>) -> Result<Lsn, LogError> {
         let body = record.body();
         let size = HEAD_SIZE as u64 + body.size() as u64;

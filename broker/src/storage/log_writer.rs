@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 use crate::storage::{
     LogError,
     chain::{Chain, Item},
-    disk::{Disk, DiskFile, write_all_at},
+    disk::{Disk, DiskFile, read_up_to, write_all_at},
     log::{Batch, Pending, Shared, epoch},
     log_file::{
         FILE_HEADER_SIZE, FileHeader, MARK_SIZE, Mark, PAGE_SIZE, ReadHeader, damaged_name, log_name,
@@ -14,6 +14,7 @@ use crate::storage::{
     spares::{Spare, Spares},
 };
 
+const ZERO_PAGE: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
 /// After this long without work what was written last is proven, so that damage to it cannot pass for a
 /// batch that was never finished.
 const QUIET: Duration = Duration::from_millis(100);
@@ -367,7 +368,7 @@ pub(super) fn name_file(disk: &dyn Disk, spare: &Spare, number: u64) -> Result<(
 pub(super) fn write_padded(file: &dyn DiskFile, bytes: &mut Vec<u8>, offset: u64) -> io::Result<()> {
     let size = bytes.len();
     let padded = (offset + size as u64).next_multiple_of(PAGE_SIZE) - offset;
-    bytes.resize(padded as usize, 0);
+    bytes.extend_from_slice(&ZERO_PAGE[..padded as usize - size]);
     let result = write_all_at(file, bytes, offset);
     bytes.truncate(size);
     result
@@ -388,7 +389,7 @@ pub(super) fn release(disk: &dyn Disk, files: &mut Files, number: u64) -> io::Re
 /// None if it is damaged.
 fn read_header(file: &dyn DiskFile) -> io::Result<Option<FileHeader>> {
     let mut page = vec![0; FILE_HEADER_SIZE as usize];
-    crate::storage::disk::read_up_to(file, &mut page, 0)?;
+    read_up_to(file, &mut page, 0)?;
     Ok(match FileHeader::decode(&page) {
         ReadHeader::Whole(header) => Some(header),
         ReadHeader::Newer(_) | ReadHeader::Damaged => None,
