@@ -211,7 +211,9 @@ impl Window<'_> {
         let mut bytes = std::mem::take(&mut self.bytes);
         let mut is_filled = None;
         for wanted in [WINDOW_SIZE.min(self.size - at), size] {
-            bytes.resize(usize::try_from(wanted).ok()?, 0);
+            if bytes.len() as u64 != wanted {
+                bytes = vec![0; usize::try_from(wanted).ok()?];
+            }
             is_filled = self.load(at, &mut bytes);
             if is_filled.is_some() {
                 break;

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// States of each workload in the normal tests; a campaign sets the variable.
-const STATES: usize = 4_500;
+const STATES: usize = 3_200;
 const STATES_VARIABLE: &str = "LIEBRE_CRASH_STATES";
 
 /// What a workload does: one record, or a turn of the writer.
@@ -59,12 +59,16 @@ enum Action {
     /// One step of the writer.
     Step,
     Prove,
+    /// The process ends and another begins; in an orderly way or not.
+    Restart {
+        is_orderly: bool,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ModelQueue {
-    /// Body and delivery count by position.
-    messages: BTreeMap<u64, (Vec<u8>, u32)>,
+    /// The body's checksum and the delivery count by position.
+    messages: BTreeMap<u64, (u32, u32)>,
     next_position: u64,
     delivered_up_to: u64,
 }
@@ -83,6 +87,8 @@ struct Run {
     /// After so many changes of the disk this was synced, and this appended.
     history: Vec<(usize, Lsn, Lsn)>,
     body_count: u64,
+    /// What to say of a failure.
+    place: String,
 }
 
 fn options() -> LogOptions {
@@ -112,7 +118,7 @@ fn model_of(recovered: &Recovered) -> Model {
         let messages = queue.messages.iter().map(|message| {
             assert_eq!(message.message.exchange(), b"x");
             assert_eq!(message.message.header(), b"HEADER");
-            (message.position.0, (message.message.body().to_vec(), message.delivery_count))
+            (message.position.0, (crc32c::crc32c(message.message.body()), message.delivery_count))
         });
         ModelQueue {
             messages: messages.collect(),
@@ -128,7 +134,7 @@ impl Run {
         let (log, writer, recovered) = open(&disk).unwrap();
         let model = model_of(&recovered);
         let models = BTreeMap::from([(recovered.last_lsn.0, model.clone())]);
-        Self { disk, log, writer, models, model, history: Vec::new(), body_count: 0 }
+        Self { disk, log, writer, models, model, history: Vec::new(), body_count: 0, place: String::new() }
     }
 
     fn act(&mut self, action: &Action) {
@@ -161,10 +167,24 @@ impl Run {
                     }
                 }
             }
+            Action::Restart { is_orderly } => self.restart(*is_orderly),
             Action::Step => drop(self.writer.step()),
             Action::Prove => drop(self.writer.prove()),
         }
         self.note();
+    }
+
+    fn restart(&mut self, is_orderly: bool) {
+        if is_orderly {
+            self.log.close();
+            self.act(&Action::Write);
+        }
+        let (log, writer, recovered) = open(&self.disk).unwrap();
+        self.check(&recovered, self.log.synced_up_to(), &self.place);
+        assert_eq!(recovered.is_clean, is_orderly);
+        (self.log, self.writer) = (log, writer);
+        self.models.retain(|lsn, _| *lsn <= recovered.last_lsn.0);
+        self.model = model_of(&recovered);
     }
 
     fn publish(&mut self, queues: &[u64], size: usize) {
@@ -228,13 +248,15 @@ fn apply(model: &mut Model, record: &Record<'_>) {
         Record::Publish { places, message } => {
             for (queue, position) in places {
                 let queue = model.entry(queue.0).or_default();
-                queue.messages.insert(position.0, (message.body().to_vec(), 0));
+                queue.messages.insert(position.0, (crc32c::crc32c(message.body()), 0));
                 queue.next_position = queue.next_position.max(position.0 + 1);
             }
         }
         Record::Settle { queue, positions } => {
             let Some(queue) = model.get_mut(&queue.0) else { return };
-            positions.positions().for_each(|position| drop(queue.messages.remove(&position.0)));
+            positions.positions().for_each(|position| {
+                queue.messages.remove(&position.0);
+            });
         }
         Record::Requeue { queue, positions } => {
             let Some(queue) = model.get_mut(&queue.0) else { return };
@@ -253,29 +275,40 @@ fn apply(model: &mut Model, record: &Record<'_>) {
     }
 }
 
-/// Every change of the disk as the last before a crash, in many ways; each recovery crashed once more.
+fn states() -> usize {
+    env::var(STATES_VARIABLE).map_or(STATES, |states| states.parse().unwrap())
+}
+
 fn check_crashes(name: &str, actions: &[Action]) {
-    let states = env::var(STATES_VARIABLE).map_or(STATES, |states| states.parse().unwrap());
+    let (ops, count) = crash_everywhere(name, actions, states(), 1);
+    println!("{name}: {ops} changes of the disk, {count} states");
+}
+
+/// Every change of the disk as the last before a crash, in many ways; each recovery crashed once more.
+fn crash_everywhere(name: &str, actions: &[Action], states: usize, seed: u64) -> (usize, usize) {
     let mut run = Run::new(SimDisk::recording(State::default()));
-    actions.iter().for_each(|action| run.act(action));
+    for (index, action) in actions.iter().enumerate() {
+        run.place = format!("{name}, action {index}");
+        run.act(action);
+    }
     let ops = run.disk.ops();
-    let rounds = states.div_ceil(ops.len() * Crash::ALL.len() * 2).max(1);
+    let rounds = states.div_ceil(ops.len() * 3);
     let (mut state, mut count) = (State::default(), 0);
+    let mut seeded = Seeded::new(seed);
     for (done, op) in ops.iter().enumerate() {
         state.apply(op);
         let (synced, appended) = run.bounds(done + 1);
         for round in 0..rounds {
-            for crash in Crash::ALL {
-                let seed = (round * 1_000_003 + done * 7 + crash as usize) as u64;
-                let context = format!("{name}: {crash:?} after {} changes, seed {seed}", done + 1);
-                let mut seeded = Seeded::new(seed);
-                let crashed = state.crash(crash, &mut seeded);
-                count += check_crash(&run, crashed, synced, appended, &mut seeded, &context);
-            }
+            let crash = Crash::ALL[(round + done) % Crash::ALL.len()];
+            let case_seed = seeded.next();
+            let context = format!("{name}: {crash:?} after {} changes, seed {case_seed}", done + 1);
+            let mut seeded = Seeded::new(case_seed);
+            let crashed = state.crash(crash, &mut seeded);
+            count += check_crash(&run, crashed, synced, appended, &mut seeded, &context);
         }
     }
-    println!("{name}: {} changes of the disk, {count} states", ops.len());
     assert!(count >= states);
+    (ops.len(), count)
 }
 
 /// Recovers, crashes during that, recovers, crashes after that, recovers.
@@ -347,12 +380,17 @@ fn requeue_and_deliver() -> Vec<Action> {
 
 fn purge_and_delete() -> Vec<Action> {
     let mut actions = Vec::new();
-    for turn in 0..8 {
-        actions.extend([publish(&[1, 2], 300), publish(&[1], 20), publish(&[2, 3], 600), Action::Step]);
+    for turn in 0..8_u64 {
+        actions.extend([
+            publish(&[1, 2], 300),
+            publish(&[1], 20),
+            publish(&[2, 3 + turn / 4 + u64::from(turn % 4 == 3)], 600),
+            Action::Step,
+        ]);
         actions.push(match turn % 4 {
             0 => Action::Purge { queue: 1, kept: vec![] },
             1 => Action::Purge { queue: 2, kept: vec![0, 2] },
-            2 => Action::Delete { queue: 3 },
+            2 => Action::Delete { queue: 3 + turn / 4 },
             _ => Action::Purge { queue: 2, kept: vec![1] },
         });
         actions.push(Action::Step);
@@ -378,6 +416,66 @@ fn rotate_copy_and_recycle() -> Vec<Action> {
     actions.extend([publish(&[1], 20_000), Action::Write, Action::Settle { queue: 1, nth: vec![0] }]);
     actions.push(Action::Write);
     actions
+}
+
+/// Anything, in any order, over restarts.
+fn random_actions(seeded: &mut Seeded) -> Vec<Action> {
+    let mut actions = Vec::new();
+    // A queue's id is never used again after it was deleted.
+    let mut ids = [1, 2, 3, 4];
+    for _ in 0..20 + seeded.below(30) {
+        let index = seeded.below(4);
+        let queue = ids[index];
+        let nth: Vec<usize> = (0..seeded.below(4)).map(|_| seeded.below(5)).collect();
+        let size = [0, 30, 500, 3_000, 9_000, 20_000][seeded.below(6).min(seeded.below(7))];
+        let fan: Vec<u64> = ids.into_iter().filter(|_| seeded.below(3) == 0).collect();
+        actions.push(match seeded.below(24) {
+            0..=5 => publish(&[queue], size),
+            6..=7 => publish(&fan, size),
+            8..=12 => Action::Settle { queue, nth },
+            13 => Action::Requeue { queue, nth },
+            14 => Action::Delivered { queue, up_to: seeded.below(20) as u64 },
+            15 => Action::Purge { queue, kept: nth },
+            16 => {
+                ids[index] += 10;
+                Action::Delete { queue }
+            }
+            17 => Action::Prove,
+            18 => Action::Restart { is_orderly: seeded.coin() },
+            19 => Action::Write,
+            _ => Action::Step,
+        });
+    }
+    actions
+}
+
+#[test]
+fn crash_of_random_workloads() {
+    let (mut ops, mut count, mut seed) = (0, 0, 0);
+    while count < states() {
+        seed += 1;
+        let actions = random_actions(&mut Seeded::new(seed));
+        let done = crash_everywhere(&format!("random {seed}"), &actions, 200, seed);
+        (ops, count) = (ops + done.0, count + done.1);
+    }
+    println!("{seed} random workloads: {ops} changes of the disk, {count} states");
+}
+
+/// The second and third process find what the first left.
+fn restart_and_go_on() -> Vec<Action> {
+    let mut actions = Vec::new();
+    for turn in 0..8 {
+        actions.extend([publish(&[1, 2], 400), Action::Step, publish(&[1], 2_500)]);
+        actions.push(Action::Settle { queue: 1, nth: vec![turn % 2] });
+        actions.extend([Action::Step, publish(&[3], 10), Action::Restart { is_orderly: turn % 3 == 0 }]);
+    }
+    actions.push(Action::Write);
+    actions
+}
+
+#[test]
+fn crash_of_restart_and_go_on() {
+    check_crashes("restart and go on", &restart_and_go_on());
 }
 
 #[test]

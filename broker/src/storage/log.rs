@@ -34,6 +34,9 @@ use crate::{
     },
 };
 
+/// Memory kept for the next batch, bytes at most.
+const IDLE_BUFFER_MAX: usize = 4 << 20;
+
 /// How a log is kept.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
@@ -144,7 +147,7 @@ impl Log {
     /// Appends a record. It is on stable storage when the log is synced up to the number returned.
     ///
     /// The caller holds the locks of all queues named in it, so that no queue finds its records in another
-    /// order than it decided.
+    /// order than it decided. A queue's id and its positions are never used twice.
     pub fn append(&self, record: &Record<'_>) -> Result<Lsn, LogError> {
         let body = record.body();
         let size = HEAD_SIZE as u64 + body.size() as u64;
@@ -294,7 +297,7 @@ impl Shared {
         batch.bytes.clear();
         let mut pending = self.pending();
         // A large message's memory is given back.
-        if batch.bytes.capacity() as u64 <= self.options.unsynced_max_bytes {
+        if batch.bytes.capacity() <= IDLE_BUFFER_MAX {
             pending.idle_buffer = batch.bytes;
         }
     }
@@ -446,4 +449,93 @@ pub(super) fn epoch(salt: u32, file: u64) -> u32 {
 /// No state is half changed when a lock is released, so a panic elsewhere does not spoil it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+    use crate::{
+        model::{message::Message, queue::Position},
+        storage::disk::RealDisk,
+    };
+
+    const THREADS: u64 = 4;
+    const MESSAGES: u64 = 300;
+
+    fn options() -> LogOptions {
+        LogOptions { file_size: 64 << 10, budget_bytes: 256 << 10, ..LogOptions::default() }
+    }
+
+    fn publish(log: &Log, queue: u64, position: u64) -> Lsn {
+        let mut buffer = b"\x00\x01q".to_vec();
+        buffer.extend_from_slice(&position.to_le_bytes());
+        buffer.resize(buffer.len() + 500, 0);
+        let message = Message::from_buffer(buffer.into(), (3, 0), true);
+        let places = [(QueueId(queue), Position(position))];
+        log.append(&Record::Publish { places: &places, message: &message }).unwrap()
+    }
+
+    /// One task: publishes to a queue of its own, waits for each, settles all but every tenth.
+    fn run_task(log: &Log, queue: u64) {
+        let (sender, synced) = mpsc::channel();
+        for position in 0..MESSAGES {
+            let lsn = publish(log, queue, position);
+            let sender = sender.clone();
+            log.when_synced(lsn, Box::new(move |result| sender.send(result).unwrap()));
+            synced.recv().unwrap().unwrap();
+            assert!(log.synced_up_to() >= lsn);
+            if position % 10 != 0 {
+                let positions = [Position(position)].into_iter().collect();
+                log.append(&Record::Settle { queue: QueueId(queue), positions: &positions }).unwrap();
+            }
+        }
+        drop(sender);
+        assert!(synced.recv().is_err(), "told once each");
+    }
+
+    #[test]
+    fn many_tasks_share_the_log_and_a_restart_finds_what_is_left() {
+        let root = tempfile::tempdir().unwrap();
+        let open = || Log::open(Arc::new(RealDisk::open(root.path()).unwrap()), options()).unwrap();
+        let (log, writer, recovered) = open();
+        assert!(recovered.queues.is_empty());
+        thread::scope(|scope| {
+            let running = scope.spawn(|| writer.run());
+            let tasks: Vec<_> = (0..THREADS)
+                .map(|queue| (queue, log.clone()))
+                .map(|(queue, log)| scope.spawn(move || run_task(&log, queue)))
+                .collect();
+            tasks.into_iter().for_each(|task| task.join().unwrap());
+            log.close();
+            running.join().unwrap().unwrap();
+        });
+        assert_eq!((log.unsynced_bytes(), log.is_over_limit()), (0, false));
+        let (log, writer, recovered) = open();
+        assert!(recovered.is_clean && recovered.lost.is_empty());
+        for queue in recovered.queues.values() {
+            let left: Vec<u64> = queue.messages.iter().map(|message| message.position.0).collect();
+            assert_eq!(left, (0..MESSAGES).step_by(10).collect::<Vec<u64>>());
+            assert_eq!(queue.next_position, Position(MESSAGES));
+        }
+        assert_eq!(recovered.queues.len() as u64, THREADS);
+        assert!(log.oldest_live().is_some_and(|oldest| oldest.live_bytes() > 0));
+        drop(writer);
+        assert_eq!(log.append(&Record::Delete { queue: QueueId(1) }), Err(LogError::Closed));
+    }
+
+    #[test]
+    fn unsynced_bytes_have_a_limit_that_callers_can_ask_for() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::open(root.path()).unwrap());
+        let options = LogOptions { unsynced_max_bytes: 1_000, ..options() };
+        let (log, mut writer, _) = Log::open(disk, options).unwrap();
+        publish(&log, 1, 0);
+        assert!(!log.is_over_limit());
+        publish(&log, 1, 1);
+        assert!(log.is_over_limit());
+        assert_eq!(writer.step(), Ok(Step::Worked));
+        assert!(!log.is_over_limit());
+    }
 }

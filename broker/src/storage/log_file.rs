@@ -122,10 +122,10 @@ impl FileHeader {
         header.extend_from_slice(&0_u32.to_le_bytes());
         let crc = crc32c::crc32c(&header);
         header.extend_from_slice(&crc.to_le_bytes());
-        let mut page = header.clone();
-        page.resize(COPY_AT, 0);
-        page.extend_from_slice(&header);
-        page.resize(usize::try_from(FILE_HEADER_SIZE).unwrap_or(page.len()), 0);
+        let mut page = vec![0; FILE_HEADER_SIZE as usize];
+        for at in [0, COPY_AT] {
+            page[at..at + HEADER_SIZE].copy_from_slice(&header);
+        }
         page
     }
 

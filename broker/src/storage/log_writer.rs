@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 use crate::storage::{
     LogError,
     chain::{Chain, Item},
-    disk::{Disk, DiskFile, write_all_at},
+    disk::{Disk, DiskFile, read_up_to, write_all_at},
     log::{Batch, Pending, Shared, epoch},
     log_file::{
         FILE_HEADER_SIZE, FileHeader, MARK_SIZE, Mark, PAGE_SIZE, ReadHeader, damaged_name, log_name,
@@ -14,6 +14,7 @@ use crate::storage::{
     spares::{Spare, Spares},
 };
 
+const ZERO_PAGE: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
 /// After this long without work what was written last is proven, so that damage to it cannot pass for a
 /// batch that was never finished.
 const QUIET: Duration = Duration::from_millis(100);
@@ -93,14 +94,17 @@ impl LogWriter {
     /// Writes until the log is closed or useless. Blocks: for a thread of its own.
     pub fn run(mut self) -> Result<(), LogError> {
         loop {
-            match self.step()? {
+            let step = match self.step()? {
+                Step::Idle if self.shared.wait_for_work(Some(QUIET)) => continue,
+                Step::Idle => self.prove()?,
+                step => step,
+            };
+            match step {
                 Step::Worked => {}
-                Step::Stalled => self.shared.wait_for_retry(RETRY),
                 Step::Idle => {
-                    if !self.shared.wait_for_work(Some(QUIET)) && !self.prove()? {
-                        self.shared.wait_for_work(None);
-                    }
+                    self.shared.wait_for_work(None);
                 }
+                Step::Stalled => self.shared.wait_for_retry(RETRY),
                 Step::Ended => return Ok(()),
             }
         }
@@ -113,14 +117,14 @@ impl LogWriter {
         self.end_after(result)
     }
 
-    /// Proves the last batch if none does; false if there was nothing to prove.
-    pub fn prove(&mut self) -> Result<bool, LogError> {
+    /// Proves the last batch if no mark does; idle if there is nothing to prove.
+    pub fn prove(&mut self) -> Result<Step, LogError> {
         self.refuse_after_end()?;
         if !self.is_tail_unproven {
-            return Ok(false);
+            return Ok(Step::Idle);
         }
         let result = self.store_empty();
-        self.end_after(result).map(|step| step == Step::Worked)
+        self.end_after(result)
     }
 
     /// After a failed sync nothing may be written any more: what the system shows is not what the disk has.
@@ -333,7 +337,11 @@ impl LogWriter {
         let first = self.shared.pending().live.files().next().map_or(up_to, |oldest| oldest.number);
         for number in first..=up_to {
             let result = release(self.disk.as_ref(), &mut self.files, number);
-            result.map_err(|error| LogError::io("release", &log_name(number), &error))?;
+            match result.map_err(|error| LogError::io("release", &log_name(number), &error)) {
+                // It is not read again, and released after the next start.
+                Err(error) if error.is_disk_full() => {}
+                result => result?,
+            }
             self.shared.pending().live.drop_oldest();
         }
         self.disk.sync_dir().map_err(|error| LogError::sync("directory", &error))
@@ -360,7 +368,7 @@ pub(super) fn name_file(disk: &dyn Disk, spare: &Spare, number: u64) -> Result<(
 pub(super) fn write_padded(file: &dyn DiskFile, bytes: &mut Vec<u8>, offset: u64) -> io::Result<()> {
     let size = bytes.len();
     let padded = (offset + size as u64).next_multiple_of(PAGE_SIZE) - offset;
-    bytes.resize(padded as usize, 0);
+    bytes.extend_from_slice(&ZERO_PAGE[..padded as usize - size]);
     let result = write_all_at(file, bytes, offset);
     bytes.truncate(size);
     result
@@ -381,7 +389,7 @@ pub(super) fn release(disk: &dyn Disk, files: &mut Files, number: u64) -> io::Re
 /// None if it is damaged.
 fn read_header(file: &dyn DiskFile) -> io::Result<Option<FileHeader>> {
     let mut page = vec![0; FILE_HEADER_SIZE as usize];
-    crate::storage::disk::read_up_to(file, &mut page, 0)?;
+    read_up_to(file, &mut page, 0)?;
     Ok(match FileHeader::decode(&page) {
         ReadHeader::Whole(header) => Some(header),
         ReadHeader::Newer(_) | ReadHeader::Damaged => None,

@@ -342,7 +342,8 @@ fn write_some(bytes: &mut Vec<u8>, offset: usize, data: &[u8], unit: usize, seed
 fn write_bytes(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
     let end = offset + data.len();
     if bytes.len() < end {
-        bytes.resize(end, 0);
+        // Faster than to resize, unoptimised as tests are.
+        bytes.extend_from_slice(&vec![0; end - bytes.len()]);
     }
     bytes[offset..end].copy_from_slice(data);
 }

@@ -87,7 +87,9 @@ impl Spares {
         if self.ready.len() >= self.max || file.len()? != self.file_size {
             return disk.remove(name);
         }
-        disk.rename(name, &spare_name(self.next_number))?;
+        if disk.rename(name, &spare_name(self.next_number)).is_err() {
+            return disk.remove(name);
+        }
         self.ready.push_back(self.next_number);
         self.next_number += 1;
         Ok(())
