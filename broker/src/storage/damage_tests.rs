@@ -29,10 +29,14 @@ fn open(state: State) -> Result<Recovered, LogError> {
     Log::open(Arc::new(SimDisk::with(state)), options()).map(|(.., recovered)| recovered)
 }
 
-/// Batches of messages of `sizes`, numbered over all; closed in an orderly way.
+/// Batches of messages of these sizes, numbered over all; closed in an orderly way.
 fn write_log(batches: &[&[usize]]) -> State {
+    write_log_with(options(), batches)
+}
+
+fn write_log_with(options: LogOptions, batches: &[&[usize]]) -> State {
     let disk = SimDisk::default();
-    let (log, mut writer, _) = Log::open(Arc::new(disk.clone()), options()).unwrap();
+    let (log, mut writer, _) = Log::open(Arc::new(disk.clone()), options).unwrap();
     let mut position = 0;
     for batch in batches {
         for size in *batch {
@@ -171,4 +175,21 @@ fn header_is_read_from_its_copy() {
     for page in [page, damaged] {
         assert_eq!(FileHeader::decode(&page), crate::storage::log_file::ReadHeader::Whole(header));
     }
+}
+
+/// What an earlier use of the file left has another epoch, so that it is not read even where its place and
+/// its number would fit.
+#[test]
+fn records_of_another_epoch_are_not_read() {
+    let batches: [&[usize]; 3] = [&[10], &[20, 30], &[40]];
+    let mut state = write_log(&batches);
+    let mut other = write_log_with(LogOptions { salt: 2, ..options() }, &batches);
+    let name = "00000001.log";
+    let second_batch = 4_096 + 512;
+    assert_eq!(positions(&open(state.clone()).unwrap(), &batches.concat()).len(), 4);
+    let stale = other.bytes_mut(name)[second_batch..].to_vec();
+    state.bytes_mut(name)[second_batch..].copy_from_slice(&stale);
+    let recovered = open(state).unwrap();
+    assert_eq!(positions(&recovered, &batches.concat()), BTreeSet::from([0]));
+    assert_eq!(recovered.lost, Vec::<String>::new());
 }

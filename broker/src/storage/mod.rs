@@ -14,6 +14,8 @@ pub mod definitions;
 mod definitions_file;
 pub mod disk;
 mod error;
+#[cfg(test)]
+mod fault_tests;
 mod inbox;
 mod live;
 pub mod log;
