@@ -21,7 +21,7 @@ channel.basic_publish(
     exchange="",
     routing_key="task_queue",
     body=job,
-    # Persistent: asks the broker to keep the message over a restart, too.
+    # Persistent: the message outlives a restart too.
     properties=pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent),
 )
 print(f' [x] Sent "{job}"')

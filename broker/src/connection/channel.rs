@@ -5,7 +5,10 @@
 //!                               └── exception: close ──> Closing ── close-ok ──> (none)
 //! ```
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use amq_protocol::protocol::{AMQPClass, channel};
 
@@ -38,6 +41,8 @@ pub struct Channel {
     pub content: Content,
     /// Since `confirm.select`.
     pub confirms: Option<Confirms>,
+    /// How many published messages have no confirm yet, for tools.
+    pub unconfirmed_count: Arc<AtomicU64>,
     /// The last route.
     pub memo: Option<Memo>,
     /// `basic.qos`: of consumers to come.
@@ -71,6 +76,7 @@ impl Channel {
             is_closing: false,
             content: Content::default(),
             confirms: None,
+            unconfirmed_count: Arc::default(),
             memo: None,
             prefetch_count: 0,
             prefetch: Arc::default(),

@@ -23,7 +23,10 @@ pub mod settle;
 mod tests;
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -87,8 +90,8 @@ pub struct Connection {
     settles: settle::Settles,
     /// The last message of this connection in the log.
     last_published: Option<Lsn>,
-    /// Up to where the log was asked to tell when it is synced.
-    awaited: Option<Lsn>,
+    /// The log was asked to tell when that, or an earlier one, is synced.
+    is_sync_awaited: Arc<AtomicBool>,
     /// The last settling of this connection in the log.
     last_settled: Option<Lsn>,
     freed_channels: Vec<ChannelNumber>,
@@ -182,7 +185,7 @@ impl Connection {
             run: publish::PublishRun::default(),
             settles: Vec::new(),
             last_published: None,
-            awaited: None,
+            is_sync_awaited: Arc::default(),
             last_settled: None,
             freed_channels: Vec::new(),
             ticket: None,

@@ -1,6 +1,6 @@
 //! `basic.publish`: from frames to the queues, in runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use amq_protocol::protocol::{AMQPClass, confirm};
 
@@ -147,12 +147,22 @@ impl Connection {
     /// Ends the run. What waits for the disk is confirmed when the log says so.
     pub(super) fn flush_run(&mut self) {
         self.flush_messages();
-        let is_new = self.last_published > self.awaited;
-        if let (true, Some(lsn), Some(vhost)) = (is_new, self.last_published, &self.vhost) {
-            self.awaited = Some(lsn);
-            let outbox = Arc::clone(&self.outbox);
-            vhost.log().when_synced(lsn, Box::new(move |_| outbox.wake()));
+        self.await_sync();
+    }
+
+    /// Asks the log to tell when the last message of this connection is synced, unless it was asked. It may
+    /// answer with a full disk, which passes: then it is asked again.
+    fn await_sync(&mut self) {
+        let (Some(vhost), Some(lsn)) = (&self.vhost, self.last_published) else { return };
+        if lsn <= vhost.log().synced_up_to() || self.is_sync_awaited.swap(true, Relaxed) {
+            return;
         }
+        let (outbox, is_awaited) = (Arc::clone(&self.outbox), Arc::clone(&self.is_sync_awaited));
+        let told = move |_| {
+            is_awaited.store(false, Relaxed);
+            outbox.wake();
+        };
+        vhost.log().when_synced(lsn, Box::new(told));
     }
 
     /// The log may have come further: confirms what is safe by now.
@@ -174,23 +184,26 @@ impl Connection {
                 }
             });
         }
+        if failure.is_none() {
+            self.await_sync();
+        }
     }
 
     /// Whether this publisher should wait until its messages are on disk before it sends more: the log has
     /// enough to do.
     #[must_use]
     pub fn is_throttled(&self) -> bool {
-        let (Some(vhost), Some(lsn)) = (&self.vhost, self.awaited) else { return false };
+        let (Some(vhost), Some(lsn)) = (&self.vhost, self.last_published) else { return false };
         lsn > vhost.log().synced_up_to() && vhost.log().is_over_limit()
     }
 
     /// Sends the confirms that `decide` finds, each exactly once.
     fn answer(&mut self, number: ChannelNumber, decide: impl FnOnce(&mut Confirms, &mut Vec<Confirm>)) {
-        let Some(confirms) = self.channel(number).and_then(|channel| channel.confirms.as_mut()) else {
-            return;
-        };
+        let Some(channel) = self.channel(number) else { return };
+        let Some(confirms) = &mut channel.confirms else { return };
         let mut answers = Vec::new();
         decide(confirms, &mut answers);
+        channel.unconfirmed_count.store(confirms.unconfirmed_count(), Relaxed);
         if answers.is_empty() {
             return;
         }
@@ -213,8 +226,13 @@ impl Connection {
         let confirm::AMQPMethod::Select(confirm::Select { nowait }) = method else {
             return Err(super::channel::unimplemented_method());
         };
-        self.open_channel(number)?.confirms.get_or_insert_default();
-        self.info.update_channel(number, |facts| facts.is_confirm = true);
+        let channel = self.open_channel(number)?;
+        channel.confirms.get_or_insert_default();
+        let unconfirmed_count = Arc::clone(&channel.unconfirmed_count);
+        self.info.update_channel(number, |facts| {
+            facts.is_confirm = true;
+            facts.unconfirmed_count = unconfirmed_count;
+        });
         if !nowait {
             let select_ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
             self.outbox.write_method(number, &AMQPClass::Confirm(select_ok));

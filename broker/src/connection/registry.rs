@@ -107,12 +107,14 @@ pub struct Facts {
 }
 
 /// What a channel says of itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ChannelFacts {
     /// `basic.qos` for consumers to come.
     pub prefetch_count: u16,
     /// `confirm.select` was sent.
     pub is_confirm: bool,
+    /// Messages published on it that wait for the disk; kept by the channel.
+    pub unconfirmed_count: Arc<AtomicU64>,
 }
 
 impl Node {

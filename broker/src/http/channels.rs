@@ -1,6 +1,6 @@
 //! Channels.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answer {
 /// The channels of one connection, as listings have them.
 pub(super) fn views(node: &Node, info: &ConnectionInfo) -> Vec<Value> {
     let channels = info.facts().channels;
-    channels.iter().map(|(number, facts)| view(node, info, *number, *facts)).collect()
+    channels.iter().map(|(number, facts)| view(node, info, *number, facts)).collect()
 }
 
 /// As tools call it: `127.0.0.1:51234 -> 127.0.0.1:5672 (1)`.
@@ -55,8 +55,8 @@ fn show(request: &Request, name: &str) -> Answered {
     let node = request.node();
     let (info, number) = find(node, name).ok_or(HttpError::ObjectNotFound)?;
     connections::check_visible(request, &info)?;
-    let channel = info.facts().channels.get(&number).copied().ok_or(HttpError::ObjectNotFound)?;
-    let mut object = view(node, &info, number, channel);
+    let channel = info.facts().channels.get(&number).cloned().ok_or(HttpError::ObjectNotFound)?;
+    let mut object = view(node, &info, number, &channel);
     object["consumer_details"] = consumers_of(request, &info, number).into();
     Ok(Answer::Object(object))
 }
@@ -78,7 +78,7 @@ fn consumers_of(request: &Request, info: &ConnectionInfo, number: u16) -> Vec<Va
 }
 
 /// A channel has no transactions, and publishes are confirmed before others can look.
-fn view(node: &Node, info: &ConnectionInfo, number: u16, channel: ChannelFacts) -> Value {
+fn view(node: &Node, info: &ConnectionInfo, number: u16, channel: &ChannelFacts) -> Value {
     let facts = info.facts();
     let counts = info.outbox.with_channel(ChannelNumber(number), |deliveries| {
         (deliveries.consumer_count(), deliveries.unsettled_count(), deliveries.prefetch().limit())
@@ -100,7 +100,7 @@ fn view(node: &Node, info: &ConnectionInfo, number: u16, channel: ChannelFacts) 
         "confirm": channel.is_confirm,
         "transactional": false,
         "messages_unacknowledged": unsettled_count,
-        "messages_unconfirmed": 0,
+        "messages_unconfirmed": channel.unconfirmed_count.load(Relaxed),
         "messages_uncommitted": 0,
         "acks_uncommitted": 0,
     })

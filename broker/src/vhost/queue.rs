@@ -273,8 +273,9 @@ impl SharedQueue {
     /// that what was never requeued was never handed out.
     pub fn restore(&self, recovered: RecoveredQueue, is_clean: bool) {
         let mut state = self.lock();
-        for RecoveredMessage { position, message, delivery_count, .. } in recovered.messages {
-            let delivery_count = delivery_count.max(u32::from(!is_clean));
+        for recovered in recovered.messages {
+            let RecoveredMessage { position, message, delivery_count, was_delivered } = recovered;
+            let delivery_count = delivery_count.max(u32::from(was_delivered || !is_clean));
             state.queue.restore(Entry { position, message, delivery_count });
         }
         state.queue.restore_next_position(recovered.next_position);

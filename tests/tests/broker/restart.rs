@@ -1,14 +1,22 @@
-//! What a restart leaves: durable definitions, nothing else; after an orderly stop and after `kill -9` alike.
+//! What a restart leaves: durable definitions and persistent messages, nothing else; after an orderly stop and after
+//! `kill -9` alike.
 
 use lapin::{
-    Channel, ExchangeKind,
+    BasicProperties, Channel, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
 use liebre_tests::{
-    amqp::{bind, confirm, connect_channel, declare, declare_exchange, drain, exists, publish},
+    amqp::{
+        ack, bind, body, confirm, connect_channel, declare, declare_exchange, drain, exists, get, publish,
+        publish_with,
+    },
     broker::Broker,
 };
+
+fn persistent() -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(2)
+}
 
 async fn declare_durable_exchange(channel: &Channel, name: &str) {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -30,6 +38,16 @@ async fn fill(broker: &Broker) {
             bind(&channel, queue, exchange, "k", FieldTable::default()).await;
         }
     }
+    for job in ["1", "2", "3"] {
+        publish_with(&channel, "", "durable", job, persistent()).await;
+    }
+    publish(&channel, "", "durable", "not persistent").await;
+    publish_with(&channel, "", "transient", "lost with its queue", persistent()).await;
+    // One delivered and never settled, one settled.
+    get(&channel, "durable").await.expect("a message");
+    let second = get(&channel, "durable").await.expect("a message");
+    ack(&second.delivery).await;
+    // The broker answers in order: it has seen the ack when it answers this.
     channel.close(200, "bye".into()).await.unwrap();
 }
 
@@ -38,6 +56,11 @@ async fn inspect(broker: &Broker) {
     confirm(&channel).await;
     assert!(exists(&connection, "durable").await);
     assert!(!exists(&connection, "transient").await);
+    let first = get(&channel, "durable").await.expect("the unsettled message");
+    assert_eq!((body(&first.delivery).as_str(), first.delivery.redelivered), ("1", true));
+    ack(&first.delivery).await;
+    assert_eq!(drain(&channel, "durable").await, ["3"]);
+
     publish(&channel, "durable-x", "k", "bound").await;
     assert_eq!(drain(&channel, "durable").await, ["bound"], "a binding between durable ends stays");
     let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
@@ -69,18 +92,17 @@ async fn kill9() {
 async fn deletions_survive_too() {
     let Some(mut broker) = Broker::own() else { return };
     {
-        let (connection, channel) = connect_channel(&broker).await;
+        let (_connection, channel) = connect_channel(&broker).await;
         confirm(&channel).await;
         for queue in ["deleted", "purged", "declared again"] {
             declare(&channel, queue, QueueDeclareOptions::durable()).await;
-            publish(&channel, "", queue, "old").await;
+            publish_with(&channel, "", queue, "old", persistent()).await;
         }
         for queue in ["deleted", "declared again"] {
             channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
         }
         declare(&channel, "declared again", QueueDeclareOptions::durable()).await;
         channel.queue_purge("purged".into(), Default::default()).await.unwrap();
-        connection.close(200, "bye".into()).await.unwrap();
     }
     broker.kill9();
     broker.start_again();
