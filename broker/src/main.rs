@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .with_target(false)
+        // A log that nobody reads any more (`liebre 2>&1 | head`) is no reason to stop.
+        .log_internal_errors(false)
         .init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,

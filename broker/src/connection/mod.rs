@@ -547,10 +547,14 @@ impl Connection {
             Phase::Header => return self.end(),
             _ => {}
         }
-        tracing::error!(
-            connection = %self.info.name(),
-            "closing connection: {exception} ({})", id.name().unwrap_or("none")
-        );
+        let (name, method) = (self.info.name(), id.name().unwrap_or("none"));
+        match exception.code {
+            // Somebody's wish, not a mistake.
+            ReplyCode::ConnectionForced => {
+                tracing::info!(connection = %name, "closing connection: {exception}")
+            }
+            _ => tracing::error!(connection = %name, "closing connection: {exception} ({method})"),
+        }
         self.flush();
         // Nothing follows a close: not even an answer that waits for the disk.
         self.deferred = None;

@@ -152,9 +152,12 @@ impl Connection {
 
     /// Asks the log to tell when the last message of this connection is synced, unless it was asked. It may
     /// answer with a full disk, which passes: then it is asked again.
+    ///
+    /// Asked also when all is synced but not yet confirmed: the sync may have come since somebody looked.
     fn await_sync(&mut self) {
         let (Some(vhost), Some(lsn)) = (&self.vhost, self.last_published) else { return };
-        if lsn <= vhost.log().synced_up_to() || self.is_sync_awaited.swap(true, Relaxed) {
+        let is_answered = !self.channels.iter().flatten().any(|channel| channel.waits());
+        if is_answered && lsn <= vhost.log().synced_up_to() || self.is_sync_awaited.swap(true, Relaxed) {
             return;
         }
         let (outbox, is_awaited) = (Arc::clone(&self.outbox), Arc::clone(&self.is_sync_awaited));
