@@ -112,6 +112,19 @@ async fn deletions_survive_too() {
     assert_eq!(drain(&channel, "declared again").await, [""; 0]);
 }
 
+/// One after the other, so that most syncs are over before anybody could have waited for them.
+#[tokio::test]
+async fn every_persistent_publish_is_confirmed() {
+    let Some(broker) = Broker::own() else { return };
+    let (_connection, channel) = connect_channel(&broker).await;
+    confirm(&channel).await;
+    declare(&channel, "durable", QueueDeclareOptions::durable()).await;
+    for _ in 0..300 {
+        publish_with(&channel, "", "durable", "m", persistent()).await;
+    }
+    assert_eq!(drain(&channel, "durable").await.len(), 300);
+}
+
 /// Connected peers are told why they are cut off.
 #[tokio::test]
 async fn an_orderly_stop_is_announced() {
