@@ -34,6 +34,10 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 /// Unsent bytes a connection may gather before its consumers count as having no credit.
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// What the ready messages of one queue may take in memory before those in the middle are left on disk, bytes.
+pub const QUEUE_MEMORY_MAX: usize = 32 << 20;
+/// So much is brought back from disk at once, bytes.
+pub const PAGE_BYTES: usize = 1 << 20;
 /// Longest permission pattern, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
 /// Tags of one user.

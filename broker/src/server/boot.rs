@@ -81,7 +81,7 @@ fn restore(broker: &Broker, log: &Log, recovered: Recovered) {
     for (id, messages) in recovered.queues {
         match queues.remove(&id) {
             Some(queue) => {
-                count += messages.messages.len();
+                count += messages.count;
                 queue.restore(messages, recovered.is_clean);
             }
             // Fails only when the log did, which stops the broker.

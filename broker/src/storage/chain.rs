@@ -32,7 +32,7 @@ pub(super) struct Chain<'a> {
 #[derive(Debug)]
 pub(super) enum Item {
     Mark(Mark),
-    Record { head: Head, body: Bytes },
+    Record { at: u64, head: Head, body: Bytes },
     Damage(Damage),
 }
 
@@ -58,14 +58,18 @@ enum Place {
 
 impl<'a> Chain<'a> {
     pub(super) fn new(file: &'a dyn DiskFile, header: &FileHeader, limit: Option<Lsn>) -> io::Result<Self> {
-        Ok(Self {
-            window: Window { file, size: file.len()?, bytes: Vec::new(), begin: 0, error: None },
-            epoch: header.epoch,
-            place: Place::BatchBegin,
-            at: FILE_HEADER_SIZE,
-            expected: header.first_lsn,
-            limit,
-        })
+        Self::from_batch(file, header, (FILE_HEADER_SIZE, header.first_lsn), limit)
+    }
+
+    /// From the batch on that begins at this offset with this mark.
+    pub(super) fn from_batch(
+        file: &'a dyn DiskFile,
+        header: &FileHeader,
+        (at, expected): (u64, Lsn),
+        limit: Option<Lsn>,
+    ) -> io::Result<Self> {
+        let window = Window { file, size: file.len()?, bytes: Vec::new(), begin: 0, error: None };
+        Ok(Self { window, epoch: header.epoch, place: Place::BatchBegin, at, expected, limit })
     }
 
     /// The number of the next record.
@@ -133,7 +137,7 @@ impl<'a> Chain<'a> {
         self.at += record_size(&head);
         self.expected.0 += 1;
         match body {
-            Some(body) => Item::Record { head, body },
+            Some(body) => Item::Record { at, head, body },
             None => Item::Damage(Damage { at, first: head.lsn, last: head.lsn, what: head.kind_name() }),
         }
     }

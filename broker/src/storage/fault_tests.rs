@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::storage::{
     LogError,
-    crash_tests::{
-        Action, Run, model_of, open, publish_and_settle, requeue_and_deliver, rotate_copy_and_recycle,
-    },
+    crash_tests::{Action, Run, model_of, open, pack_and_recycle, publish_and_settle, requeue_and_deliver},
     log::Log,
     record::Lsn,
     sim_disk::{Crash, Fault, Seeded, SimDisk},
@@ -51,19 +49,20 @@ fn check_faults(actions: &[Action], fault: Fault, count: usize) {
         }
         if fault != Fault::Broken {
             assert_eq!(run.log.failure(), None, "{context}: passes by itself");
-            assert_eq!(model_of(&open(&run.disk).unwrap().2), run.model, "{context}");
+            let (log, _, recovered) = open(&run.disk).unwrap();
+            assert_eq!(model_of(&log, &recovered), run.model, "{context}");
         }
         for crash in Crash::ALL {
             let crashed = run.disk.state().crash(crash, &mut Seeded::new(first as u64));
-            let (.., recovered) = open(&SimDisk::with(crashed)).unwrap();
-            run.check(&recovered, synced, &format!("{context}, {crash:?}"));
+            let (log, _, recovered) = open(&SimDisk::with(crashed)).unwrap();
+            run.check((&log, &recovered), synced, &format!("{context}, {crash:?}"));
         }
     }
 }
 
 #[test]
 fn broken_disk_at_every_change() {
-    for actions in [publish_and_settle(), requeue_and_deliver(), rotate_copy_and_recycle()] {
+    for actions in [publish_and_settle(), requeue_and_deliver(), pack_and_recycle()] {
         check_faults(&actions, Fault::Broken, 1);
         check_faults(&actions, Fault::Broken, usize::MAX / 2);
     }
@@ -71,14 +70,14 @@ fn broken_disk_at_every_change() {
 
 #[test]
 fn short_write_at_every_change() {
-    for actions in [publish_and_settle(), rotate_copy_and_recycle()] {
+    for actions in [publish_and_settle(), pack_and_recycle()] {
         check_faults(&actions, Fault::ShortWrite, 1);
     }
 }
 
 #[test]
 fn full_disk_at_every_change() {
-    for actions in [publish_and_settle(), requeue_and_deliver(), rotate_copy_and_recycle()] {
+    for actions in [publish_and_settle(), requeue_and_deliver(), pack_and_recycle()] {
         check_faults(&actions, Fault::Full, 1);
         check_faults(&actions, Fault::Full, 7);
         check_faults(&actions, Fault::Full, usize::MAX / 2);

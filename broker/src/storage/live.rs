@@ -1,9 +1,10 @@
-//! Which messages of the log are live, and in which file they lie: what tells when a file can be used again.
+//! Which messages of the log are live, and in which file they lie: what tells when a file can be used again,
+//! and where to read a message that is not in memory any more.
 //!
-//! Files are freed from the oldest on, never out of order: a settle always lies behind its message, so when
-//! the oldest file goes, nothing that is left needs what it said.
+//! This is the log's whole state but for the messages themselves. A checkpoint writes it down, so that a file
+//! without live messages is not needed, whatever else was recorded in it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -11,29 +12,33 @@ use hashbrown::HashMap;
 use crate::{
     model::{queue::Position, queue_id::QueueId},
     storage::{
-        position_ranges::PositionSet,
-        record::{MovedPlace, Record},
+        log_file::is_packed,
+        position_ranges::{PositionRanges, PositionSet, read_number, write_number},
+        record::{Lsn, Record},
     },
 };
 
 /// The live messages by queue and by file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Live {
     queues: HashMap<QueueId, LiveQueue, FixedState>,
-    /// The files in use, by number without a gap.
-    files: VecDeque<FileUse>,
-    bytes: u64,
+    /// The files in use, ascending by number.
+    files: Vec<FileUse>,
 }
 
 /// How much of a file is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileUse {
+pub(super) struct FileUse {
     /// The file's number.
-    pub number: u64,
+    pub(super) number: u64,
+    /// The first record it may hold.
+    pub(super) first_lsn: Lsn,
+    /// The first record it does not hold; none while it is the newest.
+    pub(super) end_lsn: Option<Lsn>,
     /// What is written in it, bytes.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Messages in it that are not settled, counted once for each of their queues.
-    pub live_count: u64,
+    pub(super) live_count: u64,
     /// All messages ever written to it, counted likewise.
     count: u64,
     message_bytes: u64,
@@ -43,28 +48,38 @@ pub struct FileUse {
 #[derive(Debug, Default)]
 struct LiveQueue {
     live: PositionSet,
-    /// Where messages lie that were never moved: from this position on in this file, ascending.
-    runs: VecDeque<(u64, u64)>,
-    /// Where the others lie.
-    moved: BTreeMap<u64, u64>,
+    /// From a position on, up to the next one here, live messages lie in this file.
+    places: BTreeMap<u64, u64>,
     /// Live messages that were requeued, and how often.
     requeued: BTreeMap<u64, u32>,
     next_position: u64,
     delivered_up_to: u64,
-    /// The newest file that says what the next position is.
-    position_file: u64,
-    /// The newest file that says up to where messages were delivered.
-    delivered_file: u64,
+    /// Bodies of the live messages.
+    bytes: u64,
+}
+
+/// A live message and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub(super) position: Position,
+    pub(super) file: u64,
+    /// How often it was requeued.
+    pub(super) delivery_count: u32,
+}
+
+/// What the log knows of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueueSummary {
+    pub(super) queue: QueueId,
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+    pub(super) next_position: Position,
+    pub(super) delivered_up_to: Position,
 }
 
 impl FileUse {
-    fn new(number: u64) -> Self {
-        Self { number, bytes: 0, live_count: 0, count: 0, message_bytes: 0 }
-    }
-
     /// About how much of the file live messages take, bytes: exact when it is nothing.
-    #[must_use]
-    pub fn live_bytes(&self) -> u64 {
+    pub(super) fn live_bytes(&self) -> u64 {
         if self.live_count == 0 {
             return 0;
         }
@@ -75,29 +90,22 @@ impl FileUse {
 }
 
 impl Live {
-    /// Nothing live in the files from `oldest` to `newest`.
-    pub(super) fn new(oldest: u64, newest: u64) -> Self {
-        let files = (oldest..=newest).map(FileUse::new).collect();
-        Self { queues: HashMap::default(), files, bytes: 0 }
-    }
-
     /// Takes note of a record in `file`, which takes `size` bytes there.
     pub(super) fn apply(&mut self, record: &Record<'_>, file: u64, size: u64) {
         if let Some(file_use) = self.file_mut(file) {
             file_use.bytes += size;
-            self.bytes += size;
         }
         match *record {
-            Record::Publish { places, .. } => {
-                places.iter().for_each(|&(queue, position)| self.publish(queue, position, file));
+            Record::Publish { places, message } => {
+                let body_size = message.body_size() as u64;
+                places.iter().for_each(|&(queue, position)| self.publish(queue, position, file, body_size));
                 self.count_message_bytes(file, size, places.len());
             }
-            Record::Moved { places, .. } => {
-                places.iter().for_each(|place| self.moved(place, file));
-                self.count_message_bytes(file, size, places.len());
-            }
-            Record::Settle { queue, positions } => {
+            Record::Settle { queue, positions, bytes } => {
                 positions.ranges().for_each(|(first, last)| self.remove(queue, first, last));
+                if let Some(live_queue) = self.queues.get_mut(&queue) {
+                    live_queue.bytes = live_queue.bytes.saturating_sub(bytes);
+                }
             }
             Record::Requeue { queue, positions } => {
                 let Some(live_queue) = self.queues.get_mut(&queue) else { return };
@@ -107,148 +115,151 @@ impl Live {
                 }
             }
             Record::Delivered { queue, up_to } => {
-                let live_queue = self.queues.entry(queue).or_default();
-                (live_queue.delivered_up_to, live_queue.delivered_file) = (up_to.0, file);
+                self.queues.entry(queue).or_default().delivered_up_to = up_to.0;
             }
-            Record::Purge { queue, up_to, kept } => {
-                let mut first = 0;
-                for (kept_first, kept_last) in kept.ranges().filter(|(kept_first, _)| *kept_first < up_to.0) {
-                    if kept_first > first {
-                        self.remove(queue, first, kept_first - 1);
-                    }
-                    first = kept_last.saturating_add(1);
-                }
-                if up_to.0 > first {
-                    self.remove(queue, first, up_to.0 - 1);
+            Record::Purge { queue, up_to, kept, kept_bytes } => {
+                self.purge(queue, up_to, kept);
+                if let Some(live_queue) = self.queues.get_mut(&queue) {
+                    live_queue.bytes = kept_bytes;
                 }
             }
             Record::Delete { queue } => {
                 self.remove(queue, 0, u64::MAX);
                 self.queues.remove(&queue);
             }
-            Record::QueueState { queue, next_position, delivered_up_to } => {
-                let live_queue = self.queues.entry(queue).or_default();
-                live_queue.next_position = live_queue.next_position.max(next_position.0);
-                live_queue.delivered_up_to = delivered_up_to.0;
-                (live_queue.position_file, live_queue.delivered_file) = (file, file);
-            }
         }
     }
 
-    /// Begins to count for the next file.
-    pub(super) fn add_file(&mut self, number: u64) {
-        self.files.push_back(FileUse::new(number));
+    /// Begins to count for another file: a newest one, or one that live messages were packed into.
+    pub(super) fn add_file(&mut self, number: u64, first_lsn: Lsn, end_lsn: Option<Lsn>) {
+        if let Some(newest) = self.files.iter_mut().rfind(|file_use| !is_packed(file_use.number))
+            && !is_packed(number)
+        {
+            newest.end_lsn.get_or_insert(first_lsn);
+        }
+        let file_use =
+            FileUse { number, first_lsn, end_lsn, bytes: 0, live_count: 0, count: 0, message_bytes: 0 };
+        let at = self.files.partition_point(|other| other.number < number);
+        self.files.insert(at, file_use);
     }
 
-    /// Forgets the oldest file.
-    pub(super) fn drop_oldest(&mut self) {
-        let Some(file_use) = self.files.pop_front() else { return };
-        self.bytes -= file_use.bytes;
+    /// Forgets a file without live messages.
+    pub(super) fn drop_file(&mut self, number: u64) {
+        self.files.retain(|file_use| file_use.number != number);
         for live_queue in self.queues.values_mut() {
-            // A run ends where the next begins.
-            while live_queue.runs.get(1).is_some() && live_queue.runs[0].1 <= file_use.number {
-                live_queue.runs.pop_front();
-            }
+            live_queue.places.retain(|_, file| *file != number);
         }
     }
 
-    /// The files from the oldest to the one that is written.
-    pub(super) fn files(&self) -> impl Iterator<Item = &FileUse> {
-        self.files.iter()
+    /// The files in use, ascending by number.
+    pub(super) fn files(&self) -> &[FileUse] {
+        &self.files
     }
 
-    /// All files together, bytes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    /// What is known of a file in use.
+    pub(super) fn file(&self, number: u64) -> Option<&FileUse> {
+        let at = self.files.binary_search_by_key(&number, |file_use| file_use.number).ok()?;
+        self.files.get(at)
     }
 
-    /// The message at this place, if it is live and lies in `file`.
-    pub(super) fn place_in(&self, file: u64, queue: QueueId, position: Position) -> Option<MovedPlace> {
+    /// The next `max` live messages of a queue that stand from `from` to before `to`.
+    pub(super) fn placed(&self, queue: QueueId, from: Position, to: Position, max: usize) -> Vec<Placed> {
+        let Some(live_queue) = self.queues.get(&queue) else { return Vec::new() };
+        let positions = live_queue.live.ranges_from(from.0).flat_map(|(first, last)| first..=last);
+        let positions = positions.take_while(|position| *position < to.0).take(max);
+        positions.map(|position| live_queue.placed(position)).collect()
+    }
+
+    /// The file of a message if it is live.
+    pub(super) fn file_of(&self, queue: QueueId, position: Position) -> Option<u64> {
         let live_queue = self.queues.get(&queue)?;
-        let is_here = live_queue.live.contains(position.0) && live_queue.file_of(position.0) == file;
-        let delivery_count = live_queue.requeued.get(&position.0).copied().unwrap_or(0);
-        is_here.then_some(MovedPlace { queue, position, delivery_count })
+        live_queue.live.contains(position.0).then(|| live_queue.file_of(position.0))
     }
 
-    /// What only files up to `file` tell of queues, as records to be written again.
-    pub(super) fn states_up_to(&self, file: u64) -> Vec<Record<'static>> {
-        let is_old = |live_queue: &LiveQueue| {
-            live_queue.next_position > 0 && live_queue.position_file <= file
-                || live_queue.delivered_up_to > 0 && live_queue.delivered_file <= file
-        };
-        let old = self.queues.iter().filter(|(_, live_queue)| is_old(live_queue));
-        let mut states: Vec<(QueueId, u64, u64)> = old
-            .map(|(queue, live_queue)| (*queue, live_queue.next_position, live_queue.delivered_up_to))
-            .collect();
-        states.sort_unstable();
-        let state = |(queue, next_position, delivered_up_to)| Record::QueueState {
-            queue,
-            next_position: Position(next_position),
-            delivered_up_to: Position(delivered_up_to),
-        };
-        states.into_iter().map(state).collect()
+    /// Where a queue's messages begin that lie in the file `from` or behind; its next position if none do.
+    pub(super) fn first_position_in(&self, queue: QueueId, from: u64) -> Position {
+        let Some(live_queue) = self.queues.get(&queue) else { return Position(0) };
+        let newest = live_queue.places.iter().rev();
+        let unsealed = newest.take_while(|(_, file)| !is_packed(**file) && **file >= from);
+        Position(unsealed.last().map_or(live_queue.next_position, |(position, _)| *position))
     }
 
-    /// Every queue that the log knows: where its next message goes and up to where it was delivered.
-    pub(super) fn queues(&self) -> impl Iterator<Item = (QueueId, Position, Position)> {
-        let state = |(queue, live_queue): (&QueueId, &LiveQueue)| {
-            (*queue, Position(live_queue.next_position), Position(live_queue.delivered_up_to))
-        };
-        self.queues.iter().map(state)
+    /// Every queue that the log knows.
+    pub(super) fn queues(&self) -> impl Iterator<Item = QueueSummary> {
+        self.queues.iter().map(|(queue, live_queue)| QueueSummary {
+            queue: *queue,
+            count: live_queue.live.count(),
+            bytes: live_queue.bytes,
+            next_position: Position(live_queue.next_position),
+            delivered_up_to: Position(live_queue.delivered_up_to),
+        })
     }
 
-    /// How often the message was requeued; none if it is not live.
-    pub(super) fn delivery_count(&self, queue: QueueId, position: Position) -> Option<u32> {
-        let live_queue = self.queues.get(&queue)?;
-        let count = live_queue.requeued.get(&position.0).copied().unwrap_or(0);
-        live_queue.live.contains(position.0).then_some(count)
+    /// A message was copied from one file to another: it is there from now on if it is still live.
+    pub(super) fn move_to(&mut self, (queue, position): (QueueId, Position), from: u64, to: u64, size: u64) {
+        if self.file_of(queue, position) != Some(from) {
+            return;
+        }
+        if let Some(live_queue) = self.queues.get_mut(&queue) {
+            live_queue.assign(position.0, to);
+        }
+        if let Some(file_use) = self.file_mut(from) {
+            file_use.live_count = file_use.live_count.saturating_sub(1);
+        }
+        if let Some(file_use) = self.file_mut(to) {
+            file_use.live_count += 1;
+        }
+        self.count_message_bytes(to, size, 1);
     }
 
-    fn publish(&mut self, queue: QueueId, position: Position, file: u64) {
+    /// Takes note of bytes that were written to a file besides records of messages.
+    pub(super) fn count_bytes(&mut self, file: u64, size: u64) {
+        if let Some(file_use) = self.file_mut(file) {
+            file_use.bytes += size;
+        }
+    }
+
+    fn publish(&mut self, queue: QueueId, position: Position, file: u64, body_size: u64) {
         let live_queue = self.queues.entry(queue).or_default();
         if !live_queue.live.insert(position.0) {
             return;
         }
-        match live_queue.runs.back() {
-            Some(&(first, run_file)) if run_file == file && position.0 >= first => {}
-            Some(&(first, _)) if position.0 <= first => {
-                live_queue.moved.insert(position.0, file);
-            }
-            _ => live_queue.runs.push_back((position.0, file)),
+        if position.0 < live_queue.next_position {
+            live_queue.assign(position.0, file);
+        } else if live_queue.places.last_key_value().is_none_or(|(_, newest)| *newest != file) {
+            live_queue.places.insert(position.0, file);
         }
+        live_queue.bytes += body_size;
         live_queue.next_position = live_queue.next_position.max(position.0.saturating_add(1));
-        live_queue.position_file = file;
-        self.count_live(file, 1);
+        if let Some(file_use) = self.file_mut(file) {
+            file_use.live_count += 1;
+        }
     }
 
-    fn moved(&mut self, place: &MovedPlace, file: u64) {
-        self.remove(place.queue, place.position.0, place.position.0);
-        let live_queue = self.queues.entry(place.queue).or_default();
-        live_queue.live.insert(place.position.0);
-        live_queue.moved.insert(place.position.0, file);
-        if place.delivery_count > 0 {
-            live_queue.requeued.insert(place.position.0, place.delivery_count);
+    fn purge(&mut self, queue: QueueId, up_to: Position, kept: &PositionRanges) {
+        let mut first = 0;
+        for (kept_first, kept_last) in kept.ranges().filter(|(kept_first, _)| *kept_first < up_to.0) {
+            if kept_first > first {
+                self.remove(queue, first, kept_first - 1);
+            }
+            first = kept_last.saturating_add(1);
         }
-        live_queue.next_position = live_queue.next_position.max(place.position.0.saturating_add(1));
-        self.count_live(file, 1);
+        if up_to.0 > first {
+            self.remove(queue, first, up_to.0 - 1);
+        }
     }
 
     fn remove(&mut self, queue: QueueId, first: u64, last: u64) {
         let Some(live_queue) = self.queues.get_mut(&queue) else { return };
         let mut gone = Vec::new();
         for (first, last) in live_queue.live.remove(first, last) {
-            live_queue.take_out(first, last, &mut gone);
+            live_queue.count_places(first, last, &mut gone);
+            live_queue.forget_requeues(first, last);
         }
         for (file, count) in gone {
             if let Some(file_use) = self.file_mut(file) {
                 file_use.live_count = file_use.live_count.saturating_sub(count);
             }
-        }
-    }
-
-    fn count_live(&mut self, file: u64, count: u64) {
-        if let Some(file_use) = self.file_mut(file) {
-            file_use.live_count += count;
         }
     }
 
@@ -260,52 +271,183 @@ impl Live {
     }
 
     fn file_mut(&mut self, number: u64) -> Option<&mut FileUse> {
-        let oldest = self.files.front()?.number;
-        self.files.get_mut(usize::try_from(number.checked_sub(oldest)?).ok()?)
+        let at = self.files.binary_search_by_key(&number, |file_use| file_use.number).ok()?;
+        self.files.get_mut(at)
+    }
+}
+
+/// As a checkpoint has it: LEB128 numbers.
+///
+/// ```text
+/// files, then for each     number | first lsn | end lsn (0: newest) | bytes | messages | their bytes
+/// queues, then for each    id | next position | delivered up to | bytes of bodies
+///                          | live positions (ranges, see `record`)
+///                          | places, then for each   gap from the last position | file
+///                          | requeued, then for each gap from the last position | count
+/// ```
+///
+/// The number of a packed file is twice its own and one more, that of another file twice its own.
+impl Live {
+    /// Everything but what concerns the files that are `dead`.
+    pub(super) fn encode(&self, dead: &[u64], out: &mut Vec<u8>) {
+        let is_alive = |file: &u64| !dead.contains(file);
+        let files: Vec<&FileUse> = self.files.iter().filter(|file_use| is_alive(&file_use.number)).collect();
+        write_number(out, files.len() as u64);
+        for file_use in files {
+            let end_lsn = file_use.end_lsn.unwrap_or_default();
+            for number in [
+                file_use.number.rotate_left(1),
+                file_use.first_lsn.0,
+                end_lsn.0,
+                file_use.bytes,
+                file_use.count,
+                file_use.message_bytes,
+            ] {
+                write_number(out, number);
+            }
+        }
+        write_number(out, self.queues.len() as u64);
+        for (queue, live_queue) in &self.queues {
+            write_number(out, queue.0);
+            live_queue.encode(is_alive, out);
+        }
+    }
+
+    /// Reads what [`Live::encode`] wrote; none if it is anything else.
+    pub(super) fn decode(input: &mut &[u8]) -> Option<Self> {
+        let mut live = Self::default();
+        for _ in 0..read_number(input)? {
+            let number = read_number(input)?.rotate_right(1);
+            let first_lsn = Lsn(read_number(input)?);
+            let end_lsn = Some(read_number(input)?).filter(|lsn| *lsn > 0).map(Lsn);
+            let (bytes, count, message_bytes) =
+                (read_number(input)?, read_number(input)?, read_number(input)?);
+            if live.files.last().is_some_and(|before| before.number >= number) {
+                return None;
+            }
+            live.files.push(FileUse {
+                number,
+                first_lsn,
+                end_lsn,
+                bytes,
+                live_count: 0,
+                count,
+                message_bytes,
+            });
+        }
+        for _ in 0..read_number(input)? {
+            let queue = QueueId(read_number(input)?);
+            let live_queue = LiveQueue::decode(input)?;
+            let mut counts = Vec::new();
+            for (first, last) in live_queue.live.ranges_from(0) {
+                live_queue.count_places(first, last, &mut counts);
+            }
+            for (file, count) in counts {
+                live.file_mut(file)?.live_count += count;
+            }
+            live.queues.insert(queue, live_queue);
+        }
+        Some(live)
     }
 }
 
 impl LiveQueue {
+    fn placed(&self, position: u64) -> Placed {
+        Placed {
+            position: Position(position),
+            file: self.file_of(position),
+            delivery_count: self.requeued.get(&position).copied().unwrap_or(0),
+        }
+    }
+
     fn file_of(&self, position: u64) -> u64 {
-        let in_run = || {
-            let after = self.runs.partition_point(|(first, _)| *first <= position);
-            after.checked_sub(1).map_or(0, |run| self.runs[run].1)
-        };
-        self.moved.get(&position).copied().unwrap_or_else(in_run)
+        self.places.range(..=position).next_back().map_or(0, |(_, file)| *file)
     }
 
-    /// Forgets a range that was live; adds up how many of it lay in which file.
-    fn take_out(&mut self, first: u64, last: u64, gone: &mut Vec<(u64, u64)>) {
-        let moved: Vec<(u64, u64)> = self.moved.range(first..=last).map(|(at, file)| (*at, *file)).collect();
-        let mut from = first;
-        for (position, file) in moved {
-            self.moved.remove(&position);
-            gone.push((file, 1));
-            if position > from {
-                self.count_runs(from, position - 1, gone);
+    /// Notes that one live message lies in this file, and no other does that was not there before.
+    fn assign(&mut self, position: u64, file: u64) {
+        let before = self.file_of(position);
+        if before == file {
+            return;
+        }
+        let next_live = self.live.ranges_from(position.saturating_add(1)).next().map(|(first, _)| first);
+        if let Some(next) = next_live
+            && self.places.range(position + 1..=next).next().is_none()
+        {
+            self.places.insert(next, before);
+        }
+        let is_as_before = self.places.range(..position).next_back().is_some_and(|(_, left)| *left == file);
+        if is_as_before {
+            self.places.remove(&position);
+        } else {
+            self.places.insert(position, file);
+        }
+    }
+
+    /// Adds up how many of a range that was live lie in which file.
+    fn count_places(&self, first: u64, last: u64, counts: &mut Vec<(u64, u64)>) {
+        let (mut from, mut file) = (first, self.file_of(first));
+        if first < last {
+            for (&start, &next_file) in self.places.range(first + 1..=last) {
+                counts.push((file, start - from));
+                (from, file) = (start, next_file);
             }
-            from = position.saturating_add(1);
         }
-        if from <= last {
-            self.count_runs(from, last, gone);
-        }
-        if !self.requeued.is_empty() {
-            let requeued: Vec<u64> =
-                self.requeued.range(first..=last).map(|(position, _)| *position).collect();
-            self.requeued.retain(|position, _| requeued.binary_search(position).is_err());
+        counts.push((file, last - from + 1));
+    }
+
+    fn forget_requeues(&mut self, first: u64, last: u64) {
+        while let Some((&position, _)) = self.requeued.range(first..=last).next() {
+            self.requeued.remove(&position);
         }
     }
 
-    fn count_runs(&self, first: u64, last: u64, gone: &mut Vec<(u64, u64)>) {
-        let mut run = self.runs.partition_point(|(run_first, _)| *run_first <= first).saturating_sub(1);
-        let mut from = first;
-        while from <= last {
-            let Some(&(_, file)) = self.runs.get(run) else { return };
-            let end = self.runs.get(run + 1).map_or(last, |(next, _)| last.min(next.saturating_sub(1)));
-            gone.push((file, end - from + 1));
-            let Some(next) = end.checked_add(1) else { return };
-            from = next;
-            run += 1;
+    fn encode(&self, is_alive: impl Fn(&u64) -> bool, out: &mut Vec<u8>) {
+        for number in [self.next_position, self.delivered_up_to, self.bytes] {
+            write_number(out, number);
         }
+        self.live.encode(out);
+        let places: Vec<(u64, u64)> =
+            self.places.iter().filter(|(_, file)| is_alive(file)).map(|(at, file)| (*at, *file)).collect();
+        write_gaps(places.iter().map(|&(position, file)| (position, file.rotate_left(1))), out);
+        write_gaps(self.requeued.iter().map(|(&position, &count)| (position, u64::from(count))), out);
     }
+
+    fn decode(input: &mut &[u8]) -> Option<Self> {
+        let (next_position, delivered_up_to, bytes) =
+            (read_number(input)?, read_number(input)?, read_number(input)?);
+        let live = PositionSet::from(PositionRanges::decode(input)?);
+        let places = read_gaps(input)?.into_iter().map(|(position, file)| (position, file.rotate_right(1)));
+        let places = places.collect();
+        let requeued =
+            read_gaps(input)?.into_iter().map(|(at, count)| Some((at, u32::try_from(count).ok()?)));
+        let requeued = requeued.collect::<Option<_>>()?;
+        Some(Self { live, places, requeued, next_position, delivered_up_to, bytes })
+    }
+}
+
+/// Ascending positions, each with a number.
+fn write_gaps(pairs: impl ExactSizeIterator<Item = (u64, u64)>, out: &mut Vec<u8>) {
+    write_number(out, pairs.len() as u64);
+    let mut before = 0;
+    for (position, number) in pairs {
+        write_number(out, position - before);
+        write_number(out, number);
+        before = position;
+    }
+}
+
+fn read_gaps(input: &mut &[u8]) -> Option<Vec<(u64, u64)>> {
+    let count = usize::try_from(read_number(input)?).ok()?;
+    // Two bytes each at least: no memory is taken for what is not there.
+    if count > input.len() / 2 {
+        return None;
+    }
+    let mut pairs = Vec::with_capacity(count);
+    let mut before = 0_u64;
+    for _ in 0..count {
+        before = before.checked_add(read_number(input)?)?;
+        pairs.push((before, read_number(input)?));
+    }
+    Some(pairs)
 }

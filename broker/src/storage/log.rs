@@ -8,6 +8,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,18 +17,20 @@ use std::{
 };
 
 pub use crate::storage::{
-    live::FileUse,
     log_writer::{LogWriter, Step},
+    read_back::ReadBack,
     recovery::{Recovered, RecoveredMessage, RecoveredQueue},
     waiters::Synced,
 };
 use crate::{
-    model::queue_id::QueueId,
+    model::{queue::Entry, queue_id::QueueId},
     storage::{
         LogError,
+        aside::{Aside, Chunk},
         disk::Disk,
         live::Live,
-        log_file::{FILE_HEADER_SIZE, MARK_SIZE, sector_end},
+        log_file::{FILE_HEADER_SIZE, MARK_SIZE, is_packed, sector_end},
+        reader::Reader,
         record::{Body, HEAD_SIZE, Lsn, Record},
         recovery,
         waiters::Waiters,
@@ -42,10 +45,13 @@ const IDLE_BUFFER_MAX: usize = 4 << 20;
 pub struct LogOptions {
     /// Size of one file. A record above it gets a larger file of its own.
     pub file_size: u64,
-    /// Above this, live records of a mostly dead oldest file are copied so that the file can be used again.
+    /// After so much was appended a checkpoint is written: what a start has to read at most, bytes.
+    pub checkpoint_bytes: u64,
+    /// When files take more than this, and more than half of it is dead, live messages of the most dead files are
+    /// packed together, so that the files can be used again.
     pub budget_bytes: u64,
-    /// An oldest file with less than this live, or less than an eighth, is mostly dead.
-    pub copy_max_bytes: u64,
+    /// So much is packed in one go, or what is live in one file.
+    pub pack_max_bytes: u64,
     /// Files kept ready to be used again.
     pub spares_max: usize,
     /// Publishers should wait when more than this is not yet on stable storage.
@@ -60,9 +66,10 @@ impl Default for LogOptions {
     fn default() -> Self {
         Self {
             file_size: 16 << 20,
+            checkpoint_bytes: 48 << 20,
             budget_bytes: 128 << 20,
-            copy_max_bytes: 256 << 10,
-            spares_max: 2,
+            pack_max_bytes: 4 << 20,
+            spares_max: 4,
             unsynced_max_bytes: 16 << 20,
             unsafe_no_fsync: false,
             salt: rand::random(),
@@ -73,7 +80,7 @@ impl Default for LogOptions {
 /// The log as all tasks share it.
 #[derive(Clone, Debug)]
 pub struct Log {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Between the tasks that append and the writer.
@@ -88,6 +95,10 @@ pub(super) struct Shared {
     unsynced_bytes: AtomicU64,
     /// The disk was full when the writer last tried.
     is_stalled: AtomicBool,
+    /// All files before this one are complete.
+    written_file: AtomicU64,
+    reader: Reader,
+    aside: Aside,
     options: LogOptions,
 }
 
@@ -103,6 +114,8 @@ pub(super) struct Pending {
     /// Where in it.
     offset: u64,
     next_lsn: Lsn,
+    /// All records ever appended, bytes.
+    appended_bytes: u64,
     pub(super) live: Live,
     /// A batch's memory, to be used again.
     idle_buffer: Vec<u8>,
@@ -131,6 +144,8 @@ pub(super) struct Start {
     pub(super) file: u64,
     pub(super) offset: u64,
     pub(super) next_lsn: Lsn,
+    /// What was read since the checkpoint.
+    pub(super) replayed_bytes: u64,
     pub(super) live: Live,
 }
 
@@ -139,7 +154,7 @@ impl Log {
     /// stable storage.
     pub fn open(disk: Arc<dyn Disk>, options: LogOptions) -> Result<(Self, LogWriter, Recovered), LogError> {
         let (start, files, recovered) = recovery::open(disk.as_ref(), &options)?;
-        let shared = Arc::new(Shared::new(start, options));
+        let shared = Arc::new(Shared::new(start, Arc::clone(&disk), options));
         let writer = LogWriter::new(disk, Arc::clone(&shared), files);
         Ok((Self { shared }, writer, recovered))
     }
@@ -171,6 +186,11 @@ impl Log {
     /// Drops all messages of a queue that does not exist any more.
     pub fn forget(&self, queue: QueueId) -> Result<Lsn, LogError> {
         self.append(&Record::Delete { queue })
+    }
+
+    /// Puts messages aside that nobody promised to keep, in a file that goes with the process.
+    pub fn put_aside(&self, entries: &[&Entry]) -> io::Result<Chunk> {
+        self.shared.aside.put(entries)
     }
 
     /// Calls `synced` once the log is on stable storage up to `lsn`: at once if it is, otherwise on the
@@ -220,20 +240,6 @@ impl Log {
         lock(&self.shared.pending).failure.clone()
     }
 
-    /// The oldest file that is needed, when it is not the one being written: while it is, no file behind it
-    /// can be used again. Its live messages are what to write elsewhere first.
-    #[must_use]
-    pub fn oldest_live(&self) -> Option<FileUse> {
-        let pending = lock(&self.shared.pending);
-        pending.live.files().next().filter(|file_use| file_use.number < pending.file).cloned()
-    }
-
-    /// All files in use, bytes written.
-    #[must_use]
-    pub fn used_bytes(&self) -> u64 {
-        lock(&self.shared.pending).live.bytes()
-    }
-
     /// Takes nothing new. What was appended is still written; then [`LogWriter::run`] returns.
     pub fn close(&self) {
         lock(&self.shared.pending).is_closed = true;
@@ -242,7 +248,7 @@ impl Log {
 }
 
 impl Shared {
-    fn new(start: Start, options: LogOptions) -> Self {
+    fn new(start: Start, disk: Arc<dyn Disk>, options: LogOptions) -> Self {
         let synced = start.next_lsn.0 - 1;
         let pending = Pending {
             sealed: VecDeque::new(),
@@ -250,6 +256,7 @@ impl Shared {
             file: start.file,
             offset: start.offset,
             next_lsn: start.next_lsn,
+            appended_bytes: start.replayed_bytes,
             live: start.live,
             idle_buffer: Vec::new(),
             failure: None,
@@ -264,6 +271,9 @@ impl Shared {
             synced: AtomicU64::new(synced),
             unsynced_bytes: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
+            written_file: AtomicU64::new(0),
+            reader: Reader::new(Arc::clone(&disk)),
+            aside: Aside::new(disk),
             options,
         }
     }
@@ -276,11 +286,17 @@ impl Shared {
         lock(&self.pending)
     }
 
-    /// Appends for the log itself, also when it is closed.
-    pub(super) fn append_own(&self, pending: &mut Pending, record: &Record<'_>) -> Lsn {
-        let body = record.body();
-        self.unsynced_bytes.fetch_add((HEAD_SIZE + body.size()) as u64, Ordering::Relaxed);
-        pending.push(&body, record, &self.options)
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// All files before this one are complete: they can be read.
+    pub(super) fn written_file(&self) -> u64 {
+        self.written_file.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_written_file(&self, number: u64) {
+        self.written_file.store(number, Ordering::Release);
     }
 
     /// Tells who waited that `batch` is on stable storage.
@@ -375,9 +391,20 @@ impl Pending {
         self.is_closed
     }
 
-    /// The file that the next batch goes to.
-    pub(super) fn file(&self) -> u64 {
-        self.sealed.front().map_or(self.file, |batch| batch.file)
+    /// Where the next batch goes, when nothing waits to be written.
+    pub(super) fn place_at_rest(&self) -> Option<(u64, u64)> {
+        (self.open.is_none() && self.sealed.is_empty()).then_some((self.file, self.offset))
+    }
+
+    /// Whether a file, packed ones aside, is the newest or not complete.
+    pub(super) fn is_written_to(&self, number: u64) -> bool {
+        let first = self.sealed.front().map_or(self.file, |batch| batch.file);
+        !is_packed(number) && number >= first
+    }
+
+    /// All records ever appended, bytes.
+    pub(super) fn appended_bytes(&self) -> u64 {
+        self.appended_bytes
     }
 
     /// The last number given.
@@ -406,7 +433,7 @@ impl Pending {
             self.seal();
             self.file += 1;
             self.offset = FILE_HEADER_SIZE;
-            self.live.add_file(self.file);
+            self.live.add_file(self.file, self.next_lsn, None);
         }
         let mut batch = self.open.take().unwrap_or_else(|| self.new_batch());
         let lsn = self.next_lsn;
@@ -414,6 +441,7 @@ impl Pending {
         batch.record_count += 1;
         body.write(epoch(options.salt, self.file), lsn, &mut batch.bytes);
         self.open = Some(batch);
+        self.appended_bytes += size as u64;
         self.live.apply(record, self.file, size as u64);
         lsn
     }
@@ -463,6 +491,7 @@ mod tests {
 
     const THREADS: u64 = 4;
     const MESSAGES: u64 = 300;
+    const BODY_SIZE: u64 = 508;
 
     fn options() -> LogOptions {
         LogOptions { file_size: 64 << 10, budget_bytes: 256 << 10, ..LogOptions::default() }
@@ -488,7 +517,9 @@ mod tests {
             assert!(log.synced_up_to() >= lsn);
             if position % 10 != 0 {
                 let positions = [Position(position)].into_iter().collect();
-                log.append(&Record::Settle { queue: QueueId(queue), positions: &positions }).unwrap();
+                let record =
+                    Record::Settle { queue: QueueId(queue), positions: &positions, bytes: BODY_SIZE };
+                log.append(&record).unwrap();
             }
         }
         drop(sender);
@@ -514,13 +545,14 @@ mod tests {
         assert_eq!((log.unsynced_bytes(), log.is_over_limit()), (0, false));
         let (log, writer, recovered) = open();
         assert!(recovered.is_clean && recovered.lost.is_empty());
-        for queue in recovered.queues.values() {
-            let left: Vec<u64> = queue.messages.iter().map(|message| message.position.0).collect();
+        for (id, queue) in &recovered.queues {
+            assert_eq!((queue.count, queue.bytes), (MESSAGES / 10, MESSAGES / 10 * BODY_SIZE));
+            assert_eq!((queue.next_position, queue.newest.len()), (Position(MESSAGES), 0));
+            let back = log.read(*id, (Position(0), queue.next_position), usize::MAX);
+            let left: Vec<u64> = back.messages.iter().map(|message| message.position.0).collect();
             assert_eq!(left, (0..MESSAGES).step_by(10).collect::<Vec<u64>>());
-            assert_eq!(queue.next_position, Position(MESSAGES));
         }
         assert_eq!(recovered.queues.len() as u64, THREADS);
-        assert!(log.oldest_live().is_some_and(|oldest| oldest.live_bytes() > 0));
         drop(writer);
         assert_eq!(log.append(&Record::Delete { queue: QueueId(1) }), Err(LogError::Closed));
     }

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! 00000001.log     number, first 1; numbers are never used twice
-//! 00000001.damaged a file in which something was lost; the log is done with it, people may not be
+//! 00000001.log.damaged a file in which something was lost; the log is done with it, people may not be
 //! 00000001.spare   a file to be used again, its content means nothing
+//! 00000001.packed  live messages copied out of files that were mostly dead: a log file of its own, with
+//!                  numbers of its own for file and records
 //!
 //! file     header at 0, its copy at 2,048, the first batch at 4,096, each next one at a multiple of 512
 //! batch    mark | records ...            written by one write, made durable by one sync
@@ -16,7 +18,7 @@
 //!  20 u64 number                         the file's own
 //!  28 u64 first lsn                      what an earlier file has from there on was never confirmed: ignored
 //!  36 u64 proven                         everything up to here was on stable storage before this name was given
-//!  44 u64 oldest                         the first file that is still needed
+//!  44 u64 checkpoint                     the newest that was durable before this name was given
 //!  52 u32 zero
 //!  56 u32 crc32c of bytes 0 to 55
 //!
@@ -25,7 +27,7 @@
 //!   8 u32 records after this mark
 //!  12 u32 flags (1: the last batch before an orderly stop)
 //!  16 u64 proven                         everything up to here was on stable storage before this was written
-//!  24 u64 oldest                         the first file that is still needed
+//!  24 u64 checkpoint                     the newest that was durable before this was written
 //! ```
 //!
 //! A batch is written after the batch before it was synced, so a mark proves that batch: what is damaged there
@@ -57,7 +59,7 @@ pub(super) struct FileHeader {
     pub(super) number: u64,
     pub(super) first_lsn: Lsn,
     pub(super) proven: Lsn,
-    pub(super) oldest: u64,
+    pub(super) checkpoint: u64,
 }
 
 /// What could be read of a header.
@@ -77,12 +79,36 @@ pub(super) struct Mark {
     pub(super) record_count: u32,
     pub(super) is_clean: bool,
     pub(super) proven: Lsn,
-    pub(super) oldest: u64,
+    pub(super) checkpoint: u64,
 }
+
+/// Added to the numbers of packed files, so that each file in use has a number to itself.
+const PACKED: u64 = 1 << 63;
 
 /// The name of a file in use.
 pub(super) fn log_name(number: u64) -> String {
-    format!("{number:08}.log")
+    let ending = if is_packed(number) { "packed" } else { "log" };
+    format!("{:08}.{ending}", number & !PACKED)
+}
+
+/// The number, among all files, of the packed file with this number of its own.
+pub(super) fn packed_number(number: u64) -> u64 {
+    number | PACKED
+}
+
+/// Whether the file holds messages that were packed together.
+pub(super) fn is_packed(number: u64) -> bool {
+    number & PACKED != 0
+}
+
+/// The number, among all files, in the name of a file in use.
+pub(super) fn number_in_use(name: &str) -> Option<u64> {
+    number_of(name, ".log").or_else(|| number_of(name, ".packed").map(packed_number))
+}
+
+/// The name of what is known of where a file's messages lie.
+pub(super) fn index_name(number: u64) -> String {
+    log_name(number) + ".index"
 }
 
 /// The name of a file to be used again.
@@ -92,7 +118,7 @@ pub(super) fn spare_name(number: u64) -> String {
 
 /// The name of a file in which something was lost, when it is not needed any more.
 pub(super) fn damaged_name(number: u64) -> String {
-    format!("{number:08}.damaged")
+    log_name(number) + ".damaged"
 }
 
 /// The number in a name with this ending; none for a name that we never give.
@@ -116,7 +142,7 @@ impl FileHeader {
         let crc = crc32c::crc32c(&header);
         header.extend_from_slice(&crc.to_le_bytes());
         header.extend_from_slice(&self.epoch.to_le_bytes());
-        for number in [self.number, self.first_lsn.0, self.proven.0, self.oldest] {
+        for number in [self.number, self.first_lsn.0, self.proven.0, self.checkpoint] {
             header.extend_from_slice(&number.to_le_bytes());
         }
         header.extend_from_slice(&0_u32.to_le_bytes());
@@ -147,7 +173,7 @@ impl Mark {
         body[8..12].copy_from_slice(&self.record_count.to_le_bytes());
         body[12..16].copy_from_slice(&(if self.is_clean { CLEAN } else { 0 }).to_le_bytes());
         body[16..24].copy_from_slice(&self.proven.0.to_le_bytes());
-        body[24..].copy_from_slice(&self.oldest.to_le_bytes());
+        body[24..].copy_from_slice(&self.checkpoint.to_le_bytes());
         let head = Head {
             body_crc: crc32c::crc32c(&body),
             epoch: self.epoch,
@@ -173,7 +199,7 @@ impl Mark {
         let batch_size = read_u64(&mut input)?;
         let record_count = read_u32(&mut input)?;
         let flags = read_u32(&mut input)?;
-        let (proven, oldest) = (Lsn(read_u64(&mut input)?), read_u64(&mut input)?);
+        let (proven, checkpoint) = (Lsn(read_u64(&mut input)?), read_u64(&mut input)?);
         let is_sane = batch_size >= MARK_SIZE as u64 && flags & !CLEAN == 0 && proven < head.lsn;
         is_sane.then_some(Self {
             epoch: head.epoch,
@@ -182,7 +208,7 @@ impl Mark {
             record_count,
             is_clean: flags & CLEAN != 0,
             proven,
-            oldest,
+            checkpoint,
         })
     }
 }
@@ -201,8 +227,8 @@ fn decode_header(bytes: &[u8]) -> ReadHeader {
             let epoch = read_u32(&mut input)?;
             let number = read_u64(&mut input)?;
             let (first_lsn, proven) = (Lsn(read_u64(&mut input)?), Lsn(read_u64(&mut input)?));
-            let oldest = read_u64(&mut input)?;
-            Some(ReadHeader::Whole(FileHeader { epoch, number, first_lsn, proven, oldest }))
+            let checkpoint = read_u64(&mut input)?;
+            Some(ReadHeader::Whole(FileHeader { epoch, number, first_lsn, proven, checkpoint }))
         })
         .unwrap_or(ReadHeader::Damaged)
 }

@@ -4,13 +4,12 @@ use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
 use crate::storage::{
     LogError,
-    chain::{Chain, Item},
-    disk::{Disk, DiskFile, read_up_to, write_all_at},
+    checkpoint::{self, Place},
+    disk::{Disk, DiskFile, write_all_at},
     log::{Batch, Pending, Shared, epoch},
-    log_file::{
-        FILE_HEADER_SIZE, FileHeader, MARK_SIZE, Mark, PAGE_SIZE, ReadHeader, damaged_name, log_name,
-    },
-    record::{Lsn, MovedPlace, OwnedRecord, Record},
+    log_file::{FileHeader, MARK_SIZE, Mark, PAGE_SIZE, damaged_name, index_name, is_packed, log_name},
+    packer::Packer,
+    record::Lsn,
     spares::{Spare, Spares},
 };
 
@@ -34,9 +33,11 @@ pub struct LogWriter {
     is_tail_unproven: bool,
     /// What could not be written because the disk is full.
     stuck: Option<Batch>,
-    retiring: Option<Retiring>,
-    /// A file whose live records could not all be read, so that it stays.
-    unmovable: Option<u64>,
+    /// How much had been appended at the last checkpoint, bytes.
+    checkpoint_at: u64,
+    /// A file is of no use any more when the next checkpoint says so.
+    is_checkpoint_wanted: bool,
+    packer: Packer,
     has_ended: bool,
 }
 
@@ -58,26 +59,29 @@ pub enum Step {
 pub(super) struct Files {
     pub(super) number: u64,
     pub(super) file: Arc<dyn DiskFile>,
-    /// The first file that is needed.
-    pub(super) oldest: u64,
+    /// The newest checkpoint.
+    pub(super) checkpoint: u64,
+    /// Numbers of packed files below it may have been used.
+    pub(super) next_packed: u64,
     pub(super) spares: Spares,
     /// Files in which something was lost: kept under another name, not used again.
     pub(super) damaged: BTreeSet<u64>,
 }
 
-/// Files on their way to be used again.
+/// A checkpoint to be written once everything in it is on stable storage.
 #[derive(Debug)]
-struct Retiring {
-    up_to: u64,
-    /// What has to be on stable storage before the next step.
-    wait_for: Lsn,
-    /// Whether that step was the last: a mark says that the files are not needed.
-    is_announced: bool,
+struct Snapshot {
+    content: Vec<u8>,
+    /// Files that are not needed when it is written.
+    dead: Vec<u64>,
+    appended_bytes: u64,
 }
 
 impl LogWriter {
     pub(super) fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>, files: Files) -> Self {
         let synced = shared.pending().last_lsn();
+        let packer = Packer::new(Arc::clone(&disk), Arc::clone(&shared), files.next_packed);
+        shared.set_written_file(files.number);
         Self {
             disk,
             shared,
@@ -85,8 +89,9 @@ impl LogWriter {
             synced,
             is_tail_unproven: false,
             stuck: None,
-            retiring: None,
-            unmovable: None,
+            checkpoint_at: 0,
+            is_checkpoint_wanted: false,
+            packer,
             has_ended: false,
         }
     }
@@ -96,7 +101,7 @@ impl LogWriter {
         loop {
             let step = match self.step()? {
                 Step::Idle if self.shared.wait_for_work(Some(QUIET)) => continue,
-                Step::Idle => self.prove()?,
+                Step::Idle => self.rest()?,
                 step => step,
             };
             match step {
@@ -117,13 +122,11 @@ impl LogWriter {
         self.end_after(result)
     }
 
-    /// Proves the last batch if no mark does; idle if there is nothing to prove.
-    pub fn prove(&mut self) -> Result<Step, LogError> {
+    /// Does what is left to do when nothing was appended for a while: proves the last batch if no mark does, frees
+    /// files of which nothing is needed. Idle when all is done.
+    pub fn rest(&mut self) -> Result<Step, LogError> {
         self.refuse_after_end()?;
-        if !self.is_tail_unproven {
-            return Ok(Step::Idle);
-        }
-        let result = self.store_empty();
+        let result = if self.is_tail_unproven { self.store_empty() } else { self.free_dead_files() };
         self.end_after(result)
     }
 
@@ -141,25 +144,28 @@ impl LogWriter {
     }
 
     fn try_step(&mut self) -> Result<Step, LogError> {
-        let (batch, is_closed) = {
+        let (batch, snapshot, is_closed) = {
             let mut pending = self.shared.pending();
-            (self.stuck.take().or_else(|| pending.take_batch()), pending.is_closed())
+            let batch = self.stuck.take().or_else(|| pending.take_batch());
+            let snapshot =
+                if self.is_checkpoint_due(&pending) { self.snapshot(&pending, false) } else { None };
+            (batch, snapshot, pending.is_closed())
         };
-        if let Some(batch) = batch {
-            let step = self.store(batch, false)?;
-            if step == Step::Worked {
-                self.make_room()?;
-            }
-            return Ok(step);
+        let has_batch = batch.is_some();
+        if let Some(batch) = batch
+            && self.store(batch, false)? == Step::Stalled
+        {
+            return Ok(Step::Stalled);
         }
-        if is_closed {
-            return self.finish();
-        }
-        if self.make_room()? || self.files.spares.fill_some(self.disk.as_ref()) {
+        if let Some(snapshot) = snapshot {
+            self.write_checkpoint(snapshot)?;
+            self.is_checkpoint_wanted = self.packer.pack_some(&self.files)?;
             return Ok(Step::Worked);
         }
-        // The mark that frees files goes out with the next batch; when there is none, alone.
-        if self.retiring.is_some() { self.store_empty() } else { Ok(Step::Idle) }
+        if has_batch || !is_closed && self.files.spares.fill_some(self.disk.as_ref()) {
+            return Ok(Step::Worked);
+        }
+        if is_closed { self.finish() } else { Ok(Step::Idle) }
     }
 
     /// The last batch: its mark says that all is well.
@@ -169,6 +175,10 @@ impl LogWriter {
             && self.store(batch, true)? == Step::Stalled
         {
             return Ok(Step::Stalled);
+        }
+        let snapshot = self.snapshot(&self.shared.pending(), true);
+        if let Some(snapshot) = snapshot {
+            self.write_checkpoint(snapshot)?;
         }
         self.has_ended = true;
         self.shared.end(&LogError::Closed);
@@ -213,7 +223,7 @@ impl LogWriter {
             record_count: batch.record_count,
             is_clean,
             proven: self.synced,
-            oldest: self.files.oldest,
+            checkpoint: self.files.checkpoint,
         };
         batch.bytes[..MARK_SIZE].copy_from_slice(&mark.encode());
         let result = write_padded(self.files.file.as_ref(), &mut batch.bytes, batch.offset);
@@ -227,7 +237,7 @@ impl LogWriter {
             number,
             first_lsn,
             proven: self.synced,
-            oldest: self.files.oldest,
+            checkpoint: self.files.checkpoint,
         };
         let disk = self.disk.as_ref();
         let spare = self.files.spares.take(disk);
@@ -240,112 +250,69 @@ impl LogWriter {
             return Err(error);
         }
         (self.files.number, self.files.file) = (number, spare.file);
+        self.shared.set_written_file(number);
         Ok(())
     }
 
-    /// Frees files of which nothing is needed, step by step, each after the last is on stable storage; false
-    /// if there is nothing to do now.
-    fn make_room(&mut self) -> Result<bool, LogError> {
-        let Some(retiring) = &mut self.retiring else { return self.begin_to_retire() };
-        if self.synced < retiring.wait_for {
-            return Ok(false);
-        }
-        if !retiring.is_announced {
-            self.files.oldest = retiring.up_to + 1;
-            retiring.is_announced = true;
-            retiring.wait_for = Lsn(self.synced.0 + 1);
-            return Ok(false);
-        }
-        let up_to = retiring.up_to;
-        self.retiring = None;
-        self.release_up_to(up_to)?;
-        Ok(true)
+    fn is_checkpoint_due(&self, pending: &Pending) -> bool {
+        let since = pending.appended_bytes() - self.checkpoint_at;
+        self.is_checkpoint_wanted || since >= self.shared.options().checkpoint_bytes
     }
 
-    fn begin_to_retire(&mut self) -> Result<bool, LogError> {
-        let Some((up_to, is_dead)) = self.retirable() else { return Ok(false) };
-        if !is_dead && !self.copy_live(up_to)? {
-            self.unmovable = Some(up_to);
-            return Ok(false);
-        }
-        let mut pending = self.shared.pending();
-        for state in pending.live.states_up_to(up_to) {
-            self.shared.append_own(&mut pending, &state);
-        }
-        let wait_for = pending.last_lsn();
-        drop(pending);
-        self.retiring = Some(Retiring { up_to, wait_for, is_announced: false });
-        Ok(true)
+    /// What a checkpoint says when everything that is appended by now is on stable storage; none if some of it is not
+    /// even on its way there.
+    fn snapshot(&self, pending: &Pending, is_clean: bool) -> Option<Snapshot> {
+        let (file, offset) = pending.place_at_rest()?;
+        let place =
+            Place { number: self.files.checkpoint + 1, lsn: pending.last_lsn(), file, offset, is_clean };
+        let dead = dead_files(pending);
+        let content = checkpoint::encode(&place, &pending.live, &dead);
+        Some(Snapshot { content, dead, appended_bytes: pending.appended_bytes() })
     }
 
-    /// The last of the oldest files that are all dead; or the oldest, if too many are in use and it is mostly
-    /// dead.
-    fn retirable(&self) -> Option<(u64, bool)> {
-        let options = self.shared.options();
-        let pending = self.shared.pending();
-        let end = self.files.number.min(pending.file());
-        let complete = || pending.live.files().take_while(|file_use| file_use.number < end);
-        if let Some(dead) = complete().take_while(|file_use| file_use.live_count == 0).last() {
-            return Some((dead.number, true));
-        }
-        let oldest = complete().next()?;
-        let is_over_budget = pending.live.files().count() as u64 * options.file_size > options.budget_bytes;
-        let live_bytes = oldest.live_bytes();
-        let is_mostly_dead = live_bytes < options.copy_max_bytes || live_bytes < oldest.bytes / 8;
-        let is_movable = self.unmovable != Some(oldest.number);
-        (is_over_budget && is_mostly_dead && is_movable).then_some((oldest.number, false))
-    }
-
-    /// Appends what is live in the file again; false if some of it could not be read.
-    fn copy_live(&self, number: u64) -> Result<bool, LogError> {
-        let read = |error: io::Error| LogError::io("read", &log_name(number), &error);
-        let file = self.disk.open(&log_name(number)).map_err(read)?;
-        let Some(header) = read_header(file.as_ref()).map_err(read)? else { return Ok(false) };
-        let next = self.disk.open(&log_name(number + 1)).map_err(read)?;
-        let limit = read_header(next.as_ref()).map_err(read)?.map(|next| next.first_lsn);
-        for item in Chain::new(file.as_ref(), &header, limit).map_err(read)? {
-            if let Item::Record { head, body } = item
-                && let Some(record) = OwnedRecord::decode(head.kind, &body)
-            {
-                self.move_record(number, &record);
-            }
-        }
-        let pending = self.shared.pending();
-        Ok(pending.live.files().next().is_none_or(|oldest| oldest.number != number || oldest.live_count == 0))
-    }
-
-    /// What is live is looked up and appended under one lock: a settle comes before or after both.
-    fn move_record(&self, file: u64, record: &OwnedRecord) {
-        let mut pending = self.shared.pending();
-        let live = |pending: &Pending, queue, position| pending.live.place_in(file, queue, position);
-        let (places, message): (Vec<MovedPlace>, _) = match record {
-            OwnedRecord::Publish { places, message } => {
-                (places.iter().filter_map(|&(queue, at)| live(&pending, queue, at)).collect(), message)
-            }
-            OwnedRecord::Moved { places, message } => {
-                let places = places.iter().filter_map(|place| live(&pending, place.queue, place.position));
-                (places.collect(), message)
-            }
-            _ => return,
+    fn free_dead_files(&mut self) -> Result<Step, LogError> {
+        let snapshot = {
+            let pending = self.shared.pending();
+            if dead_files(&pending).is_empty() { None } else { self.snapshot(&pending, false) }
         };
-        if !places.is_empty() {
-            self.shared.append_own(&mut pending, &Record::Moved { places: &places, message });
-        }
+        let Some(snapshot) = snapshot else { return Ok(Step::Idle) };
+        Ok(if self.write_checkpoint(snapshot)? { Step::Worked } else { Step::Idle })
     }
 
-    fn release_up_to(&mut self, up_to: u64) -> Result<(), LogError> {
-        let first = self.shared.pending().live.files().next().map_or(up_to, |oldest| oldest.number);
-        for number in first..=up_to {
-            let result = release(self.disk.as_ref(), &mut self.files, number);
-            match result.map_err(|error| LogError::io("release", &log_name(number), &error)) {
-                // It is not read again, and released after the next start.
-                Err(error) if error.is_disk_full() => {}
-                result => result?,
-            }
-            self.shared.pending().live.drop_oldest();
+    /// Everything in the snapshot is on stable storage. False if the disk has no room for it, which may pass.
+    fn write_checkpoint(&mut self, snapshot: Snapshot) -> Result<bool, LogError> {
+        self.is_checkpoint_wanted = false;
+        self.checkpoint_at = snapshot.appended_bytes;
+        let written = checkpoint::write(self.disk.as_ref(), &snapshot.content);
+        match written.map_err(|error| LogError::io("write", checkpoint::NAME, &error)) {
+            Err(error) if error.is_disk_full() => return Ok(false),
+            written => written?,
         }
-        self.disk.sync_dir().map_err(|error| LogError::sync("directory", &error))
+        self.files.checkpoint += 1;
+        for number in snapshot.dead {
+            self.release(number)?;
+        }
+        Ok(true)
     }
+
+    fn release(&mut self, number: u64) -> Result<(), LogError> {
+        let result = release(self.disk.as_ref(), &mut self.files, number);
+        match result.map_err(|error| LogError::io("release", &log_name(number), &error)) {
+            // It is not read again, and released after the next start.
+            Err(error) if error.is_disk_full() => {}
+            result => result?,
+        }
+        self.shared.reader().forget(number);
+        self.shared.pending().live.drop_file(number);
+        Ok(())
+    }
+}
+
+/// Files in which nothing is live and nothing more will be written.
+fn dead_files(pending: &Pending) -> Vec<u64> {
+    let files = pending.live.files().iter();
+    let dead = files.filter(|file_use| file_use.live_count == 0 && !pending.is_written_to(file_use.number));
+    dead.map(|file_use| file_use.number).collect()
 }
 
 impl Drop for LogWriter {
@@ -376,22 +343,15 @@ pub(super) fn write_padded(file: &dyn DiskFile, bytes: &mut Vec<u8>, offset: u64
 
 /// A file that is not needed becomes a spare; one with damage is put aside for people to look at.
 pub(super) fn release(disk: &dyn Disk, files: &mut Files, number: u64) -> io::Result<()> {
-    let name = log_name(number);
+    let (name, index) = (log_name(number), index_name(number));
+    if disk.exists(&index)? {
+        disk.remove(&index)?;
+    }
     if !disk.exists(&name)? {
         return Ok(());
     }
     if files.damaged.remove(&number) {
         return disk.rename(&name, &damaged_name(number));
     }
-    files.spares.keep(disk, &name)
-}
-
-/// None if it is damaged.
-fn read_header(file: &dyn DiskFile) -> io::Result<Option<FileHeader>> {
-    let mut page = vec![0; FILE_HEADER_SIZE as usize];
-    read_up_to(file, &mut page, 0)?;
-    Ok(match FileHeader::decode(&page) {
-        ReadHeader::Whole(header) => Some(header),
-        ReadHeader::Newer(_) | ReadHeader::Damaged => None,
-    })
+    if is_packed(number) { disk.remove(&name) } else { files.spares.keep(disk, &name) }
 }

@@ -3,7 +3,9 @@
 //! Blocking, and without threads of its own: [`Writer::run`] is a loop that the server layer puts on a
 //! thread. Only the two traits' words leave this module; file and engine types stay inside.
 
+mod aside;
 mod chain;
+mod checkpoint;
 mod codec;
 #[cfg(test)]
 mod crash_tests;
@@ -16,14 +18,18 @@ pub mod disk;
 mod error;
 #[cfg(test)]
 mod fault_tests;
+mod file_index;
 mod inbox;
 mod live;
 pub mod log;
 mod log_error;
 mod log_file;
 mod log_writer;
+mod packer;
 pub mod position_ranges;
 pub mod queue_log;
+mod read_back;
+mod reader;
 pub mod record;
 mod recovery;
 mod salvage;

@@ -22,13 +22,7 @@ impl PositionRanges {
     /// Writes `count, (gap, extent) ...` as LEB128 numbers: gap from the last range's end, positions after
     /// the first.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        write_number(out, self.0.len() as u64);
-        let mut end = 0;
-        for &(first, last) in &self.0 {
-            write_number(out, first - end);
-            write_number(out, last - first);
-            end = last;
-        }
+        encode_ranges(self.ranges(), out);
     }
 
     /// Reads what [`Self::encode`] wrote; none if it is anything else.
@@ -54,6 +48,12 @@ impl PositionRanges {
     }
 }
 
+impl From<PositionRanges> for PositionSet {
+    fn from(ranges: PositionRanges) -> Self {
+        Self(ranges.0.into_iter().collect())
+    }
+}
+
 impl FromIterator<Position> for PositionRanges {
     fn from_iter<I: IntoIterator<Item = Position>>(positions: I) -> Self {
         let mut sorted: Vec<u64> = positions.into_iter().map(|position| position.0).collect();
@@ -74,6 +74,23 @@ impl FromIterator<Position> for PositionRanges {
 pub(super) struct PositionSet(BTreeMap<u64, u64>);
 
 impl PositionSet {
+    /// What [`PositionRanges`] of the same positions encodes to.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        encode_ranges(self.0.iter().map(|(&first, &last)| (first, last)), out);
+    }
+
+    /// The ranges of what is there from `from` on.
+    pub(super) fn ranges_from(&self, from: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let before = self.0.range(..from).next_back().filter(|(_, last)| **last >= from);
+        let cut = before.map(|(_, &last)| (from, last));
+        cut.into_iter().chain(self.0.range(from..).map(|(&first, &last)| (first, last)))
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.0.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
     pub(super) fn contains(&self, position: u64) -> bool {
         self.0.range(..=position).next_back().is_some_and(|(_, &last)| position <= last)
     }
@@ -112,7 +129,18 @@ impl PositionSet {
     }
 }
 
-fn write_number(out: &mut Vec<u8>, mut number: u64) {
+fn encode_ranges(ranges: impl ExactSizeIterator<Item = (u64, u64)>, out: &mut Vec<u8>) {
+    write_number(out, ranges.len() as u64);
+    let mut end = 0;
+    for (first, last) in ranges {
+        write_number(out, first - end);
+        write_number(out, last - first);
+        end = last;
+    }
+}
+
+/// Writes a number as LEB128.
+pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
@@ -120,7 +148,8 @@ fn write_number(out: &mut Vec<u8>, mut number: u64) {
     out.push(number.to_le_bytes()[0]);
 }
 
-fn read_number(input: &mut &[u8]) -> Option<u64> {
+/// Reads what [`write_number`] wrote; none if it is anything else.
+pub(super) fn read_number(input: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = input.split_first()?;
@@ -171,8 +200,12 @@ mod tests {
                     let gone = (position..=position + extent).filter(|gone| model.remove(gone)).count();
                     prop_assert_eq!(count, gone as u64);
                 }
+                prop_assert_eq!(set.count(), model.len() as u64);
                 for position in 0..50 {
                     prop_assert_eq!(set.contains(position), model.contains(&position));
+                    let from: Vec<u64> =
+                        set.ranges_from(position).flat_map(|(first, last)| first..=last).collect();
+                    prop_assert_eq!(from, model.range(position..).copied().collect::<Vec<u64>>());
                 }
             }
         }

@@ -1,14 +1,19 @@
 //! The seam between queues and the log that keeps their messages.
 
-use std::fmt;
+use std::{fmt, io};
 
+pub use super::aside::Chunk;
 use super::{
     LogError,
-    log::{Log, Synced},
+    log::{Log, ReadBack, Synced},
     position_ranges::PositionRanges,
     record::{Lsn, Record},
 };
-use crate::model::{message::Message, queue::Position, queue_id::QueueId};
+use crate::model::{
+    message::Message,
+    queue::{Entry, Position},
+    queue_id::QueueId,
+};
 
 /// A queue that messages are appended to; its lock is held.
 pub trait LogTarget {
@@ -29,7 +34,12 @@ pub trait LogTarget {
 #[derive(Debug)]
 pub enum QueueRecord<'a> {
     /// Ended for good: acked, refused, or handed to a consumer that does not ack.
-    Settle(&'a [Position]),
+    Settle {
+        /// Which.
+        positions: &'a [Position],
+        /// Their bodies together.
+        bytes: u64,
+    },
     /// Back in the queue, flagged redelivered.
     Requeue(&'a [Position]),
     /// Everything below `up_to` dropped but what is `kept`.
@@ -38,6 +48,8 @@ pub enum QueueRecord<'a> {
         up_to: Position,
         /// Handed out and not yet settled.
         kept: &'a [Position],
+        /// Their bodies together.
+        kept_bytes: u64,
     },
     /// The queue and all in it dropped.
     Delete,
@@ -53,6 +65,16 @@ pub trait QueueLog: fmt::Debug + Send + Sync {
     /// Writes down what happened to messages of a queue, whose lock is held. After a failure there is
     /// nothing to write to: the broker stops.
     fn record(&self, queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn>;
+
+    /// Persistent messages of a durable queue below this need not be kept in memory: they can be read back.
+    fn readable_below(&self, queue: QueueId) -> Position;
+
+    /// Reads persistent messages of a queue, whose lock is held, from a position to before another: about `bytes_max`
+    /// of them.
+    fn read(&self, queue: QueueId, range: (Position, Position), bytes_max: usize) -> ReadBack;
+
+    /// Puts transient messages on disk for as long as the process lives, so that they need no memory.
+    fn put_aside(&self, entries: &[&Entry]) -> io::Result<Chunk>;
 
     /// Everything up to here is on stable storage.
     fn synced_up_to(&self) -> Lsn;
@@ -84,18 +106,30 @@ impl QueueLog for Log {
     fn record(&self, queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn> {
         let ranges = |positions: &[Position]| positions.iter().copied().collect::<PositionRanges>();
         let appended = match record {
-            QueueRecord::Settle(positions) => {
-                Log::append(self, &Record::Settle { queue, positions: &ranges(positions) })
+            QueueRecord::Settle { positions, bytes } => {
+                Log::append(self, &Record::Settle { queue, positions: &ranges(positions), bytes })
             }
             QueueRecord::Requeue(positions) => {
                 Log::append(self, &Record::Requeue { queue, positions: &ranges(positions) })
             }
-            QueueRecord::Purge { up_to, kept } => {
-                Log::append(self, &Record::Purge { queue, up_to, kept: &ranges(kept) })
+            QueueRecord::Purge { up_to, kept, kept_bytes } => {
+                Log::append(self, &Record::Purge { queue, up_to, kept: &ranges(kept), kept_bytes })
             }
             QueueRecord::Delete => self.forget(queue),
         };
         appended.ok()
+    }
+
+    fn readable_below(&self, queue: QueueId) -> Position {
+        Log::readable_below(self, queue)
+    }
+
+    fn read(&self, queue: QueueId, range: (Position, Position), bytes_max: usize) -> ReadBack {
+        Log::read(self, queue, range, bytes_max)
+    }
+
+    fn put_aside(&self, entries: &[&Entry]) -> io::Result<Chunk> {
+        Log::put_aside(self, entries)
     }
 
     fn synced_up_to(&self) -> Lsn {
@@ -137,6 +171,18 @@ impl QueueLog for MemoryLog {
 
     fn record(&self, _queue: QueueId, _record: QueueRecord<'_>) -> Option<Lsn> {
         None
+    }
+
+    fn readable_below(&self, _queue: QueueId) -> Position {
+        Position(0)
+    }
+
+    fn read(&self, _queue: QueueId, (_, to): (Position, Position), _bytes_max: usize) -> ReadBack {
+        ReadBack { messages: Vec::new(), lost: Vec::new(), next: to }
+    }
+
+    fn put_aside(&self, _entries: &[&Entry]) -> io::Result<Chunk> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn synced_up_to(&self) -> Lsn {

@@ -14,13 +14,11 @@
 //!  0 mark        begins a batch, see `log_file`
 //!  1 publish     u8 flags (1: persistent) | u8 zero | u16 route size | u32 header size | u32 places |
 //!                places x (u64 queue, u64 position) | route | header | body
-//!  2 moved       the same with places x (u64 queue, u64 position, u32 delivery count, u32 zero)
-//!  3 settle      u64 queue | ranges
-//!  4 requeue     u64 queue | ranges
-//!  5 delivered   u64 queue | u64 up to
-//!  6 purge       u64 queue | u64 up to | ranges kept
-//!  7 delete      u64 queue
-//!  8 queue state u64 queue | u64 next position | u64 delivered up to
+//!  2 settle      u64 queue | u64 bytes of their bodies | ranges
+//!  3 requeue     u64 queue | ranges
+//!  4 delivered   u64 queue | u64 up to
+//!  5 purge       u64 queue | u64 up to | u64 bytes of the bodies kept | ranges kept
+//!  6 delete      u64 queue
 //! ranges: LEB128 count, then for each a gap from the last one's end and how many follow its first
 //! ```
 //!
@@ -48,19 +46,14 @@ pub enum Record<'a> {
         /// What was published.
         message: &'a Message,
     },
-    /// A live message copied by the log itself out of a file that is to be used again.
-    Moved {
-        /// Where it is.
-        places: &'a [MovedPlace],
-        /// What was published.
-        message: &'a Message,
-    },
     /// Ended for good.
     Settle {
         /// The queue.
         queue: QueueId,
         /// Which of its messages.
         positions: &'a PositionRanges,
+        /// Their bodies together.
+        bytes: u64,
     },
     /// Back in the queue: each was handed out once more.
     Requeue {
@@ -84,45 +77,25 @@ pub enum Record<'a> {
         up_to: Position,
         /// What stays although it is below.
         kept: &'a PositionRanges,
+        /// Bodies of what is kept, together.
+        kept_bytes: u64,
     },
     /// The queue and everything in it dropped.
     Delete {
         /// The queue.
         queue: QueueId,
     },
-    /// What is known of a queue besides its messages, written by the log itself before a file is used again.
-    QueueState {
-        /// The queue.
-        queue: QueueId,
-        /// Where its next message goes.
-        next_position: Position,
-        /// The newest mark of [`Record::Delivered`].
-        delivered_up_to: Position,
-    },
-}
-
-/// Where a moved message is, and what happened to it there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MovedPlace {
-    /// The queue.
-    pub queue: QueueId,
-    /// Its place there.
-    pub position: Position,
-    /// How often it was requeued.
-    pub delivery_count: u32,
 }
 
 /// A record that owns what it was read from.
 #[derive(Clone, Debug)]
 pub(super) enum OwnedRecord {
     Publish { places: Vec<(QueueId, Position)>, message: Message },
-    Moved { places: Vec<MovedPlace>, message: Message },
-    Settle { queue: QueueId, positions: PositionRanges },
+    Settle { queue: QueueId, positions: PositionRanges, bytes: u64 },
     Requeue { queue: QueueId, positions: PositionRanges },
     Delivered { queue: QueueId, up_to: Position },
-    Purge { queue: QueueId, up_to: Position, kept: PositionRanges },
+    Purge { queue: QueueId, up_to: Position, kept: PositionRanges, kept_bytes: u64 },
     Delete { queue: QueueId },
-    QueueState { queue: QueueId, next_position: Position, delivered_up_to: Position },
 }
 
 /// A record's body before it has its place in the log.
@@ -152,15 +125,15 @@ pub(super) const HEAD_SIZE: usize = 28;
 pub(super) const MARK: u8 = 0;
 
 const PUBLISH: u8 = 1;
-const MOVED: u8 = 2;
-const SETTLE: u8 = 3;
-const REQUEUE: u8 = 4;
-const DELIVERED: u8 = 5;
-const PURGE: u8 = 6;
-const DELETE: u8 = 7;
-const QUEUE_STATE: u8 = 8;
+const SETTLE: u8 = 2;
+const REQUEUE: u8 = 3;
+const DELIVERED: u8 = 4;
+const PURGE: u8 = 5;
+const DELETE: u8 = 6;
 
 const PERSISTENT: u8 = 1;
+/// A queue and a position in it, bytes.
+const PLACE_SIZE: usize = 16;
 
 impl<'a> Record<'a> {
     /// Encodes everything that does not depend on its place in the log.
@@ -175,29 +148,20 @@ impl<'a> Record<'a> {
                 }
                 parts = [message.route(), message.header(), message.body()];
             }
-            Record::Moved { places, message } => {
-                encode_message_front(&mut front, message, places.len());
-                for place in places {
-                    write_u64s(
-                        &mut front,
-                        &[place.queue.0, place.position.0, u64::from(place.delivery_count)],
-                    );
-                }
-                parts = [message.route(), message.header(), message.body()];
+            Record::Settle { queue, positions, bytes } => {
+                write_u64s(&mut front, &[queue.0, bytes]);
+                positions.encode(&mut front);
             }
-            Record::Settle { queue, positions } | Record::Requeue { queue, positions } => {
+            Record::Requeue { queue, positions } => {
                 write_u64s(&mut front, &[queue.0]);
                 positions.encode(&mut front);
             }
             Record::Delivered { queue, up_to } => write_u64s(&mut front, &[queue.0, up_to.0]),
-            Record::Purge { queue, up_to, kept } => {
-                write_u64s(&mut front, &[queue.0, up_to.0]);
+            Record::Purge { queue, up_to, kept, kept_bytes } => {
+                write_u64s(&mut front, &[queue.0, up_to.0, kept_bytes]);
                 kept.encode(&mut front);
             }
             Record::Delete { queue } => write_u64s(&mut front, &[queue.0]),
-            Record::QueueState { queue, next_position, delivered_up_to } => {
-                write_u64s(&mut front, &[queue.0, next_position.0, delivered_up_to.0]);
-            }
         }
         let crc = parts.iter().fold(crc32c::crc32c(&front), |crc, part| crc32c::crc32c_append(crc, part));
         Body { kind: self.kind(), front, parts, crc }
@@ -206,13 +170,11 @@ impl<'a> Record<'a> {
     fn kind(&self) -> u8 {
         match self {
             Record::Publish { .. } => PUBLISH,
-            Record::Moved { .. } => MOVED,
             Record::Settle { .. } => SETTLE,
             Record::Requeue { .. } => REQUEUE,
             Record::Delivered { .. } => DELIVERED,
             Record::Purge { .. } => PURGE,
             Record::Delete { .. } => DELETE,
-            Record::QueueState { .. } => QUEUE_STATE,
         }
     }
 }
@@ -274,13 +236,11 @@ impl Head {
         match self.kind {
             MARK => "mark",
             PUBLISH => "publish",
-            MOVED => "moved message",
             SETTLE => "settle",
             REQUEUE => "requeue",
             DELIVERED => "delivered mark",
             PURGE => "purge",
             DELETE => "delete",
-            QUEUE_STATE => "queue state",
             _ => "unknown kind",
         }
     }
@@ -291,23 +251,21 @@ impl OwnedRecord {
     pub(super) fn decode(kind: u8, body: &Bytes) -> Option<Self> {
         let mut input = &body[..];
         let record = match kind {
-            PUBLISH | MOVED => return decode_message(kind, body),
-            SETTLE => Self::Settle { queue: read_queue(&mut input)?, positions: read_ranges(&mut input)? },
+            PUBLISH => return decode_message(body),
+            SETTLE => {
+                let (queue, bytes) = (read_queue(&mut input)?, read_u64(&mut input)?);
+                Self::Settle { queue, positions: read_ranges(&mut input)?, bytes }
+            }
             REQUEUE => Self::Requeue { queue: read_queue(&mut input)?, positions: read_ranges(&mut input)? },
             DELIVERED => {
                 Self::Delivered { queue: read_queue(&mut input)?, up_to: read_position(&mut input)? }
             }
-            PURGE => Self::Purge {
-                queue: read_queue(&mut input)?,
-                up_to: read_position(&mut input)?,
-                kept: read_ranges(&mut input)?,
-            },
+            PURGE => {
+                let (queue, up_to) = (read_queue(&mut input)?, read_position(&mut input)?);
+                let kept_bytes = read_u64(&mut input)?;
+                Self::Purge { queue, up_to, kept: read_ranges(&mut input)?, kept_bytes }
+            }
             DELETE => Self::Delete { queue: read_queue(&mut input)? },
-            QUEUE_STATE => Self::QueueState {
-                queue: read_queue(&mut input)?,
-                next_position: read_position(&mut input)?,
-                delivered_up_to: read_position(&mut input)?,
-            },
             _ => return None,
         };
         input.is_empty().then_some(record)
@@ -316,18 +274,33 @@ impl OwnedRecord {
     pub(super) fn borrow(&self) -> Record<'_> {
         match self {
             Self::Publish { places, message } => Record::Publish { places, message },
-            Self::Moved { places, message } => Record::Moved { places, message },
-            Self::Settle { queue, positions } => Record::Settle { queue: *queue, positions },
+            Self::Settle { queue, positions, bytes } => {
+                Record::Settle { queue: *queue, positions, bytes: *bytes }
+            }
             Self::Requeue { queue, positions } => Record::Requeue { queue: *queue, positions },
             Self::Delivered { queue, up_to } => Record::Delivered { queue: *queue, up_to: *up_to },
-            Self::Purge { queue, up_to, kept } => Record::Purge { queue: *queue, up_to: *up_to, kept },
+            Self::Purge { queue, up_to, kept, kept_bytes } => {
+                Record::Purge { queue: *queue, up_to: *up_to, kept, kept_bytes: *kept_bytes }
+            }
             Self::Delete { queue } => Record::Delete { queue: *queue },
-            Self::QueueState { queue, next_position, delivered_up_to } => Record::QueueState {
-                queue: *queue,
-                next_position: *next_position,
-                delivered_up_to: *delivered_up_to,
-            },
         }
+    }
+
+    /// The message that it put at this place.
+    pub(super) fn message_at(self, place: (QueueId, Position)) -> Option<Message> {
+        match self {
+            Self::Publish { places, message } => places.contains(&place).then_some(message),
+            _ => None,
+        }
+    }
+
+    /// The messages in it and where it put them.
+    pub(super) fn messages(&self) -> impl Iterator<Item = (&[(QueueId, Position)], &Message)> {
+        let publish = match self {
+            Self::Publish { places, message } => Some((places.as_slice(), message)),
+            _ => None,
+        };
+        publish.into_iter()
     }
 }
 
@@ -342,26 +315,18 @@ fn encode_message_front(front: &mut Vec<u8>, message: &Message, places: usize) {
     front.extend_from_slice(&places.to_le_bytes());
 }
 
-fn decode_message(kind: u8, body: &Bytes) -> Option<OwnedRecord> {
+fn decode_message(body: &Bytes) -> Option<OwnedRecord> {
     let mut input = &body[..];
     let [flags, 0] = read_array(&mut input)? else { return None };
     let route_size = u16::from_le_bytes(read_array(&mut input)?);
     let header_size = read_u32(&mut input)?;
     let count = read_u32(&mut input)? as usize;
-    let place_size = if kind == PUBLISH { 16 } else { 24 };
-    if flags & !PERSISTENT != 0 || count > input.len() / place_size {
+    if flags & !PERSISTENT != 0 || count > input.len() / PLACE_SIZE {
         return None;
     }
-    let mut places = Vec::new();
-    let mut moved = Vec::new();
+    let mut places = Vec::with_capacity(count);
     for _ in 0..count {
-        let (queue, position) = (read_queue(&mut input)?, read_position(&mut input)?);
-        if kind == PUBLISH {
-            places.push((queue, position));
-        } else {
-            let delivery_count = u32::try_from(read_u64(&mut input)?).ok()?;
-            moved.push(MovedPlace { queue, position, delivery_count });
-        }
+        places.push((read_queue(&mut input)?, read_position(&mut input)?));
     }
     let (route, rest) = input.split_at_checked(usize::from(route_size))?;
     if rest.len() < header_size as usize || !is_route(route) {
@@ -369,10 +334,7 @@ fn decode_message(kind: u8, body: &Bytes) -> Option<OwnedRecord> {
     }
     let buffer = body.slice(body.len() - input.len()..);
     let message = Message::from_buffer(buffer, (route_size, header_size), flags & PERSISTENT != 0);
-    Some(match kind {
-        PUBLISH => OwnedRecord::Publish { places, message },
-        _ => OwnedRecord::Moved { places: moved, message },
-    })
+    Some(OwnedRecord::Publish { places, message })
 }
 
 /// Two short strings and nothing else.
@@ -386,7 +348,7 @@ fn write_u64s(out: &mut Vec<u8>, numbers: &[u64]) {
     numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
 }
 
-fn read_array<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn read_array<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
     let (array, rest) = input.split_first_chunk()?;
     *input = rest;
     Some(*array)
@@ -461,30 +423,22 @@ mod tests {
             prop_assert_eq!(message.routing_key(), key.as_bytes());
             prop_assert_eq!((message.header(), message.body()), (&header[..], &body[..]));
             prop_assert!(message.is_persistent());
-            let moved: Vec<_> = places.iter().map(|&(queue, position)| {
-                MovedPlace { queue, position, delivery_count: position.0 as u32 }
-            }).collect();
-            let bytes = encode(&Record::Moved { places: &moved, message: &message });
-            let Some(OwnedRecord::Moved { places: read, .. }) = decode(&bytes) else { panic!() };
-            prop_assert_eq!(read, moved);
         }
 
         #[test]
         fn other_records_come_back_as_they_went_in(
-            queue in any::<u64>(),
-            up_to in any::<u64>(),
+            (queue, up_to, bytes) in any::<(u64, u64, u64)>(),
             positions in prop::collection::vec(any::<u64>(), 0..40),
         ) {
             let (queue, up_to) = (QueueId(queue), Position(up_to));
             let positions: PositionRanges = positions.into_iter().map(Position).collect();
             let positions = &positions;
             for record in [
-                Record::Settle { queue, positions },
+                Record::Settle { queue, positions, bytes },
                 Record::Requeue { queue, positions },
                 Record::Delivered { queue, up_to },
-                Record::Purge { queue, up_to, kept: positions },
+                Record::Purge { queue, up_to, kept: positions, kept_bytes: bytes },
                 Record::Delete { queue },
-                Record::QueueState { queue, next_position: up_to, delivered_up_to: up_to },
             ] {
                 let bytes = encode(&record);
                 let read = decode(&bytes).unwrap();

@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod declare;
 pub mod deliveries;
 pub mod outbox;
+mod paging;
 pub mod queue;
 pub mod subscription;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
 use super::{
     deliveries::{SettleRun, Unsettled},
     outbox::{Gone, Outbox},
+    paging::Paging,
     subscription::Subscription,
 };
 use crate::{
@@ -56,6 +57,8 @@ struct State {
     /// Room for the lanes of one dispatch, kept between dispatches.
     lanes: Vec<Lane<Arc<Subscription>>>,
     is_deleted: bool,
+    /// What of it is on disk.
+    paging: Paging,
     /// Its persistent messages are in the log.
     is_durable: bool,
 }
@@ -96,7 +99,14 @@ impl SharedQueue {
         log: Arc<dyn QueueLog>,
     ) -> Self {
         let is_durable = options.is_durable && !options.is_exclusive;
-        let state = State { id, queue: Queue::new(), lanes: Vec::new(), is_deleted: false, is_durable };
+        let state = State {
+            id,
+            queue: Queue::new(),
+            lanes: Vec::new(),
+            is_deleted: false,
+            paging: Paging::new(id, is_durable),
+            is_durable,
+        };
         Self { id, name, options, owner, log, state: Mutex::new(state) }
     }
 
@@ -111,6 +121,7 @@ impl SharedQueue {
             last = last.max(self.log.append(&mut [&mut *state], message)?);
         }
         state.dispatch(&*self.log);
+        state.page_out(&*self.log);
         Ok(last)
     }
 
@@ -131,6 +142,7 @@ impl SharedQueue {
             }
             for state in &mut states {
                 state.dispatch(&*first.log);
+                state.page_out(&*first.log);
             }
         }
         messages.clear();
@@ -148,15 +160,22 @@ impl SharedQueue {
             return None;
         }
         let is_durable = state.is_durable;
+        let mut bytes = 0;
         run.positions.retain(|position| {
             let settled = state.queue.settle(*position, run.outcome);
-            settled.is_some_and(|settled| is_durable && settled.is_persistent)
+            let is_recorded = settled.is_some_and(|settled| is_durable && settled.is_persistent);
+            if is_recorded {
+                bytes += settled.map_or(0, |settled| settled.body_size);
+            }
+            is_recorded
         });
         let mut lsn = None;
         if !run.positions.is_empty() {
             let record = match run.outcome {
                 Outcome::Requeue => QueueRecord::Requeue(&run.positions),
-                Outcome::Accept | Outcome::Discard => QueueRecord::Settle(&run.positions),
+                Outcome::Accept | Outcome::Discard => {
+                    QueueRecord::Settle { positions: &run.positions, bytes }
+                }
             };
             lsn = self.log.record(self.id, record);
         }
@@ -207,6 +226,7 @@ impl SharedQueue {
         if state.is_deleted {
             return Err(Deleted);
         }
+        state.page_in(&*self.log);
         let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(false) };
         let unsettled =
             (!is_no_ack).then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
@@ -214,7 +234,8 @@ impl SharedQueue {
         if outbox.deliver_get(channel, &delivery, unsettled, ready_count) == Err(Gone) {
             state.queue.take_back(delivery);
         } else if is_no_ack && state.is_durable && delivery.message.is_persistent() {
-            self.log.record(self.id, QueueRecord::Settle(&[delivery.position]));
+            let bytes = delivery.message.body_size() as u64;
+            self.log.record(self.id, QueueRecord::Settle { positions: &[delivery.position], bytes });
         }
         Ok(true)
     }
@@ -233,10 +254,11 @@ impl SharedQueue {
             return 0;
         }
         if state.is_durable {
-            let kept: Vec<_> = state.queue.unsettled_persistent().collect();
-            let up_to = state.queue.next_position();
-            self.log.record(self.id, QueueRecord::Purge { up_to, kept: &kept });
+            let (kept, sizes): (Vec<_>, Vec<u64>) = state.queue.unsettled_persistent().unzip();
+            let (up_to, kept_bytes) = (state.queue.next_position(), sizes.iter().sum());
+            self.log.record(self.id, QueueRecord::Purge { up_to, kept: &kept, kept_bytes });
         }
+        state.paging.clear();
         state.queue.purge()
     }
 
@@ -259,6 +281,7 @@ impl SharedQueue {
         }
         // Unsettled ones, too: whoever still holds the queue holds no messages with it.
         let mut ended = std::mem::take(&mut state.queue);
+        state.paging.clear();
         drop(state);
         Ok((ended.ready_count(), ended.remove_consumers()))
     }
@@ -273,10 +296,16 @@ impl SharedQueue {
     /// that what was never requeued was never handed out.
     pub fn restore(&self, recovered: RecoveredQueue, is_clean: bool) {
         let mut state = self.lock();
-        for recovered in recovered.messages {
-            let RecoveredMessage { position, message, delivery_count, was_delivered } = recovered;
-            let delivery_count = delivery_count.max(u32::from(was_delivered || !is_clean));
-            state.queue.restore(Entry { position, message, delivery_count });
+        let flagged_below = if is_clean { recovered.delivered_up_to } else { recovered.next_position };
+        let newest_bytes = |message: &RecoveredMessage| message.message.body_size() as u64;
+        let newest_bytes: u64 = recovered.newest.iter().map(newest_bytes).sum();
+        let count = recovered.count.saturating_sub(recovered.newest.len() as u64);
+        let paged =
+            (usize::try_from(count).unwrap_or(usize::MAX), recovered.bytes.saturating_sub(newest_bytes));
+        let paged_to = recovered.newest.first().map_or(recovered.next_position, |message| message.position);
+        state.queue.restore(paged_to, paged, flagged_below);
+        for RecoveredMessage { position, message, delivery_count } in recovered.newest {
+            state.queue.restore_newest(Entry { position, message, delivery_count });
         }
         state.queue.restore_next_position(recovered.next_position);
     }
@@ -311,22 +340,36 @@ impl State {
                 has_more |= self.deliver(lane, log).is_err();
             }
             self.lanes = lanes;
+            has_more |= self.queue.has_taker() && self.page_in(log);
             if !has_more {
                 return;
             }
         }
     }
 
+    /// Brings back the next message if it is on disk; false if it was not.
+    fn page_in(&mut self, log: &dyn QueueLog) -> bool {
+        let is_wanted = self.queue.wanted().is_some();
+        while self.queue.wanted().is_some() {
+            self.paging.page_in(&mut self.queue, log);
+        }
+        is_wanted
+    }
+
+    fn page_out(&mut self, log: &dyn QueueLog) {
+        self.paging.page_out(&mut self.queue, log);
+    }
+
     fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>, log: &dyn QueueLog) -> Result<(), Gone> {
         let consumer = lane.consumer;
         // What needs no ack is settled when it is handed over.
-        let settled: Vec<Position> = match self.is_durable && consumer.is_no_ack {
+        let (settled, bytes) = match self.is_durable && consumer.is_no_ack {
             true => persistent_positions(&lane.deliveries),
-            false => Vec::new(),
+            false => (Vec::new(), 0),
         };
         let delivered = consumer.outbox.deliver(&consumer, &mut lane.deliveries);
         if delivered.is_ok() && !settled.is_empty() {
-            log.record(self.id, QueueRecord::Settle(&settled));
+            log.record(self.id, QueueRecord::Settle { positions: &settled, bytes });
         }
         if delivered.is_err() {
             consumer.give_back(lane.deliveries.len());
@@ -340,9 +383,11 @@ impl State {
     }
 }
 
-fn persistent_positions(deliveries: &[Delivery]) -> Vec<Position> {
-    let persistent = deliveries.iter().filter(|delivery| delivery.message.is_persistent());
-    persistent.map(|delivery| delivery.position).collect()
+/// Positions of the persistent ones, and their bodies together.
+fn persistent_positions(deliveries: &[Delivery]) -> (Vec<Position>, u64) {
+    let persistent = || deliveries.iter().filter(|delivery| delivery.message.is_persistent());
+    let bytes = persistent().map(|delivery| delivery.message.body_size() as u64).sum();
+    (persistent().map(|delivery| delivery.position).collect(), bytes)
 }
 
 /// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order

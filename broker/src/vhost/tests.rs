@@ -1,8 +1,11 @@
 //! What happens between two locks, step by step: the moments that a single connection never sees.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -22,13 +25,13 @@ use crate::{
         exchange::{Exchange, ExchangeKind},
         message::{Arena, Message, MessageHead},
         name::Name,
-        queue::{ConsumerId, Credit, Outcome, Position, QueueCounts, QueueOptions},
+        queue::{ConsumerId, Credit, Entry, Outcome, Position, QueueCounts, QueueOptions},
         queue_id::QueueId,
     },
     storage::{
         Completion, Loaded, LogError, MetadataStore, StoreError,
-        log::Synced,
-        queue_log::{LogTarget, MemoryLog, QueueLog, QueueRecord},
+        log::{ReadBack, Synced},
+        queue_log::{Chunk, LogTarget, MemoryLog, QueueLog, QueueRecord},
         record::Lsn,
     },
     wire::frame::ChannelNumber,
@@ -323,6 +326,18 @@ impl QueueLog for Records {
         None
     }
 
+    fn readable_below(&self, queue: QueueId) -> Position {
+        MemoryLog.readable_below(queue)
+    }
+
+    fn read(&self, queue: QueueId, range: (Position, Position), bytes_max: usize) -> ReadBack {
+        MemoryLog.read(queue, range, bytes_max)
+    }
+
+    fn put_aside(&self, entries: &[&Entry]) -> io::Result<Chunk> {
+        MemoryLog.put_aside(entries)
+    }
+
     fn synced_up_to(&self) -> Lsn {
         MemoryLog.synced_up_to()
     }
@@ -360,5 +375,8 @@ fn only_what_was_unsettled_and_logged_is_recorded_as_settled() {
     settle(Outcome::Accept, [1, 7]);
     settle(Outcome::Accept, [2, 2]);
     settle(Outcome::Requeue, [0, 1]);
-    assert_eq!(*log.0.lock().unwrap(), ["Settle([Position(1)])", "Requeue([Position(0)])"]);
+    assert_eq!(
+        *log.0.lock().unwrap(),
+        ["Settle { positions: [Position(1)], bytes: 1 }", "Requeue([Position(0)])"]
+    );
 }

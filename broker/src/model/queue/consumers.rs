@@ -113,6 +113,11 @@ impl<C: Clone + Credit> Consumers<C> {
         self.active.extend(self.parked.remove(&id));
     }
 
+    /// Whether anybody is in the round.
+    pub(super) fn has_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member<C>> {
         self.active.iter().chain(self.parked.values())
     }

@@ -9,6 +9,9 @@
 //!                    ^                            │
 //!                    └────────── Requeue ─────────┘   (to the place its position gives it)
 //! ```
+//!
+//! Of many ready messages only the next and the newest are in memory: the caller takes out what is
+//! [`Queue::pageable`] and brings it back when it is [`Queue::wanted`].
 
 mod consumers;
 mod options;
@@ -64,6 +67,8 @@ pub struct Lane<C> {
 pub struct Settled {
     /// The log may hold the message.
     pub is_persistent: bool,
+    /// Its body.
+    pub body_size: u64,
 }
 
 /// How a delivery ends.
@@ -102,6 +107,8 @@ pub struct Queue<C> {
     unsettled_bytes: u64,
     consumers: Consumers<C>,
     next_position: u64,
+    /// Messages below may have been handed out by an earlier process.
+    flagged_below: Position,
 }
 
 impl Delivery {
@@ -134,6 +141,7 @@ impl<C: Clone + Credit> Queue<C> {
             unsettled_bytes: 0,
             consumers: Consumers::default(),
             next_position: 0,
+            flagged_below: Position(0),
         }
     }
 
@@ -183,18 +191,27 @@ impl<C: Clone + Credit> Queue<C> {
     /// Ends a delivery. None when the position is not unsettled here.
     pub fn settle(&mut self, position: Position, outcome: Outcome) -> Option<Settled> {
         let entry = self.unsettled.remove(&position)?;
-        let settled = Settled { is_persistent: entry.message.is_persistent() };
-        self.unsettled_bytes -= entry.message.body_size() as u64;
+        let body_size = entry.message.body_size() as u64;
+        let settled = Settled { is_persistent: entry.message.is_persistent(), body_size };
+        self.unsettled_bytes -= body_size;
         if outcome == Outcome::Requeue {
             self.ready.put_back(entry);
         }
         Some(settled)
     }
 
-    /// Puts a message that was read from disk in its place.
-    pub fn restore(&mut self, entry: Entry) {
+    /// What an earlier process left: messages that are paged, all below `paged_to`, and where new ones go. Those below
+    /// `flagged_below` may have been handed out.
+    pub fn restore(&mut self, paged_to: Position, (count, bytes): (usize, u64), flagged_below: Position) {
+        self.flagged_below = flagged_below;
+        self.next_position = self.next_position.max(paged_to.0);
+        self.ready.restore_paged(paged_to, count, bytes);
+    }
+
+    /// A message that an earlier process left and that is in memory: behind all others.
+    pub fn restore_newest(&mut self, entry: Entry) {
         self.next_position = self.next_position.max(entry.position.0 + 1);
-        self.ready.push_back(entry);
+        self.ready.push_back(flag(entry, self.flagged_below));
     }
 
     /// Positions that were given before are not given again.
@@ -202,9 +219,45 @@ impl<C: Clone + Credit> Queue<C> {
         self.next_position = self.next_position.max(next.0);
     }
 
-    /// The persistent messages that are handed out.
-    pub fn unsettled_persistent(&self) -> impl Iterator<Item = Position> {
-        self.unsettled.values().filter(|entry| entry.message.is_persistent()).map(|entry| entry.position)
+    /// What the ready messages take in memory that may be paged out, bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.ready.memory_bytes()
+    }
+
+    /// Ready messages that need not stay in memory, in order: none of the next ones, none from `below` on.
+    pub fn pageable(&self, below: Position) -> impl Iterator<Item = &Entry> {
+        self.ready.pageable(below)
+    }
+
+    /// Drops from memory what is pageable.
+    pub fn page_out(&mut self, below: Position) {
+        self.ready.page_out(below);
+    }
+
+    /// The next message is not in memory: it is the first that the queue has from one position to before another.
+    #[must_use]
+    pub fn wanted(&self) -> Option<(Position, Position)> {
+        self.ready.wanted()
+    }
+
+    /// Whether a consumer may take the next message, as far as is known.
+    #[must_use]
+    pub fn has_taker(&self) -> bool {
+        self.consumers.has_active()
+    }
+
+    /// Brings back the next of what is paged: everything up to before `next`.
+    pub fn page_in(&mut self, entries: Vec<Entry>, next: Position) {
+        let flagged_below = self.flagged_below;
+        let entries = entries.into_iter().map(|entry| flag(entry, flagged_below));
+        self.ready.page_in(entries, next);
+    }
+
+    /// The persistent messages that are handed out, and the size of their bodies.
+    pub fn unsettled_persistent(&self) -> impl Iterator<Item = (Position, u64)> {
+        let persistent = self.unsettled.values().filter(|entry| entry.message.is_persistent());
+        persistent.map(|entry| (entry.position, entry.message.body_size() as u64))
     }
 
     /// Takes back a delivery that never reached its consumer: as if it had not been handed out.
@@ -274,6 +327,14 @@ impl<C: Clone + Credit> Queue<C> {
     pub fn consumer_count(&self) -> usize {
         self.consumers.len()
     }
+}
+
+/// A message that may have been handed out counts as handed out.
+fn flag(mut entry: Entry, flagged_below: Position) -> Entry {
+    if entry.position < flagged_below {
+        entry.delivery_count = entry.delivery_count.max(1);
+    }
+    entry
 }
 
 /// Moves an entry to the unsettled ones.

@@ -1,27 +1,56 @@
 //! The messages of a queue that wait, in the order of their positions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+};
 
 use super::{Entry, Position};
 
 /// Waiting messages.
 ///
-/// A requeued message was handed out before everything in `fresh`, so it stands before all of it:
-/// the head is the first of `returned`, then the first of `fresh`.
+/// ```text
+///  returned | head ........ | paged ............................ | tail ........
+///           | next to go    | on disk, if there are too many     | newest
+/// ```
+///
+/// A requeued message was handed out before everything in `head`, so it stands before all of it.
+///
+/// Invariant: nothing is in `tail` unless something is paged.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     returned: BTreeMap<Position, Entry>,
-    fresh: VecDeque<Entry>,
+    head: VecDeque<Entry>,
+    paged: Paged,
+    tail: VecDeque<Entry>,
+    /// Bodies of all.
+    bytes: u64,
+    /// What `head` and `tail` take.
+    memory_bytes: usize,
+}
+
+/// Messages that are not in memory: all that the queue has from one position to before another.
+#[derive(Clone, Copy, Debug)]
+struct Paged {
+    from: Position,
+    to: Position,
+    count: usize,
     bytes: u64,
 }
 
-/// `fresh` gives its memory back when it is empty and could hold more than this.
+/// A deque gives its memory back when it is empty and could hold more than this.
 const KEPT_CAPACITY: usize = 1_024;
+/// So much of the next messages stays in memory when others are paged out, bytes.
+const HEAD_BYTES: usize = 1 << 20;
 
 impl Ready {
     pub(super) fn push_back(&mut self, entry: Entry) {
         self.bytes += entry.message.body_size() as u64;
-        self.fresh.push_back(entry);
+        self.memory_bytes += entry.memory_bytes();
+        match self.paged.is_empty() {
+            true => self.head.push_back(entry),
+            false => self.tail.push_back(entry),
+        }
     }
 
     /// To the place that its position gives it.
@@ -30,25 +59,23 @@ impl Ready {
         self.returned.insert(entry.position, entry);
     }
 
+    /// None also if the next message is not in memory.
     pub(super) fn pop_front(&mut self) -> Option<Entry> {
         let entry = match self.returned.pop_first() {
             Some((_, entry)) => entry,
-            None => self.fresh.pop_front()?,
+            None => self.pop_head()?,
         };
         self.bytes -= entry.message.body_size() as u64;
-        if self.fresh.is_empty() && self.fresh.capacity() > KEPT_CAPACITY {
-            self.fresh = VecDeque::new();
-        }
         Some(entry)
     }
 
-    /// Size of the head, bytes.
+    /// Size of the next message if it is in memory, bytes.
     pub(super) fn head_size(&self) -> Option<usize> {
-        let head = match self.returned.first_key_value() {
+        let next = match self.returned.first_key_value() {
             Some((_, entry)) => entry,
-            None => self.fresh.front()?,
+            None => self.head.front()?,
         };
-        Some(head.message.size())
+        Some(next.message.size())
     }
 
     /// Drops everything; says how many there were.
@@ -59,14 +86,130 @@ impl Ready {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.returned.len() + self.fresh.len()
+        self.returned.len() + self.head.len() + self.paged.count + self.tail.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.returned.is_empty() && self.fresh.is_empty()
+        self.len() == 0
     }
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What waiting messages that may be paged out take in memory, about.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Where the next message is if it is not in memory: from one position to before another.
+    pub(super) fn wanted(&self) -> Option<(Position, Position)> {
+        let is_wanted = !self.paged.is_empty() && self.returned.is_empty() && self.head.is_empty();
+        is_wanted.then_some((self.paged.from, self.paged.to))
+    }
+
+    /// What can be paged out: the messages in memory that stand below a position, but for the next ones.
+    pub(super) fn pageable(&self, below: Position) -> impl Iterator<Item = &Entry> {
+        let (from, to) = self.pageable_range(below);
+        let of = if self.paged.is_empty() { &self.head } else { &self.tail };
+        of.range(from..to)
+    }
+
+    /// Drops what is pageable from memory.
+    pub(super) fn page_out(&mut self, below: Position) {
+        let (from, to) = self.pageable_range(below);
+        let out: VecDeque<Entry> = if self.paged.is_empty() {
+            self.tail = self.head.split_off(to);
+            self.head.split_off(from)
+        } else {
+            let tail = self.tail.split_off(to);
+            mem::replace(&mut self.tail, tail)
+        };
+        let (Some(first), Some(last)) = (out.front(), out.back()) else {
+            self.join_tail();
+            return;
+        };
+        if self.paged.is_empty() {
+            self.paged.from = first.position;
+        }
+        self.paged.to = Position(last.position.0 + 1);
+        self.paged.count += out.len();
+        for entry in &out {
+            self.paged.bytes += entry.message.body_size() as u64;
+            self.memory_bytes -= entry.memory_bytes();
+        }
+    }
+
+    /// Takes back the next of what is paged: all that there is up to before `next`.
+    pub(super) fn page_in(&mut self, entries: impl IntoIterator<Item = Entry>, next: Position) {
+        for entry in entries {
+            self.paged.count = self.paged.count.saturating_sub(1);
+            self.paged.bytes = self.paged.bytes.saturating_sub(entry.message.body_size() as u64);
+            self.memory_bytes += entry.memory_bytes();
+            self.head.push_back(entry);
+        }
+        self.paged.from = next;
+        if self.paged.from < self.paged.to {
+            return;
+        }
+        // What could not be read is gone.
+        self.bytes = self.bytes.saturating_sub(self.paged.bytes);
+        self.paged = Paged::default();
+        self.join_tail();
+    }
+
+    /// Messages that are on disk from the start, before all others.
+    pub(super) fn restore_paged(&mut self, to: Position, count: usize, bytes: u64) {
+        if count > 0 {
+            self.paged = Paged { from: Position(0), to, count, bytes };
+            self.bytes += bytes;
+        }
+    }
+
+    fn pop_head(&mut self) -> Option<Entry> {
+        let entry = self.head.pop_front()?;
+        self.memory_bytes -= entry.memory_bytes();
+        if self.head.is_empty() && self.head.capacity() > KEPT_CAPACITY {
+            self.head = VecDeque::new();
+        }
+        Some(entry)
+    }
+
+    /// Of `head` if nothing is paged, otherwise of `tail`.
+    fn pageable_range(&self, below: Position) -> (usize, usize) {
+        if !self.paged.is_empty() {
+            return (0, self.tail.partition_point(|entry| entry.position < below));
+        }
+        let mut kept = 0;
+        let stays = |entry: &&Entry| {
+            kept += entry.memory_bytes();
+            kept <= HEAD_BYTES
+        };
+        let from = self.head.iter().take_while(stays).count();
+        (from, self.head.partition_point(|entry| entry.position < below).max(from))
+    }
+
+    fn join_tail(&mut self) {
+        self.head.append(&mut self.tail);
+        self.tail = VecDeque::new();
+    }
+}
+
+impl Paged {
+    fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+}
+
+impl Default for Paged {
+    fn default() -> Self {
+        Self { from: Position(0), to: Position(0), count: 0, bytes: 0 }
+    }
+}
+
+impl Entry {
+    /// What it takes in memory, about.
+    fn memory_bytes(&self) -> usize {
+        self.message.size() + mem::size_of::<Self>()
     }
 }

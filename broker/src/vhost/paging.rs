@@ -1,0 +1,153 @@
+//! What a queue has too much of for memory: left on disk, and brought back when its turn comes.
+//!
+//! Persistent messages are in the log anyway and are just dropped from memory. Transient ones are put aside. Both are
+//! brought back under the queue's lock by a read of about a megabyte, which the system mostly has in memory.
+
+use std::collections::VecDeque;
+
+use crate::{
+    limits::{PAGE_BYTES, QUEUE_MEMORY_MAX},
+    model::{
+        queue::{Credit, Entry, Position, Queue},
+        queue_id::QueueId,
+    },
+    storage::queue_log::{Chunk, QueueLog},
+};
+
+/// After paging out did not help, it is tried again when this much more is in memory, bytes.
+const RETRY_BYTES: usize = 1 << 20;
+
+/// The paged messages of one queue (part of its state, under its lock).
+#[derive(Debug)]
+pub(super) struct Paging {
+    queue: QueueId,
+    /// Its persistent messages are in the log.
+    is_durable: bool,
+    /// Transient messages, in order.
+    aside: VecDeque<SetAside>,
+    /// When ready messages take so much memory, some are paged out.
+    page_out_at: usize,
+}
+
+/// Messages that were put aside together: all transient ones from one position to before another.
+#[derive(Debug)]
+struct SetAside {
+    from: Position,
+    to: Position,
+    chunk: Chunk,
+}
+
+impl Paging {
+    pub(super) fn new(queue: QueueId, is_durable: bool) -> Self {
+        Self { queue, is_durable, aside: VecDeque::new(), page_out_at: QUEUE_MEMORY_MAX }
+    }
+
+    /// Leaves ready messages on disk, if they take too much memory.
+    pub(super) fn page_out<C: Clone + Credit>(&mut self, queue: &mut Queue<C>, log: &dyn QueueLog) {
+        if queue.memory_bytes() < self.page_out_at {
+            return;
+        }
+        let below = if self.is_durable { log.readable_below(self.queue) } else { queue.next_position() };
+        if let Err(error) = self.put_aside(queue, below, log) {
+            tracing::debug!("queue {}: messages stay in memory: {error}", self.queue.0);
+        } else {
+            queue.page_out(below);
+        }
+        self.page_out_at = QUEUE_MEMORY_MAX.max(queue.memory_bytes() + RETRY_BYTES);
+    }
+
+    /// Brings back the next messages. What cannot be read is named and skipped.
+    pub(super) fn page_in<C: Clone + Credit>(&mut self, queue: &mut Queue<C>, log: &dyn QueueLog) {
+        let Some((from, to)) = queue.wanted() else { return };
+        let aside = match self.aside.front() {
+            Some(next) if next.from > from => return self.read(queue, log, (from, next.from), PAGE_BYTES),
+            Some(_) => self.aside.pop_front(),
+            None => None,
+        };
+        let Some(SetAside { to, chunk, .. }) = aside else {
+            return self.read(queue, log, (from, to), PAGE_BYTES);
+        };
+        let mut entries = chunk.read().unwrap_or_else(|error| {
+            tracing::error!("queue {}: transient messages are lost: {error}", self.queue.0);
+            Vec::new()
+        });
+        if self.is_durable {
+            let mut next = from;
+            while next < to {
+                let back = self.read_log(log, (next, to), usize::MAX);
+                entries.extend(back.0);
+                next = back.1;
+            }
+            entries.sort_unstable_by_key(|entry| entry.position);
+        }
+        queue.page_in(entries, to);
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.aside.clear();
+    }
+
+    /// Writes the transient ones of what is pageable, in chunks that are read back one at a time. On failure none of
+    /// it is put aside.
+    fn put_aside<C: Clone + Credit>(
+        &mut self,
+        queue: &Queue<C>,
+        below: Position,
+        log: &dyn QueueLog,
+    ) -> std::io::Result<()> {
+        let mut written = Vec::new();
+        let mut transient: Vec<&Entry> = Vec::new();
+        let mut bytes = 0;
+        let mut flush = |transient: &mut Vec<&Entry>| {
+            let (Some(first), Some(last)) = (transient.first(), transient.last()) else { return Ok(()) };
+            let (from, to) = (first.position, Position(last.position.0 + 1));
+            written.push(SetAside { from, to, chunk: log.put_aside(transient)? });
+            transient.clear();
+            Ok::<(), std::io::Error>(())
+        };
+        for entry in queue.pageable(below) {
+            bytes += entry.message.size();
+            if !(self.is_durable && entry.message.is_persistent()) {
+                transient.push(entry);
+            }
+            if bytes >= PAGE_BYTES {
+                flush(&mut transient)?;
+                bytes = 0;
+            }
+        }
+        flush(&mut transient)?;
+        self.aside.extend(written);
+        Ok(())
+    }
+
+    fn read<C: Clone + Credit>(
+        &self,
+        queue: &mut Queue<C>,
+        log: &dyn QueueLog,
+        range: (Position, Position),
+        bytes_max: usize,
+    ) {
+        let (entries, next) =
+            if self.is_durable { self.read_log(log, range, bytes_max) } else { (Vec::new(), range.1) };
+        queue.page_in(entries, next);
+    }
+
+    fn read_log(
+        &self,
+        log: &dyn QueueLog,
+        range: (Position, Position),
+        bytes_max: usize,
+    ) -> (Vec<Entry>, Position) {
+        let back = log.read(self.queue, range, bytes_max);
+        for lost in &back.lost {
+            tracing::error!("message log: {lost}");
+        }
+        let entries = back.messages.into_iter().map(|read| Entry {
+            position: read.position,
+            message: read.message,
+            delivery_count: read.delivery_count,
+        });
+        (entries.collect(), back.next)
+    }
+}
