@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// States of each workload in the normal tests; a campaign sets the variable.
-const STATES: usize = 3_200;
+const STATES: usize = 14_500;
 const STATES_VARIABLE: &str = "LIEBRE_CRASH_STATES";
 
 /// What a workload does: one record, or a turn of the writer.
