@@ -6,6 +6,7 @@ use crate::storage::{
     LogError,
     crash_tests::{
         Action, Run, model_of, open, publish_and_settle, requeue_and_deliver, rotate_copy_and_recycle,
+        transactions,
     },
     log::Log,
     record::Lsn,
@@ -63,7 +64,7 @@ fn check_faults(actions: &[Action], fault: Fault, count: usize) {
 
 #[test]
 fn broken_disk_at_every_change() {
-    for actions in [publish_and_settle(), requeue_and_deliver(), rotate_copy_and_recycle()] {
+    for actions in [publish_and_settle(), requeue_and_deliver(), rotate_copy_and_recycle(), transactions()] {
         check_faults(&actions, Fault::Broken, 1);
         check_faults(&actions, Fault::Broken, usize::MAX / 2);
     }
@@ -78,7 +79,7 @@ fn short_write_at_every_change() {
 
 #[test]
 fn full_disk_at_every_change() {
-    for actions in [publish_and_settle(), requeue_and_deliver(), rotate_copy_and_recycle()] {
+    for actions in [publish_and_settle(), requeue_and_deliver(), rotate_copy_and_recycle(), transactions()] {
         check_faults(&actions, Fault::Full, 1);
         check_faults(&actions, Fault::Full, 7);
         check_faults(&actions, Fault::Full, usize::MAX / 2);

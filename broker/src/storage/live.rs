@@ -12,7 +12,7 @@ use crate::{
     model::{queue::Position, queue_id::QueueId},
     storage::{
         position_ranges::PositionSet,
-        record::{MovedPlace, Record},
+        record::{HEAD_SIZE, MovedPlace, Record},
     },
 };
 
@@ -81,8 +81,20 @@ impl Live {
         Self { queues: HashMap::default(), files, bytes: 0 }
     }
 
+    /// Takes note of what one record in `file`, which takes `size` bytes there, holds: itself, or the parts of
+    /// a transaction.
+    pub(super) fn apply_all(&mut self, records: &[Record<'_>], file: u64, size: u64) {
+        if let [record] = records {
+            return self.apply(record, file, size);
+        }
+        let mut head_size = HEAD_SIZE;
+        for record in records {
+            self.apply(record, file, (record.part_size() + std::mem::take(&mut head_size)) as u64);
+        }
+    }
+
     /// Takes note of a record in `file`, which takes `size` bytes there.
-    pub(super) fn apply(&mut self, record: &Record<'_>, file: u64, size: u64) {
+    fn apply(&mut self, record: &Record<'_>, file: u64, size: u64) {
         if let Some(file_use) = self.file_mut(file) {
             file_use.bytes += size;
             self.bytes += size;

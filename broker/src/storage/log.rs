@@ -8,6 +8,7 @@
 
 use std::{
     collections::VecDeque,
+    slice,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -149,7 +150,15 @@ impl Log {
     /// The caller holds the locks of all queues named in it, so that no queue finds its records in another
     /// order than it decided. A queue's id and its positions are never used twice.
     pub fn append(&self, record: &Record<'_>) -> Result<Lsn, LogError> {
-        let body = record.body();
+        self.append_body(&record.body(), slice::from_ref(record))
+    }
+
+    /// Appends records as one, likewise: after a crash all of them are there or none.
+    pub fn append_transaction(&self, records: &[Record<'_>]) -> Result<Lsn, LogError> {
+        self.append_body(&Body::transaction(records), records)
+    }
+
+    fn append_body(&self, body: &Body<'_>, records: &[Record<'_>]) -> Result<Lsn, LogError> {
         let size = HEAD_SIZE as u64 + body.size() as u64;
         if u32::try_from(size).is_err() {
             return Err(LogError::TooLarge { size_bytes: size });
@@ -159,7 +168,7 @@ impl Log {
             return Err(refusal);
         }
         self.shared.unsynced_bytes.fetch_add(size, Ordering::Relaxed);
-        let lsn = pending.push(&body, record, &self.shared.options);
+        let lsn = pending.push(body, records, &self.shared.options);
         let is_writer_waiting = std::mem::take(&mut pending.is_writer_waiting);
         drop(pending);
         if is_writer_waiting {
@@ -280,7 +289,7 @@ impl Shared {
     pub(super) fn append_own(&self, pending: &mut Pending, record: &Record<'_>) -> Lsn {
         let body = record.body();
         self.unsynced_bytes.fetch_add((HEAD_SIZE + body.size()) as u64, Ordering::Relaxed);
-        pending.push(&body, record, &self.options)
+        pending.push(&body, slice::from_ref(record), &self.options)
     }
 
     /// Tells who waited that `batch` is on stable storage.
@@ -398,7 +407,7 @@ impl Pending {
         }
     }
 
-    fn push(&mut self, body: &Body<'_>, record: &Record<'_>, options: &LogOptions) -> Lsn {
+    fn push(&mut self, body: &Body<'_>, records: &[Record<'_>], options: &LogOptions) -> Lsn {
         let size = HEAD_SIZE + body.size();
         let used = self.offset + self.open.as_ref().map_or(MARK_SIZE, |batch| batch.bytes.len()) as u64;
         let is_unused = self.open.is_none() && self.offset == FILE_HEADER_SIZE;
@@ -414,7 +423,7 @@ impl Pending {
         batch.record_count += 1;
         body.write(epoch(options.salt, self.file), lsn, &mut batch.bytes);
         self.open = Some(batch);
-        self.live.apply(record, self.file, size as u64);
+        self.live.apply_all(records, self.file, size as u64);
         lsn
     }
 

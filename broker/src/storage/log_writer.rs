@@ -305,9 +305,9 @@ impl LogWriter {
         let limit = read_header(next.as_ref()).map_err(read)?.map(|next| next.first_lsn);
         for item in Chain::new(file.as_ref(), &header, limit).map_err(read)? {
             if let Item::Record { head, body } = item
-                && let Some(record) = OwnedRecord::decode(head.kind, &body)
+                && let Some(records) = OwnedRecord::decode_all(head.kind, &body)
             {
-                self.move_record(number, &record);
+                records.iter().for_each(|record| self.move_record(number, record));
             }
         }
         let pending = self.shared.pending();

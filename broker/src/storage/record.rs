@@ -21,11 +21,13 @@
 //!  6 purge       u64 queue | u64 up to | ranges kept
 //!  7 delete      u64 queue
 //!  8 queue state u64 queue | u64 next position | u64 delivered up to
+//!  9 transaction records that count together or not at all, each u8 kind | u32 length | body of that kind
 //! ranges: LEB128 count, then for each a gap from the last one's end and how many follow its first
 //! ```
 //!
 //! A body never says its own length nor its lsn, so that bodies can be put one after another into the body of
-//! one record whose checksum makes them all count or none: room for transactions and for dead-letter moves.
+//! one record whose checksum makes them all count or none: a transaction. It is a way to write records, not
+//! one of them: whoever reads gets its parts, and none has parts itself.
 
 use bytes::Bytes;
 
@@ -159,12 +161,29 @@ const DELIVERED: u8 = 5;
 const PURGE: u8 = 6;
 const DELETE: u8 = 7;
 const QUEUE_STATE: u8 = 8;
+const TRANSACTION: u8 = 9;
+
+/// Kind and length of a transaction's part, bytes.
+const PART_HEAD_SIZE: usize = 5;
 
 const PERSISTENT: u8 = 1;
 
 impl<'a> Record<'a> {
     /// Encodes everything that does not depend on its place in the log.
     pub(super) fn body(&self) -> Body<'a> {
+        let (front, parts) = self.encode();
+        let crc = parts.iter().fold(crc32c::crc32c(&front), |crc, part| crc32c::crc32c_append(crc, part));
+        Body { kind: self.kind(), front, parts, crc }
+    }
+
+    /// What it takes as part of a transaction, bytes.
+    pub(super) fn part_size(&self) -> usize {
+        let (front, parts) = self.encode();
+        PART_HEAD_SIZE + front.len() + parts.iter().map(|part| part.len()).sum::<usize>()
+    }
+
+    /// Everything but the message, and the message's parts.
+    fn encode(&self) -> (Vec<u8>, [&'a [u8]; 3]) {
         let mut front = Vec::with_capacity(64);
         let mut parts: [&'a [u8]; 3] = [&[]; 3];
         match *self {
@@ -199,8 +218,7 @@ impl<'a> Record<'a> {
                 write_u64s(&mut front, &[queue.0, next_position.0, delivered_up_to.0]);
             }
         }
-        let crc = parts.iter().fold(crc32c::crc32c(&front), |crc, part| crc32c::crc32c_append(crc, part));
-        Body { kind: self.kind(), front, parts, crc }
+        (front, parts)
     }
 
     fn kind(&self) -> u8 {
@@ -221,6 +239,22 @@ impl<'a> Body<'a> {
     /// A body that was encoded before.
     pub(super) fn encoded(kind: u8, body: &'a [u8]) -> Self {
         Self { kind, front: Vec::new(), parts: [body, &[], &[]], crc: crc32c::crc32c(body) }
+    }
+
+    /// Records in one, that count together or not at all. Its size is that of its parts.
+    pub(super) fn transaction(records: &[Record<'_>]) -> Body<'static> {
+        let mut front = Vec::with_capacity(records.iter().map(Record::part_size).sum());
+        for record in records {
+            let (part_front, parts) = record.encode();
+            let size = part_front.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+            front.push(record.kind());
+            // A length that does not fit makes the whole too large to be appended.
+            front.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes());
+            front.extend_from_slice(&part_front);
+            parts.iter().for_each(|part| front.extend_from_slice(part));
+        }
+        let crc = crc32c::crc32c(&front);
+        Body { kind: TRANSACTION, front, parts: [&[]; 3], crc }
     }
 
     pub(super) fn size(&self) -> usize {
@@ -281,14 +315,33 @@ impl Head {
             PURGE => "purge",
             DELETE => "delete",
             QUEUE_STATE => "queue state",
+            TRANSACTION => "transaction",
             _ => "unknown kind",
         }
     }
 }
 
 impl OwnedRecord {
+    /// The parts of a transaction, or the one record that it is. None if the body is not one of its kind. A
+    /// part has memory of its own, so that one message that stays pins no others.
+    pub(super) fn decode_all(kind: u8, body: &Bytes) -> Option<Vec<Self>> {
+        if kind != TRANSACTION {
+            return Self::decode(kind, body).map(|record| vec![record]);
+        }
+        let mut records = Vec::new();
+        let mut input = &body[..];
+        while !input.is_empty() {
+            let [kind] = read_array(&mut input)?;
+            let size = read_u32(&mut input)? as usize;
+            let (part, rest) = input.split_at_checked(size)?;
+            records.push(Self::decode(kind, &Bytes::copy_from_slice(part))?);
+            input = rest;
+        }
+        Some(records)
+    }
+
     /// None if the body is not one of its kind. Takes no memory beyond the body's own size.
-    pub(super) fn decode(kind: u8, body: &Bytes) -> Option<Self> {
+    fn decode(kind: u8, body: &Bytes) -> Option<Self> {
         let mut input = &body[..];
         let record = match kind {
             PUBLISH | MOVED => return decode_message(kind, body),
@@ -427,11 +480,17 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Option<OwnedRecord> {
+        let mut records = decode_all(bytes)?;
+        assert_eq!(records.len(), 1);
+        records.pop()
+    }
+
+    fn decode_all(bytes: &[u8]) -> Option<Vec<OwnedRecord>> {
         let (head, body) = bytes.split_first_chunk::<HEAD_SIZE>()?;
         let head = Head::decode(head)?;
         assert_eq!((head.epoch, head.lsn, head.body_size as usize), (9, Lsn(77), body.len()));
         assert!(head.is_of(body));
-        OwnedRecord::decode(head.kind, &Bytes::copy_from_slice(body))
+        OwnedRecord::decode_all(head.kind, &Bytes::copy_from_slice(body))
     }
 
     fn message(exchange: &str, key: &str, rest: (&[u8], &[u8])) -> Message {
@@ -493,11 +552,50 @@ mod tests {
         }
 
         #[test]
+        fn transactions_come_back_as_they_went_in(
+            queue in any::<u64>(),
+            positions in prop::collection::vec(any::<u64>(), 0..40),
+            (header, body) in (prop::collection::vec(any::<u8>(), 0..100), prop::collection::vec(any::<u8>(), 0..3_000)),
+            order in prop::collection::vec(0..4_usize, 0..12),
+        ) {
+            let queue = QueueId(queue);
+            let places: Vec<_> = positions.iter().map(|position| (queue, Position(*position))).collect();
+            let positions: PositionRanges = positions.into_iter().map(Position).collect();
+            let message = message("x", "a.b", (&header, &body));
+            let kinds = [
+                Record::Publish { places: &places, message: &message },
+                Record::Settle { queue, positions: &positions },
+                Record::Requeue { queue, positions: &positions },
+                Record::Publish { places: &places[..places.len() / 2], message: &message },
+            ];
+            let records: Vec<Record<'_>> = order.into_iter().map(|kind| kinds[kind]).collect();
+            let whole = Body::transaction(&records);
+            prop_assert_eq!(whole.size(), records.iter().map(Record::part_size).sum::<usize>());
+            let mut bytes = Vec::new();
+            whole.write(9, Lsn(77), &mut bytes);
+            let read = decode_all(&bytes).unwrap();
+            let read: Vec<String> = read.iter().map(|record| format!("{:?}", record.borrow())).collect();
+            let written: Vec<String> = records.iter().map(|record| format!("{record:?}")).collect();
+            prop_assert_eq!(read, written);
+            // A transaction is no part of one, and a part that is cut is none.
+            let body = Bytes::copy_from_slice(&bytes[HEAD_SIZE..]);
+            let mut nested = vec![TRANSACTION];
+            nested.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            nested.extend_from_slice(&body);
+            prop_assert!(OwnedRecord::decode_all(TRANSACTION, &nested.into()).is_none());
+            if !body.is_empty() {
+                prop_assert!(OwnedRecord::decode_all(TRANSACTION, &body.slice(..body.len() - 1)).is_none());
+            }
+        }
+
+        #[test]
         fn arbitrary_bytes_are_no_record_or_a_sound_one(
             kind in 0..12_u8,
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 0..200),
         ) {
             let body = Bytes::from(bytes);
+            let parts = OwnedRecord::decode_all(TRANSACTION, &body);
+            prop_assert!(parts.is_none_or(|parts| parts.len() * PART_HEAD_SIZE <= body.len()));
             if let Some(OwnedRecord::Publish { message, .. }) = OwnedRecord::decode(kind, &body) {
                 prop_assert!(message.exchange().len() + message.routing_key().len() < body.len());
                 prop_assert!(message.header().len() + message.body_size() < body.len());

@@ -256,8 +256,8 @@ impl Replay {
                 Item::Record { head, body } if head.lsn > newest.proven => {
                     self.read_tail(number, head.kind, head.lsn, body);
                 }
-                Item::Record { head, body } => match OwnedRecord::decode(head.kind, &body) {
-                    Some(record) => self.apply(&record.borrow(), number, HEAD_SIZE + body.len()),
+                Item::Record { head, body } => match OwnedRecord::decode_all(head.kind, &body) {
+                    Some(records) => self.apply_all(&records, number, HEAD_SIZE + body.len()),
                     None => self.lose(
                         number,
                         format!("{}: record {} cannot be understood", log_name(number), head.lsn.0),
@@ -283,7 +283,7 @@ impl Replay {
     }
 
     fn read_tail(&mut self, number: u64, kind: u8, lsn: Lsn, body: Bytes) {
-        if OwnedRecord::decode(kind, &body).is_some() {
+        if OwnedRecord::decode_all(kind, &body).is_some() {
             self.tail.push((kind, body));
         } else {
             self.lose(number, format!("{}: record {} cannot be understood", log_name(number), lsn.0));
@@ -312,8 +312,14 @@ impl Replay {
         self.has_loss = true;
     }
 
-    fn apply(&mut self, record: &Record<'_>, file: u64, size: usize) {
-        self.live.apply(record, file, size as u64);
+    /// One record of the file, or the parts of a transaction.
+    fn apply_all(&mut self, records: &[OwnedRecord], file: u64, size: usize) {
+        let records: Vec<Record<'_>> = records.iter().map(OwnedRecord::borrow).collect();
+        self.live.apply_all(&records, file, size as u64);
+        records.iter().for_each(|record| self.apply(record));
+    }
+
+    fn apply(&mut self, record: &Record<'_>) {
         match *record {
             Record::Publish { places, message } => {
                 places.iter().for_each(|&(queue, position)| self.keep(queue, position, message));
@@ -379,8 +385,8 @@ impl Replay {
         }
         name_file(disk, &spare, number)?;
         for (kind, body) in &tail {
-            if let Some(record) = OwnedRecord::decode(*kind, body) {
-                self.apply(&record.borrow(), number, HEAD_SIZE + body.len());
+            if let Some(records) = OwnedRecord::decode_all(*kind, body) {
+                self.apply_all(&records, number, HEAD_SIZE + body.len());
             }
         }
         let damaged = std::mem::take(&mut self.damaged);

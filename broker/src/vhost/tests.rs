@@ -28,7 +28,7 @@ use crate::{
     storage::{
         Completion, Loaded, LogError, MetadataStore, StoreError,
         log::Synced,
-        queue_log::{LogTarget, MemoryLog, QueueLog, QueueRecord},
+        queue_log::{LogTarget, LogTransaction, MemoryLog, QueueLog, QueueRecord},
         record::Lsn,
     },
     wire::frame::ChannelNumber,
@@ -316,6 +316,14 @@ struct Records(Mutex<Vec<String>>);
 impl QueueLog for Records {
     fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) -> Result<Option<Lsn>, LogError> {
         MemoryLog.append(targets, message)
+    }
+
+    fn append_transaction(
+        &self,
+        targets: &mut [&mut dyn LogTarget],
+        transaction: LogTransaction<'_>,
+    ) -> Result<Option<Lsn>, LogError> {
+        MemoryLog.append_transaction(targets, transaction)
     }
 
     fn record(&self, _queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn> {
