@@ -180,6 +180,12 @@ impl<C: Clone + Credit> Queue<C> {
         Some(hold(&mut self.unsettled, &mut self.unsettled_bytes, entry))
     }
 
+    /// The message that is unsettled at this position.
+    pub fn unsettled(&self, position: Position) -> Option<Settled> {
+        let entry = self.unsettled.get(&position)?;
+        Some(Settled { is_persistent: entry.message.is_persistent() })
+    }
+
     /// Ends a delivery. None when the position is not unsettled here.
     pub fn settle(&mut self, position: Position, outcome: Outcome) -> Option<Settled> {
         let entry = self.unsettled.remove(&position)?;
