@@ -665,7 +665,8 @@ fn a_commit_is_one_record_and_is_answered_when_that_is_synced() {
           Settle([Position(0)]) of queue 1
           Requeue([Position(1)]) of queue 1
           Settle([Position(2)]) of queue 1
-    "#]].assert_eq(&log.transactions());
+    "#]]
+    .assert_eq(&log.transactions());
 }
 
 #[test]
