@@ -3,6 +3,7 @@
 mod bench;
 mod channels;
 mod closing;
+mod commits;
 mod conservation;
 mod consume;
 mod declare;

@@ -1,45 +1,20 @@
 //! `tx.select`, `commit` and `rollback`.
 
-use std::sync::Arc;
-
-use amq_protocol::protocol::{AMQPClass, BasicProperties, tx};
+use amq_protocol::protocol::{AMQPClass, tx};
 use expect_test::{Expect, expect};
 
 use super::{
-    bench::{A, B, Bench, Step, check, queue, transcript, transcript_with_log},
+    bench::{A, B, Step, check, queue, transcript},
     frames::{
-        ack, bind, channel_close, confirm_select, connection_close, consume, declare, declare_exchange,
-        delete, durable, get, method, nack, plainly, publish, publish_mandatory, publish_with, qos, recover,
-        reject, unbind,
+        ack, bind, channel_close, commit, confirm_select, connection_close, consume, declare,
+        declare_exchange, delete, get, method, nack, plainly, publish, publish_mandatory, qos, recover,
+        reject, rollback, tx_select, unbind,
     },
-    log::FakeLog,
 };
-use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_MESSAGES_MAX};
-
-fn tx(channel: u16, method_: tx::AMQPMethod) -> Vec<u8> {
-    method(channel, AMQPClass::Tx(method_))
-}
-
-fn select(channel: u16) -> Vec<u8> {
-    tx(channel, tx::AMQPMethod::Select(tx::Select {}))
-}
-
-fn commit(channel: u16) -> Vec<u8> {
-    tx(channel, tx::AMQPMethod::Commit(tx::Commit {}))
-}
-
-fn rollback(channel: u16) -> Vec<u8> {
-    tx(channel, tx::AMQPMethod::Rollback(tx::Rollback {}))
-}
-
-fn persistent(channel: u16, key: &str, body_size: usize) -> Vec<u8> {
-    let properties = BasicProperties::default().with_delivery_mode(2);
-    publish_with(channel, ("", key, false), &vec![b'x'; body_size], &properties)
-}
 
 /// The queue `q` with messages of 1, 2, … bytes, got on channel 1, which is transactional.
 fn holding(count: usize) -> Vec<u8> {
-    let mut bytes = [declare(1, "q", plainly), select(1)].concat();
+    let mut bytes = [declare(1, "q", plainly), tx_select(1)].concat();
     (1..=count).for_each(|size| bytes.extend(publish(2, "", "q", size)));
     (0..count).for_each(|_| bytes.extend(get(1, "q", false)));
     bytes
@@ -56,7 +31,7 @@ fn check_from(start: &str, steps: impl IntoIterator<Item = Step>, expected: &Exp
 fn publishes_are_there_with_the_commit_all_at_once() {
     check(
         [
-            A.sends([declare(1, "q", plainly), declare(1, "other", plainly), select(1)]),
+            A.sends([declare(1, "q", plainly), declare(1, "other", plainly), tx_select(1)]),
             A.sends([publish(1, "", "q", 1), publish(1, "", "other", 2), publish(1, "", "q", 3)]),
             queue("q"),
             queue("other"),
@@ -96,7 +71,7 @@ fn publishes_are_there_with_the_commit_all_at_once() {
 fn a_rollback_drops_what_was_published() {
     check(
         [
-            A.sends([declare(1, "q", plainly), select(1), publish(1, "", "q", 1), rollback(1)]),
+            A.sends([declare(1, "q", plainly), tx_select(1), publish(1, "", "q", 1), rollback(1)]),
             A.sends([publish(1, "", "q", 2), commit(1), get(1, "q", true)]),
             queue("q"),
         ],
@@ -212,15 +187,15 @@ fn unknown_tags_are_refused_at_once_and_what_is_held_is_known_no_more() {
 fn modes_do_not_mix() {
     check(
         [
-            A.sends([confirm_select(1), select(1)]),
+            A.sends([confirm_select(1), tx_select(1)]),
             A.reopens(1),
-            A.sends([select(1), select(1), confirm_select(1)]),
+            A.sends([tx_select(1), tx_select(1), confirm_select(1)]),
             A.reopens(1),
             A.sends(commit(1)),
             A.reopens(1),
             A.sends(rollback(1)),
             A.reopens(1),
-            A.sends(tx(1, tx::AMQPMethod::CommitOk(tx::CommitOk {}))),
+            A.sends(method(1, AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {})))),
         ],
         &expect![[r#"
             C: confirm.select 1
@@ -259,7 +234,7 @@ fn modes_do_not_mix() {
 fn a_publish_that_cannot_be_is_refused_at_once() {
     check(
         [
-            A.sends([declare(1, "q", plainly), select(1), publish(1, "", "q", 1)]),
+            A.sends([declare(1, "q", plainly), tx_select(1), publish(1, "", "q", 1)]),
             A.sends([publish(1, "missing", "k", 1), commit(1)]),
             A.reopens(1),
             queue("q"),
@@ -285,7 +260,7 @@ fn a_publish_that_cannot_be_is_refused_at_once() {
 fn what_nobody_takes_is_returned_before_the_commit_is_answered() {
     check(
         [
-            A.sends([select(1), publish_mandatory(1, "", "nowhere", 1), publish(1, "", "nowhere", 2)]),
+            A.sends([tx_select(1), publish_mandatory(1, "", "nowhere", 1), publish(1, "", "nowhere", 2)]),
             A.sends(rollback(1)),
             A.sends([publish_mandatory(1, "", "nowhere", 3), publish_mandatory(1, "amq.fanout", "", 4)]),
             A.sends(commit(1)),
@@ -311,7 +286,7 @@ fn what_nobody_takes_is_returned_before_the_commit_is_answered() {
 fn routes_are_those_of_the_publish() {
     check(
         [
-            A.sends([declare(1, "q", plainly), declare_exchange(1, "x", "direct", plainly), select(1)]),
+            A.sends([declare(1, "q", plainly), declare_exchange(1, "x", "direct", plainly), tx_select(1)]),
             A.sends([
                 publish(1, "x", "k", 1),
                 bind(1, ["q", "x", "k"], plainly),
@@ -345,7 +320,7 @@ fn routes_are_those_of_the_publish() {
 fn a_queue_that_goes_before_the_commit_takes_nothing_unless_it_comes_back() {
     check(
         [
-            A.sends([declare(1, "q", plainly), select(1), publish_mandatory(1, "", "q", 1)]),
+            A.sends([declare(1, "q", plainly), tx_select(1), publish_mandatory(1, "", "q", 1)]),
             A.sends([delete(2, "q", plainly), commit(1)]),
             A.sends([declare(1, "q", plainly), publish_mandatory(1, "", "q", 2)]),
             A.sends([delete(2, "q", plainly), declare(2, "q", plainly), commit(1)]),
@@ -455,7 +430,12 @@ fn closing_rolls_back_and_requeues() {
 fn credit_comes_back_with_the_commit() {
     check(
         [
-            A.sends([declare(1, "q", plainly), qos(1, 1, false), select(1), consume(1, "q", "c", plainly)]),
+            A.sends([
+                declare(1, "q", plainly),
+                qos(1, 1, false),
+                tx_select(1),
+                consume(1, "q", "c", plainly),
+            ]),
             A.sends([publish(2, "", "q", 1), publish(2, "", "q", 2), publish(2, "", "q", 3)]),
             A.sends(ack(1, 1, false)),
             A.sends(commit(1)),
@@ -495,7 +475,7 @@ fn credit_comes_back_with_the_commit() {
 fn channel_wide_credit_is_for_other_queues_too() {
     check(
         [
-            A.sends([declare(1, "q", plainly), declare(1, "other", plainly), qos(1, 1, true), select(1)]),
+            A.sends([declare(1, "q", plainly), declare(1, "other", plainly), qos(1, 1, true), tx_select(1)]),
             A.sends([consume(1, "q", "c1", plainly), consume(1, "other", "c2", plainly)]),
             A.sends([publish(2, "", "q", 1), publish(2, "", "other", 2)]),
             A.sends([ack(1, 1, false), commit(1)]),
@@ -554,7 +534,7 @@ fn recover_leaves_what_is_held() {
 fn others_go_their_own_way_meanwhile() {
     check(
         [
-            A.sends([declare(1, "q", plainly), select(1), publish(1, "", "q", 1), publish(2, "", "q", 2)]),
+            A.sends([declare(1, "q", plainly), tx_select(1), publish(1, "", "q", 1), publish(2, "", "q", 2)]),
             B.sends([publish(1, "", "q", 3), consume(1, "q", "c", |it| it.no_ack = true)]),
             A.sends([publish(1, "", "q", 4), publish(2, "", "q", 5), commit(1)]),
         ],
@@ -585,7 +565,7 @@ fn others_go_their_own_way_meanwhile() {
 fn what_needs_no_ack_is_not_in_the_transaction() {
     check(
         [
-            A.sends([declare(1, "q", plainly), select(1), publish(2, "", "q", 1)]),
+            A.sends([declare(1, "q", plainly), tx_select(1), publish(2, "", "q", 1)]),
             A.sends([get(1, "q", true), rollback(1)]),
             queue("q"),
         ],
@@ -602,145 +582,4 @@ fn what_needs_no_ack_is_not_in_the_transaction() {
                queue q: ready 0, unsettled 0
         "#]],
     );
-}
-
-/// Runs the steps on a broker with this log.
-fn check_with_log(log: &Arc<FakeLog>, steps: impl IntoIterator<Item = Step>, expected: &Expect) {
-    expected.assert_eq(&transcript_with_log(Arc::clone(log) as _, steps));
-}
-
-#[test]
-fn a_commit_is_one_record_and_is_answered_when_that_is_synced() {
-    let log = Arc::new(FakeLog::default());
-    check_with_log(
-        &log,
-        [
-            A.sends([declare(1, "q", durable), declare(1, "p", durable), select(1)]),
-            A.sends([persistent(2, "q", 1), persistent(2, "q", 2), persistent(2, "q", 3)]),
-            log.catches_up(),
-            A.sends([get(1, "q", false), get(1, "q", false), get(1, "q", false)]),
-            A.sends([persistent(1, "p", 4), persistent(1, "p", 5), persistent(1, "q", 6)]),
-            A.sends([ack(1, 1, false), nack(1, 2, false, true), reject(1, 3, false)]),
-            A.sends([commit(1), get(2, "p", true)]),
-            queue("q"),
-            queue("p"),
-            log.catches_up(),
-        ],
-        &expect![[r#"
-            C: queue.declare 1 queue="q" durable=true
-            C: queue.declare 1 queue="p" durable=true
-            C: tx.select 1
-            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
-            S: queue.declare-ok 1 queue="p" message-count=0 consumer-count=0
-            S: tx.select-ok 1
-            C: basic.publish 2 exchange="" key="q" + body 1 {delivery-mode=2}
-            C: basic.publish 2 exchange="" key="q" + body 2 {delivery-mode=2}
-            C: basic.publish 2 exchange="" key="q" + body 3 {delivery-mode=2}
-               the log catches up
-            C: basic.get 1 queue="q"
-            C: basic.get 1 queue="q"
-            C: basic.get 1 queue="q"
-            S: basic.get-ok 1 tag=1 redelivered=false exchange="" key="q" message-count=2 + body 1 {delivery-mode=2}
-            S: basic.get-ok 1 tag=2 redelivered=false exchange="" key="q" message-count=1 + body 2 {delivery-mode=2}
-            S: basic.get-ok 1 tag=3 redelivered=false exchange="" key="q" message-count=0 + body 3 {delivery-mode=2}
-            C: basic.publish 1 exchange="" key="p" + body 4 {delivery-mode=2}
-            C: basic.publish 1 exchange="" key="p" + body 5 {delivery-mode=2}
-            C: basic.publish 1 exchange="" key="q" + body 6 {delivery-mode=2}
-            C: basic.ack 1 tag=1
-            C: basic.nack 1 tag=2 requeue=true
-            C: basic.reject 1 tag=3
-            C: tx.commit 1
-            C: basic.get 2 queue="p" no-ack=true
-               queue q: ready 2, unsettled 0
-               queue p: ready 2, unsettled 0
-               the log catches up
-            S: tx.commit-ok 1
-            S: basic.get-ok 2 tag=1 redelivered=false exchange="" key="p" message-count=1 + body 4 {delivery-mode=2}
-        "#]],
-    );
-    expect![[r#"
-        transaction
-          2 to queues [2]
-          1 to queues [1]
-          Settle([Position(0)]) of queue 1
-          Requeue([Position(1)]) of queue 1
-          Settle([Position(2)]) of queue 1
-    "#]]
-    .assert_eq(&log.transactions());
-}
-
-#[test]
-fn a_commit_waits_while_the_disk_is_full() {
-    let log = Arc::new(FakeLog::default());
-    check_with_log(
-        &log,
-        [
-            A.sends([declare(1, "q", durable), select(1), persistent(1, "q", 1), commit(1)]),
-            log.finds_the_disk_full(),
-            log.finds_the_disk_full(),
-            log.catches_up(),
-        ],
-        &expect![[r#"
-            C: queue.declare 1 queue="q" durable=true
-            C: tx.select 1
-            C: basic.publish 1 exchange="" key="q" + body 1 {delivery-mode=2}
-            C: tx.commit 1
-            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
-            S: tx.select-ok 1
-               the disk is full
-               the disk is full
-               the log catches up
-            S: tx.commit-ok 1
-        "#]],
-    );
-}
-
-#[test]
-fn a_commit_that_the_log_refuses_is_none() {
-    let log = Arc::new(FakeLog::default());
-    check_with_log(
-        &log,
-        [
-            A.sends([declare(1, "q", durable), persistent(1, "q", 1)]),
-            log.catches_up(),
-            A.sends([select(1), get(1, "q", false), ack(1, 1, false), persistent(1, "q", 2)]),
-            log.refuses(),
-            A.sends(commit(1)),
-            queue("q"),
-        ],
-        &expect![[r#"
-            C: queue.declare 1 queue="q" durable=true
-            C: basic.publish 1 exchange="" key="q" + body 1 {delivery-mode=2}
-            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
-               the log catches up
-            C: tx.select 1
-            C: basic.get 1 queue="q"
-            C: basic.ack 1 tag=1
-            C: basic.publish 1 exchange="" key="q" + body 2 {delivery-mode=2}
-            S: tx.select-ok 1
-            S: basic.get-ok 1 tag=1 redelivered=false exchange="" key="q" message-count=0 + body 1 {delivery-mode=2}
-               the log refuses
-            C: tx.commit 1
-            S: connection.close 0 code=506 text="RESOURCE_ERROR - transaction is rolled back: the message log is closed: the broker is stopping" class=90 method=20
-               queue q: ready 1, unsettled 0
-        "#]],
-    );
-}
-
-#[test]
-fn a_transaction_has_a_limit() {
-    let mut bench = Bench::new();
-    bench.exchange(A, &[declare(1, "q", plainly), select(1), select(2)].concat());
-    let body = vec![b'x'; TRANSACTION_BYTES_MAX];
-    let whole = publish_with(1, ("", "q", false), &body, &BasicProperties::default());
-    assert!(bench.exchange(A, &whole).is_empty(), "the first fits whatever its size");
-    let refused = bench.exchange(A, &publish(1, "", "q", 1));
-    let text = String::from_utf8_lossy(&refused[0].1).into_owned();
-    assert!(
-        text.contains("PRECONDITION_FAILED - transaction is too large: at most 100000 messages and"),
-        "{text}"
-    );
-    let many = publish(2, "", "q", 0).repeat(TRANSACTION_MESSAGES_MAX as usize);
-    assert!(bench.exchange(A, &many).is_empty());
-    assert_eq!(bench.exchange(A, &publish(2, "", "q", 0)).len(), 1);
 }
