@@ -38,6 +38,15 @@ pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 pub const QUEUE_MEMORY_MAX: usize = 32 << 20;
 /// So much is brought back from disk at once, bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
+/// Messages that a transaction may hold until it is committed: that bounds how long a commit keeps its queues
+/// locked. RabbitMQ has no limit.
+pub const TRANSACTION_MESSAGES_MAX: u64 = 100_000;
+/// What the messages of a transaction may take, and [`TRANSACTION_PLACE_BYTES`] for each queue that one goes to:
+/// that bounds its memory, and its record in the log. The first message fits whatever its size. RabbitMQ has no
+/// limit.
+pub const TRANSACTION_BYTES_MAX: usize = 128 << 20;
+/// What a place in a queue counts for in a transaction, bytes.
+pub const TRANSACTION_PLACE_BYTES: usize = 16;
 /// Longest permission pattern, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
 /// Tags of one user.

@@ -18,6 +18,7 @@ use super::{
     content::Content,
     exception::{Exception, ReplyCode},
     settle::settle_all,
+    transaction::Transaction,
 };
 use crate::{
     model::name::Name,
@@ -41,6 +42,8 @@ pub struct Channel {
     pub content: Content,
     /// Since `confirm.select`.
     pub confirms: Option<Confirms>,
+    /// Since `tx.select`; never together with `confirms`.
+    pub transaction: Option<Box<Transaction>>,
     /// How many published messages have no confirm yet, for tools.
     pub unconfirmed_count: Arc<AtomicU64>,
     /// The last route.
@@ -76,6 +79,7 @@ impl Channel {
             is_closing: false,
             content: Content::default(),
             confirms: None,
+            transaction: None,
             unconfirmed_count: Arc::default(),
             memo: None,
             prefetch_count: 0,

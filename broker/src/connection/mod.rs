@@ -21,6 +21,7 @@ pub mod registry;
 pub mod settle;
 #[cfg(test)]
 mod tests;
+pub mod transaction;
 
 use std::{
     sync::{
@@ -363,9 +364,7 @@ impl Connection {
                 self.outbox.write_method(number, &AMQPClass::Access(ok));
                 Ok(())
             }
-            AMQPClass::Tx(_) => {
-                Err(Exception::new(ReplyCode::NotImplemented, "transactions are not in this version"))
-            }
+            AMQPClass::Tx(method) => self.handle_tx(number, method),
             AMQPClass::Connection(_) | AMQPClass::Access(_) => Err(unimplemented_method()),
         };
         if let Some((_, _, deferred_id)) = &mut self.deferred {
@@ -463,6 +462,7 @@ impl Connection {
     }
 
     fn handle_stored(&mut self, result: Result<(), StoreError>, now: Instant) {
+        let Some(result) = self.stored_at_last(result) else { return };
         let Some((number, class, id)) = self.deferred.take() else { return };
         match (result, class) {
             (Ok(()), Some(class)) => self.outbox.write_method(number, &class),

@@ -58,6 +58,9 @@ impl Connection {
         };
         match arrived {
             Arrived::Partly => Ok(()),
+            Arrived::Whole(message) if channel.transaction.is_some() => {
+                self.hold_publish(frame.channel, message)
+            }
             Arrived::Whole(message) => self.publish(frame.channel, message),
         }
     }
@@ -91,7 +94,11 @@ impl Connection {
 
     /// The queues that a message goes to; none when nobody wants it. Remembers the answer where it depends
     /// on exchange and key alone.
-    fn route(&mut self, number: ChannelNumber, message: &Message) -> Result<Option<Route>, Exception> {
+    pub(super) fn route(
+        &mut self,
+        number: ChannelNumber,
+        message: &Message,
+    ) -> Result<Option<Route>, Exception> {
         let Some(vhost) = self.vhost.clone() else { return Ok(None) };
         let access_epoch = self.node.broker.access_epoch();
         if let Some(memo) = self.channel(number).and_then(|channel| channel.memo.as_ref())
@@ -119,7 +126,7 @@ impl Connection {
     }
 
     /// `basic.return`, before the confirm that the message gets all the same.
-    fn return_unroutable(&mut self, number: ChannelNumber, message: &Message) {
+    pub(super) fn return_unroutable(&self, number: ChannelNumber, message: &Message) {
         self.outbox.write_content(number, message, |bytes| {
             let code = ReplyCode::NoRoute;
             write_return(bytes, number, code as u16, code.name(), message.route());
@@ -230,6 +237,10 @@ impl Connection {
             return Err(super::channel::unimplemented_method());
         };
         let channel = self.open_channel(number)?;
+        if channel.transaction.is_some() {
+            let text = "cannot switch from tx to confirm mode";
+            return Err(Exception::new(ReplyCode::PreconditionFailed, text));
+        }
         channel.confirms.get_or_insert_default();
         let unconfirmed_count = Arc::clone(&channel.unconfirmed_count);
         self.info.update_channel(number, |facts| {

@@ -113,6 +113,10 @@ pub struct ChannelFacts {
     pub prefetch_count: u16,
     /// `confirm.select` was sent.
     pub is_confirm: bool,
+    /// `tx.select` was sent.
+    pub is_transactional: bool,
+    /// Messages published on it that wait for `tx.commit`; kept by the channel.
+    pub uncommitted_count: Arc<AtomicU64>,
     /// Messages published on it that wait for the disk; kept by the channel.
     pub unconfirmed_count: Arc<AtomicU64>,
 }

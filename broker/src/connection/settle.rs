@@ -26,16 +26,15 @@ impl Connection {
         (delivery_tag, multiple): (u64, bool),
         outcome: Outcome,
     ) -> Result<(), Exception> {
-        self.open_channel(number)?;
+        if self.open_channel(number)?.transaction.is_some() {
+            return self.hold_settle(number, (delivery_tag, multiple), outcome);
+        }
         let settles = &mut self.settles;
         let settled = self
             .outbox
             .with_channel(number, |deliveries| deliveries.settle(delivery_tag, multiple, outcome, settles));
         match settled {
-            Some(Err(UnknownTag)) => {
-                let text = format!("unknown delivery tag {delivery_tag}");
-                Err(Exception::new(ReplyCode::PreconditionFailed, text))
-            }
+            Some(Err(UnknownTag)) => Err(unknown_tag(delivery_tag)),
             Some(Ok(())) => {
                 self.note_settled(number);
                 // What goes back goes out again before anything that is published after it.
@@ -65,7 +64,7 @@ impl Connection {
             self.outbox.write_method(number, &AMQPClass::Basic(recover_ok));
         }
         let settles = &mut self.settles;
-        self.outbox.with_channel(number, |deliveries| deliveries.take_all(settles));
+        self.outbox.with_channel(number, |deliveries| deliveries.recover(settles));
         self.note_settled(number);
         self.flush_settles();
         Ok(())
@@ -111,6 +110,10 @@ pub(super) type Settles = Vec<SettleRun>;
 /// Tells the queues of runs that these have ended; says where the log has the last of it.
 pub(super) fn settle_all(runs: &mut Settles) -> Option<Lsn> {
     runs.drain(..).map(|mut run| Arc::clone(run.origin.queue()).settle(&mut run)).max().flatten()
+}
+
+pub(super) fn unknown_tag(delivery_tag: u64) -> Exception {
+    Exception::new(ReplyCode::PreconditionFailed, format!("unknown delivery tag {delivery_tag}"))
 }
 
 /// Room was made in an outbox: the consumers that waited for it may go on.

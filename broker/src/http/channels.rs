@@ -77,13 +77,13 @@ fn consumers_of(request: &Request, info: &ConnectionInfo, number: u16) -> Vec<Va
     subscriptions.iter().filter_map(|subscription| view(subscription)).collect()
 }
 
-/// A channel has no transactions, and publishes are confirmed before others can look.
 fn view(node: &Node, info: &ConnectionInfo, number: u16, channel: &ChannelFacts) -> Value {
     let facts = info.facts();
     let counts = info.outbox.with_channel(ChannelNumber(number), |deliveries| {
-        (deliveries.consumer_count(), deliveries.unsettled_count(), deliveries.prefetch().limit())
+        let (unsettled_count, held_count) = (deliveries.unsettled_count(), deliveries.held_count());
+        (deliveries.consumer_count(), unsettled_count, held_count, deliveries.prefetch().limit())
     });
-    let (consumer_count, unsettled_count, global_prefetch_count) = counts.unwrap_or_default();
+    let (consumer_count, unsettled_count, held_count, global_prefetch_count) = counts.unwrap_or_default();
     json!({
         "name": channel_name(info, number),
         "number": number,
@@ -98,10 +98,10 @@ fn view(node: &Node, info: &ConnectionInfo, number: u16, channel: &ChannelFacts)
         "global_prefetch_count": global_prefetch_count,
         "consumer_count": consumer_count,
         "confirm": channel.is_confirm,
-        "transactional": false,
+        "transactional": channel.is_transactional,
         "messages_unacknowledged": unsettled_count,
         "messages_unconfirmed": channel.unconfirmed_count.load(Relaxed),
-        "messages_uncommitted": 0,
-        "acks_uncommitted": 0,
+        "messages_uncommitted": channel.uncommitted_count.load(Relaxed),
+        "acks_uncommitted": held_count,
     })
 }

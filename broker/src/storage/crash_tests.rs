@@ -4,7 +4,7 @@
 //! below what was reported as synced nor above what was appended. So nothing confirmed is lost, nothing
 //! settled comes back, nothing is invented, and order, counts and marks are those of the model.
 
-use std::{collections::BTreeMap, env, sync::Arc};
+use std::{collections::BTreeMap, env, slice, sync::Arc};
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ use crate::{
         LogError,
         log::{Log, LogOptions, LogWriter, Recovered, RecoveredMessage, RecoveredQueue, Step},
         position_ranges::PositionRanges,
-        record::{Lsn, Record},
+        record::{Lsn, OwnedRecord, Record},
         sim_disk::{Crash, Seeded, SimDisk, State},
     },
 };
@@ -50,6 +50,8 @@ pub(super) enum Action {
     Delete {
         queue: u64,
     },
+    /// One record of several parts.
+    Transaction(Vec<Action>),
     /// Until the writer has nothing to do.
     Write,
     /// One step of the writer.
@@ -187,6 +189,7 @@ impl Run {
                 self.append(&Record::Purge { queue: QueueId(*queue), up_to, kept: &kept, kept_bytes });
             }
             Action::Delete { queue } => self.append(&Record::Delete { queue: QueueId(*queue) }),
+            Action::Transaction(parts) => self.commit(parts),
             Action::Write => self.until_idle(LogWriter::step),
             Action::Rest => {
                 self.until_idle(LogWriter::step);
@@ -222,14 +225,46 @@ impl Run {
     }
 
     fn publish(&mut self, queues: &[u64], size: usize) {
+        let (places, message) = self.message(&self.model, queues, size);
         self.body_count += 1;
+        self.append(&Record::Publish { places: &places, message: &message });
+    }
+
+    /// The next message and where it goes.
+    fn message(&self, model: &Model, queues: &[u64], size: usize) -> (Vec<(QueueId, Position)>, Message) {
         let mut body = self.body_count.to_le_bytes().to_vec();
         let mut seeded = Seeded::new(self.body_count);
         body.extend((0..size).map(|_| seeded.next() as u8));
-        let next = |queue: &u64| self.model.get(queue).map_or(0, |queue| queue.next_position);
-        let places: Vec<(QueueId, Position)> =
-            queues.iter().map(|queue| (QueueId(*queue), Position(next(queue)))).collect();
-        self.append(&Record::Publish { places: &places, message: &message(&body) });
+        let next = |queue: &u64| model.get(queue).map_or(0, |queue| queue.next_position);
+        let places = queues.iter().map(|queue| (QueueId(*queue), Position(next(queue))));
+        (places.collect(), message(&body))
+    }
+
+    /// The parts hold what a transaction of a channel holds: publishes, and ends of what was there before.
+    fn commit(&mut self, parts: &[Action]) {
+        let mut model = self.model.clone();
+        let mut owned = Vec::new();
+        for part in parts {
+            owned.push(match part {
+                Action::Publish { queues, size } => {
+                    let (places, message) = self.message(&model, queues, *size);
+                    self.body_count += 1;
+                    OwnedRecord::Publish { places, message }
+                }
+                Action::Settle { queue, nth } => {
+                    let (positions, bytes) = self.nth(*queue, nth);
+                    OwnedRecord::Settle { queue: QueueId(*queue), positions, bytes }
+                }
+                Action::Requeue { queue, nth } => {
+                    OwnedRecord::Requeue { queue: QueueId(*queue), positions: self.nth(*queue, nth).0 }
+                }
+                other => panic!("{other:?} is not for a transaction"),
+            });
+            apply(&mut model, &owned.last().unwrap().borrow());
+        }
+        let records: Vec<Record<'_>> = owned.iter().map(OwnedRecord::borrow).collect();
+        let appended = self.log.append_transaction(&records);
+        self.appended(appended, &records);
     }
 
     /// Positions of live messages, and their bodies together.
@@ -243,8 +278,12 @@ impl Run {
     }
 
     fn append(&mut self, record: &Record<'_>) {
-        if let Ok(lsn) = self.log.append(record) {
-            apply(&mut self.model, record);
+        self.appended(self.log.append(record), slice::from_ref(record));
+    }
+
+    fn appended(&mut self, appended: Result<Lsn, LogError>, records: &[Record<'_>]) {
+        if let Ok(lsn) = appended {
+            records.iter().for_each(|record| apply(&mut self.model, record));
             self.model.retain(|_, model| *model != ModelQueue::default());
             self.models.insert(lsn.0, self.model.clone());
         }
@@ -297,7 +336,8 @@ fn apply(model: &mut Model, record: &Record<'_>) {
         Record::Requeue { queue, positions } => {
             let Some(queue) = model.get_mut(&queue.0) else { return };
             for position in positions.positions() {
-                queue.messages.get_mut(&position.0).unwrap().delivery_count += 1;
+                // One that the same transaction settled is gone.
+                queue.messages.entry(position.0).and_modify(|message| message.delivery_count += 1);
             }
         }
         Record::Delivered { queue, up_to } => model.entry(queue.0).or_default().delivered_up_to = up_to.0,
@@ -458,6 +498,39 @@ pub(super) fn pack_and_recycle() -> Vec<Action> {
     actions
 }
 
+/// Parts of every kind for several queues, over file ends; the parts of one transaction settle what others
+/// published, and those that stay have to move.
+pub(super) fn transactions() -> Vec<Action> {
+    let settle = |queue, nth: &[usize]| Action::Settle { queue, nth: nth.to_vec() };
+    let requeue = |queue, nth: &[usize]| Action::Requeue { queue, nth: nth.to_vec() };
+    let mut actions = vec![
+        Action::Transaction(vec![publish(&[9], 30), publish(&[8, 9], 50), publish(&[8], 0)]),
+        Action::Transaction(vec![requeue(9, &[1]), settle(8, &[0])]),
+        Action::Write,
+    ];
+    for turn in 0..12 {
+        actions.push(Action::Transaction(vec![
+            publish(&[1], 900),
+            publish(&[2, 1], 3_000),
+            publish(&[3], 0),
+        ]));
+        actions.push(Action::Step);
+        actions.push(Action::Transaction(vec![
+            settle(1, &[0, 1]),
+            publish(&[2], 200 * turn),
+            requeue(3, &[turn % 3]),
+            settle(2, &[0, 2]),
+        ]));
+        actions.push(publish(&[1, 3], 40));
+        actions.push(if turn % 4 == 3 { Action::Write } else { Action::Step });
+    }
+    actions.push(Action::Transaction(vec![publish(&[1], 9_000), publish(&[1], 9_000), settle(1, &[0])]));
+    actions.push(Action::Write);
+    actions.push(Action::Transaction(vec![settle(1, &[0, 1, 2, 3]), requeue(2, &[1])]));
+    actions.extend([Action::Step, settle(3, &[0, 1]), Action::Write]);
+    actions
+}
+
 /// Anything, in any order, over restarts.
 fn random_actions(seeded: &mut Seeded) -> Vec<Action> {
     let mut actions = Vec::new();
@@ -469,7 +542,7 @@ fn random_actions(seeded: &mut Seeded) -> Vec<Action> {
         let nth: Vec<usize> = (0..seeded.below(4)).map(|_| seeded.below(5)).collect();
         let size = [0, 30, 500, 3_000, 9_000, 20_000][seeded.below(6).min(seeded.below(7))];
         let fan: Vec<u64> = ids.into_iter().filter(|_| seeded.below(3) == 0).collect();
-        actions.push(match seeded.below(24) {
+        actions.push(match seeded.below(25) {
             0..=5 => publish(&[queue], size),
             6..=7 => publish(&fan, size),
             8..=12 => Action::Settle { queue, nth },
@@ -483,6 +556,12 @@ fn random_actions(seeded: &mut Seeded) -> Vec<Action> {
             17 => Action::Rest,
             18 => Action::Restart { is_orderly: seeded.coin() },
             19 => Action::Write,
+            20 => Action::Transaction(vec![
+                publish(&fan, size),
+                Action::Settle { queue, nth },
+                publish(&[queue], 30),
+                Action::Requeue { queue: ids[seeded.below(4)], nth: vec![4, 5] },
+            ]),
             _ => Action::Step,
         });
     }
@@ -543,6 +622,11 @@ fn crash_of_pack_and_recycle() {
     check_crashes("pack and recycle", &pack_and_recycle());
 }
 
+#[test]
+fn crash_of_transactions() {
+    check_crashes("transactions", &transactions());
+}
+
 /// The workload does what it is for.
 #[test]
 fn files_are_used_again() {
@@ -553,6 +637,16 @@ fn files_are_used_again() {
     assert!(names.iter().any(|name| name.ends_with(".packed")), "{names:?}");
     assert!(!names.contains(&"00000001.log".to_owned()), "{names:?}");
     assert_eq!(run.model[&9].messages.len(), 1);
+}
+
+/// What is live in a transaction moves on when its file is needed.
+#[test]
+fn messages_of_transactions_move() {
+    let mut run = Run::new(SimDisk::default());
+    transactions().iter().for_each(|action| run.act(action));
+    let names = run.disk.state().names();
+    assert!(!names.contains(&"00000001.log".to_owned()), "{names:?}");
+    assert_eq!(run.model[&9].messages.len(), 2);
 }
 
 #[test]

@@ -198,6 +198,38 @@ fn write_packed() -> (State, Vec<usize>) {
     (disk.state(), sizes)
 }
 
+/// Two messages and the end of a third, in one record: any bit of it costs all of it, and says so.
+#[test]
+fn flipped_bit_in_a_transaction_costs_all_of_it_or_nothing() {
+    let disk = SimDisk::default();
+    let (log, mut writer, _) = Log::open(Arc::new(disk.clone()), options()).unwrap();
+    let sizes = [8, 30, 50];
+    let places: Vec<_> = (0..3).map(|position| [(QUEUE, Position(position))]).collect();
+    let messages: Vec<_> = (0..3).map(|position| message(position, sizes[position as usize])).collect();
+    let publish = |at: usize| Record::Publish { places: &places[at], message: &messages[at] };
+    log.append(&publish(0)).unwrap();
+    while writer.step() == Ok(Step::Worked) {}
+    let positions = [Position(0)].into_iter().collect();
+    let settle = Record::Settle { queue: QUEUE, positions: &positions, bytes: 8 };
+    log.append_transaction(&[publish(1), settle, publish(2)]).unwrap();
+    while writer.step() == Ok(Step::Worked) {}
+    while writer.rest() == Ok(Step::Worked) {}
+    let state = disk.state();
+    let name = "00000001.log";
+    let mut has_lost = false;
+    for bit in 0..state.clone().bytes_mut(name).len() * 8 {
+        let mut flipped = state.clone();
+        flipped.bytes_mut(name)[bit / 8] ^= 1 << (bit % 8);
+        let recovered = open(flipped).unwrap_or_else(|error| panic!("bit {bit}: {error}"));
+        let there = self::positions(&recovered, &sizes);
+        let is_whole = there == BTreeSet::from([1, 2]);
+        let is_gone = (there.is_empty() || there == BTreeSet::from([0])) && !recovered.lost.is_empty();
+        assert!(is_whole || is_gone, "bit {bit}: {there:?}, {:?}", recovered.lost);
+        has_lost |= recovered.lost.iter().any(|lost| lost.contains("(transaction)"));
+    }
+    assert!(has_lost);
+}
+
 #[test]
 fn zeroed_page_costs_no_other_file() {
     let sizes = [[3_000_usize; 4]; 6];

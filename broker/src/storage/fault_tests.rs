@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::storage::{
     LogError,
-    crash_tests::{Action, Run, model_of, open, pack_and_recycle, publish_and_settle, requeue_and_deliver},
+    crash_tests::{
+        Action, Run, model_of, open, pack_and_recycle, publish_and_settle, requeue_and_deliver, transactions,
+    },
     log::Log,
     record::Lsn,
     sim_disk::{Crash, Fault, Seeded, SimDisk},
@@ -62,7 +64,7 @@ fn check_faults(actions: &[Action], fault: Fault, count: usize) {
 
 #[test]
 fn broken_disk_at_every_change() {
-    for actions in [publish_and_settle(), requeue_and_deliver(), pack_and_recycle()] {
+    for actions in [publish_and_settle(), requeue_and_deliver(), pack_and_recycle(), transactions()] {
         check_faults(&actions, Fault::Broken, 1);
         check_faults(&actions, Fault::Broken, usize::MAX / 2);
     }
@@ -77,7 +79,7 @@ fn short_write_at_every_change() {
 
 #[test]
 fn full_disk_at_every_change() {
-    for actions in [publish_and_settle(), requeue_and_deliver(), pack_and_recycle()] {
+    for actions in [publish_and_settle(), requeue_and_deliver(), pack_and_recycle(), transactions()] {
         check_faults(&actions, Fault::Full, 1);
         check_faults(&actions, Fault::Full, 7);
         check_faults(&actions, Fault::Full, usize::MAX / 2);

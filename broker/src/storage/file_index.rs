@@ -1,7 +1,7 @@
 //! Where the messages of a file lie, by queue and position: how a queue finds again what it has not in memory.
 //!
-//! An index only repeats what its file says. It is made when somebody first reads from a file that is not written
-//! any more, never synced, and made again when it is missing or damaged.
+//! An index only repeats what its file says. It is made when a file is complete in which something is live, never
+//! synced, and made again by who reads when it is missing or damaged.
 //!
 //! ```text
 //! 00000001.log.index
@@ -13,6 +13,7 @@
 //!  28 directory, queues ascending: u64 queue | u64 offset of its slice | u32 size | u32 crc32c
 //!     slices: messages, then for each    gap from the last position | offset of the record, less that of
 //!                                        the last one (zigzag) | size of the record    all LEB128
+//!             the highest bit of 32 of the size says that it is a part of a transaction
 //! ```
 
 use std::{collections::BTreeMap, io};
@@ -21,10 +22,10 @@ use crate::{
     model::queue_id::QueueId,
     storage::{
         chain::{Chain, Item},
-        disk::{DiskFile, read_up_to},
-        log_file::{FORMAT_VERSION, FileHeader},
+        disk::{Disk, DiskFile, read_up_to, write_all_at},
+        log_file::{FORMAT_VERSION, FileHeader, MARK_SIZE, index_name},
         position_ranges::{read_number, write_number},
-        record::{HEAD_SIZE, Lsn, OwnedRecord, read_u32, read_u64},
+        record::{HEAD_SIZE, Head, Lsn, read_u32, read_u64, visit_places},
     },
 };
 
@@ -33,9 +34,12 @@ use crate::{
 pub(super) struct IndexEntry {
     pub(super) position: u64,
     pub(super) offset: u32,
-    /// Of the whole record, bytes.
-    pub(super) size: u32,
+    /// Of the whole record, bytes; see [`PART`].
+    size: u32,
 }
+
+/// Set in a size when what is there is a part of a transaction: without a head of its own.
+const PART: u32 = 1 << 31;
 
 /// Where all messages of a file lie: by queue, ascending positions.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -64,7 +68,17 @@ const DIRECTORY_ENTRY_SIZE: usize = 24;
 impl IndexEntry {
     /// The first byte behind the record.
     pub(super) fn end(&self) -> u64 {
-        u64::from(self.offset) + u64::from(self.size)
+        u64::from(self.offset) + self.size() as u64
+    }
+
+    /// Of the whole record, bytes.
+    pub(super) fn size(&self) -> usize {
+        (self.size & !PART) as usize
+    }
+
+    /// Whether it is a part of a transaction.
+    pub(super) fn is_part(&self) -> bool {
+        self.size & PART != 0
     }
 }
 
@@ -75,23 +89,54 @@ impl FileIndex {
         let mut chain = Chain::new(file, header, limit)?;
         for item in chain.by_ref() {
             let Item::Record { at, head, body } = item else { continue };
-            let Some(record) = OwnedRecord::decode(head.kind, &body) else { continue };
-            let Ok(offset) = u32::try_from(at) else { continue };
-            let size = u32::try_from(HEAD_SIZE + body.len()).unwrap_or(u32::MAX);
-            for (queue, position) in record.messages().flat_map(|(places, _)| places) {
-                let entry = IndexEntry { position: position.0, offset, size };
-                index.queues.entry(*queue).or_default().push(entry);
-            }
+            index.note(at, head.kind, &body);
         }
         index.has_gap = chain.error().is_some();
-        for slice in index.queues.values_mut() {
-            slice.sort_by_key(|entry| entry.position);
-        }
         Ok(index)
     }
 
+    /// Notes the messages of the record at this offset of the file.
+    pub(super) fn note(&mut self, at: u64, kind: u8, body: &[u8]) {
+        let noted = visit_places(kind, body, |queue, position, holder| {
+            let offset = u32::try_from(at + holder.offset as u64);
+            let size = u32::try_from(holder.size).ok().filter(|size| size & PART == 0);
+            // What is so far behind or so large is not found again; no file or record comes near.
+            let (Ok(offset), Some(size)) = (offset, size) else { return };
+            let size = if holder.is_part { size | PART } else { size };
+            let slice = self.queues.entry(queue).or_default();
+            let entry = IndexEntry { position: position.0, offset, size };
+            let at = slice.partition_point(|before| before.position < position.0);
+            slice.insert(at, entry);
+        });
+        debug_assert!(noted.is_some(), "a record that was just written or checked");
+    }
+
+    /// Notes the messages of a batch that was written at this offset.
+    pub(super) fn note_batch(&mut self, at: u64, batch: &[u8]) {
+        let mut from = MARK_SIZE;
+        while let Some(head) = batch.get(from..).and_then(|rest| Head::decode(rest.first_chunk()?)) {
+            let end = from + HEAD_SIZE + head.body_size as usize;
+            let Some(body) = batch.get(from + HEAD_SIZE..end) else { return };
+            self.note(at + from as u64, head.kind, body);
+            from = end;
+        }
+    }
+
+    /// Writes the index file. One that is not written, for whatever reason, is made again when it is needed.
+    pub(super) fn write(&self, disk: &dyn Disk, number: u64, epoch: u32) {
+        if self.has_gap {
+            return;
+        }
+        let name = index_name(number);
+        let written = disk.create(&name);
+        let written = written.and_then(|file| write_all_at(file.as_ref(), &self.encode(epoch), 0));
+        if written.is_err() {
+            disk.remove(&name).ok();
+        }
+    }
+
     /// The index file's content.
-    pub(super) fn encode(&self, epoch: u32) -> Vec<u8> {
+    fn encode(&self, epoch: u32) -> Vec<u8> {
         let mut slices = Vec::new();
         let mut directory = Vec::with_capacity(self.queues.len() * DIRECTORY_ENTRY_SIZE);
         let slices_at = (HEADER_SIZE + self.queues.len() * DIRECTORY_ENTRY_SIZE) as u64;

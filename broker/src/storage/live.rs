@@ -14,7 +14,7 @@ use crate::{
     storage::{
         log_file::is_packed,
         position_ranges::{PositionRanges, PositionSet, read_number, write_number},
-        record::{Lsn, Record},
+        record::{HEAD_SIZE, Lsn, Record},
     },
 };
 
@@ -90,8 +90,20 @@ impl FileUse {
 }
 
 impl Live {
+    /// Takes note of what one record in `file`, which takes `size` bytes there, holds: itself, or the parts of
+    /// a transaction.
+    pub(super) fn apply_all(&mut self, records: &[Record<'_>], file: u64, size: u64) {
+        if let [record] = records {
+            return self.apply(record, file, size);
+        }
+        let mut head_size = HEAD_SIZE;
+        for record in records {
+            self.apply(record, file, (record.part_size() + std::mem::take(&mut head_size)) as u64);
+        }
+    }
+
     /// Takes note of a record in `file`, which takes `size` bytes there.
-    pub(super) fn apply(&mut self, record: &Record<'_>, file: u64, size: u64) {
+    fn apply(&mut self, record: &Record<'_>, file: u64, size: u64) {
         if let Some(file_use) = self.file_mut(file) {
             file_use.bytes += size;
         }

@@ -1,14 +1,15 @@
 //! The message log: every message and what happened to it, in one order, on stable storage.
 //!
 //! [`Log::append`] copies a record into the batch that gathers in memory; [`LogWriter::run`], on a thread of
-//! its own, writes what gathered while the last sync ran, syncs once, and wakes who waits. There is no timer:
-//! a record alone is written at once, a thousand at a time share a sync.
+//! its own, writes what gathered while the last sync ran, syncs once, and wakes who waits. What somebody waits
+//! for waits for no timer: a record alone is written at once, a thousand at a time share a sync. Acks, which
+//! nobody waits for, gather for some milliseconds.
 //!
 //! Locks: the pending records' and the waiters', each held for moments, never both, never over a write.
 
 use std::{
     collections::VecDeque,
-    io,
+    io, slice,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -39,6 +40,9 @@ use crate::{
 
 /// Memory kept for the next batch, bytes at most.
 const IDLE_BUFFER_MAX: usize = 4 << 20;
+
+/// More than this is written at once even if nobody waits for it.
+const LINGER_BYTES_MAX: usize = 64 << 10;
 
 /// How a log is kept.
 #[derive(Clone, Debug)]
@@ -122,6 +126,10 @@ pub(super) struct Pending {
     failure: Option<LogError>,
     is_closed: bool,
     is_writer_waiting: bool,
+    /// The writer waits a little for more of what nobody waits for.
+    is_writer_lingering: bool,
+    /// Somebody waits for something that was appended.
+    is_urgent: bool,
     /// Somebody asked to try a full disk again.
     is_retry_asked: bool,
 }
@@ -164,7 +172,15 @@ impl Log {
     /// The caller holds the locks of all queues named in it, so that no queue finds its records in another
     /// order than it decided. A queue's id and its positions are never used twice.
     pub fn append(&self, record: &Record<'_>) -> Result<Lsn, LogError> {
-        let body = record.body();
+        self.append_body(&record.body(), slice::from_ref(record))
+    }
+
+    /// Appends records as one, likewise: after a crash all of them are there or none.
+    pub fn append_transaction(&self, records: &[Record<'_>]) -> Result<Lsn, LogError> {
+        self.append_body(&Body::transaction(records), records)
+    }
+
+    fn append_body(&self, body: &Body<'_>, records: &[Record<'_>]) -> Result<Lsn, LogError> {
         let size = HEAD_SIZE as u64 + body.size() as u64;
         if u32::try_from(size).is_err() {
             return Err(LogError::TooLarge { size_bytes: size });
@@ -174,8 +190,9 @@ impl Log {
             return Err(refusal);
         }
         self.shared.unsynced_bytes.fetch_add(size, Ordering::Relaxed);
-        let lsn = pending.push(&body, record, &self.shared.options);
-        let is_writer_waiting = std::mem::take(&mut pending.is_writer_waiting);
+        let lsn = pending.push(body, records, &self.shared.options);
+        let is_urgent = pending.is_urgent || records.iter().any(Record::is_urgent);
+        let is_writer_waiting = pending.hurry(is_urgent);
         drop(pending);
         if is_writer_waiting {
             self.shared.work.notify_one();
@@ -203,7 +220,9 @@ impl Log {
         } else if let Some(failure) = waiters.failure.clone() {
             Err(failure)
         } else {
-            return waiters.add(lsn, synced);
+            waiters.add(lsn, synced);
+            drop(waiters);
+            return self.shared.hurry();
         };
         drop(waiters);
         synced(result);
@@ -262,6 +281,8 @@ impl Shared {
             failure: None,
             is_closed: false,
             is_writer_waiting: false,
+            is_writer_lingering: false,
+            is_urgent: false,
             is_retry_asked: false,
         };
         Self {
@@ -339,6 +360,22 @@ impl Shared {
         woken.into_iter().for_each(|synced| synced(Err(failure.clone())));
     }
 
+    /// Somebody waits for what was appended.
+    fn hurry(&self) {
+        if self.pending().hurry(true) {
+            self.work.notify_one();
+        }
+    }
+
+    /// Lets what nobody waits for gather a little.
+    pub(super) fn linger(&self, timeout: Duration) {
+        let mut pending = self.pending();
+        pending.is_writer_lingering = true;
+        let waited = self.work.wait_timeout_while(pending, timeout, |pending| pending.may_linger());
+        let mut pending = waited.unwrap_or_else(PoisonError::into_inner).0;
+        pending.is_writer_lingering = false;
+    }
+
     /// Waits until there is something to write; false if nothing came in time.
     pub(super) fn wait_for_work(&self, timeout: Option<Duration>) -> bool {
         let mut pending = self.pending();
@@ -373,6 +410,7 @@ impl Shared {
 impl Pending {
     /// The batch to write next, with all that gathered in it.
     pub(super) fn take_batch(&mut self) -> Option<Batch> {
+        self.is_urgent = false;
         if self.sealed.is_empty() {
             self.seal();
         }
@@ -412,6 +450,19 @@ impl Pending {
         Lsn(self.next_lsn.0 - 1)
     }
 
+    /// Notes whether somebody waits; says whether the writer has to be told of it, or of the first work.
+    fn hurry(&mut self, is_urgent: bool) -> bool {
+        self.is_urgent |= is_urgent;
+        let is_lingering = self.is_writer_lingering && !self.may_linger();
+        std::mem::take(&mut self.is_writer_waiting) || is_lingering
+    }
+
+    /// Whether there is only a little, and nobody waits for it.
+    fn may_linger(&self) -> bool {
+        let is_little = self.open.as_ref().is_some_and(|batch| batch.bytes.len() < LINGER_BYTES_MAX);
+        is_little && self.sealed.is_empty() && !self.is_urgent && !self.is_closed
+    }
+
     fn is_idle(&self) -> bool {
         self.open.is_none() && self.sealed.is_empty() && !self.is_closed
     }
@@ -425,7 +476,7 @@ impl Pending {
         }
     }
 
-    fn push(&mut self, body: &Body<'_>, record: &Record<'_>, options: &LogOptions) -> Lsn {
+    fn push(&mut self, body: &Body<'_>, records: &[Record<'_>], options: &LogOptions) -> Lsn {
         let size = HEAD_SIZE + body.size();
         let used = self.offset + self.open.as_ref().map_or(MARK_SIZE, |batch| batch.bytes.len()) as u64;
         let is_unused = self.open.is_none() && self.offset == FILE_HEADER_SIZE;
@@ -442,7 +493,7 @@ impl Pending {
         body.write(epoch(options.salt, self.file), lsn, &mut batch.bytes);
         self.open = Some(batch);
         self.appended_bytes += size as u64;
-        self.live.apply(record, self.file, size as u64);
+        self.live.apply_all(records, self.file, size as u64);
         lsn
     }
 

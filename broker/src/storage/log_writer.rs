@@ -6,6 +6,7 @@ use crate::storage::{
     LogError,
     checkpoint::{self, Place},
     disk::{Disk, DiskFile, write_all_at},
+    file_index::FileIndex,
     log::{Batch, Pending, Shared, epoch},
     log_file::{FileHeader, MARK_SIZE, Mark, PAGE_SIZE, damaged_name, index_name, is_packed, log_name},
     packer::Packer,
@@ -17,6 +18,8 @@ const ZERO_PAGE: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
 /// After this long without work what was written last is proven, so that damage to it cannot pass for a
 /// batch that was never finished.
 const QUIET: Duration = Duration::from_millis(100);
+/// What nobody waits for is written after this long, with what came after it.
+const LINGER: Duration = Duration::from_millis(10);
 /// A full disk is tried again after this long even if nobody asks.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -38,6 +41,8 @@ pub struct LogWriter {
     /// A file is of no use any more when the next checkpoint says so.
     is_checkpoint_wanted: bool,
     packer: Packer,
+    /// Where messages lie in the file that is written; none if it was not seen from its beginning.
+    index: Option<FileIndex>,
     has_ended: bool,
 }
 
@@ -92,6 +97,7 @@ impl LogWriter {
             checkpoint_at: 0,
             is_checkpoint_wanted: false,
             packer,
+            index: None,
             has_ended: false,
         }
     }
@@ -99,6 +105,7 @@ impl LogWriter {
     /// Writes until the log is closed or useless. Blocks: for a thread of its own.
     pub fn run(mut self) -> Result<(), LogError> {
         loop {
+            self.shared.linger(LINGER);
             let step = match self.step()? {
                 Step::Idle if self.shared.wait_for_work(Some(QUIET)) => continue,
                 Step::Idle => self.rest()?,
@@ -227,7 +234,11 @@ impl LogWriter {
         };
         batch.bytes[..MARK_SIZE].copy_from_slice(&mark.encode());
         let result = write_padded(self.files.file.as_ref(), &mut batch.bytes, batch.offset);
-        result.map_err(|error| LogError::io("write", &log_name(batch.file), &error))
+        result.map_err(|error| LogError::io("write", &log_name(batch.file), &error))?;
+        if let Some(index) = &mut self.index {
+            index.note_batch(batch.offset, &batch.bytes);
+        }
+        Ok(())
     }
 
     /// The next file gets its name when its header is on stable storage.
@@ -249,9 +260,21 @@ impl LogWriter {
             self.files.spares.put_back(spare);
             return Err(error);
         }
+        self.keep_index();
         (self.files.number, self.files.file) = (number, spare.file);
+        self.index = Some(FileIndex::default());
         self.shared.set_written_file(number);
         Ok(())
+    }
+
+    /// Leaves the complete file's index to who will read from it, if anybody will.
+    fn keep_index(&mut self) {
+        let number = self.files.number;
+        let has_live =
+            self.shared.pending().live.file(number).is_some_and(|file_use| file_use.live_count > 0);
+        if let Some(index) = self.index.take().filter(|_| has_live) {
+            index.write(self.disk.as_ref(), number, epoch(self.shared.options().salt, number));
+        }
     }
 
     fn is_checkpoint_due(&self, pending: &Pending) -> bool {

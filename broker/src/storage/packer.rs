@@ -116,8 +116,8 @@ impl Packer {
         let limit = self.shared.pending().live.file(number).and_then(|file_use| file_use.end_lsn);
         for item in Chain::new(file.file.as_ref(), &file.header, limit)? {
             let Item::Record { head, body, .. } = item else { continue };
-            let Some(record) = OwnedRecord::decode(head.kind, &body) else { continue };
-            self.copy_record(number, &record, draft);
+            let records = OwnedRecord::decode_all(head.kind, &body).unwrap_or_default();
+            records.iter().for_each(|record| self.copy_record(number, record, draft));
         }
         Ok(())
     }

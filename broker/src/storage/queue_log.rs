@@ -1,6 +1,6 @@
 //! The seam between queues and the log that keeps their messages.
 
-use std::{fmt, io};
+use std::{fmt, io, ops::Range};
 
 pub use super::aside::Chunk;
 use super::{
@@ -55,6 +55,24 @@ pub enum QueueRecord<'a> {
     Delete,
 }
 
+/// What counts together or not at all.
+#[derive(Debug, Default)]
+pub struct LogTransaction<'a> {
+    /// What is published, in order.
+    pub runs: Vec<TransactionRun>,
+    /// What happens to messages that were there before.
+    pub records: Vec<(QueueId, QueueRecord<'a>)>,
+}
+
+/// Messages of a transaction that go to the same queues.
+#[derive(Debug)]
+pub struct TransactionRun {
+    /// Which of the transaction's targets, each once.
+    pub targets: Vec<usize>,
+    /// What was published, in order.
+    pub messages: Vec<Message>,
+}
+
 /// The log of all queues: every message and everything that happens to it, in one order.
 pub trait QueueLog: fmt::Debug + Send + Sync {
     /// Appends one message for all its queues and tells each (inline, under their locks). What was appended
@@ -62,19 +80,35 @@ pub trait QueueLog: fmt::Debug + Send + Sync {
     /// that no queue has it.
     fn append(&self, targets: &mut [&mut dyn LogTarget], message: Message) -> Result<Option<Lsn>, LogError>;
 
+    /// Appends a transaction as one record, and tells each target of its messages (inline, under the locks of
+    /// all queues named). What was appended is safe when the log is synced up to the number given; none: as
+    /// safe as it will be. After an error no queue has any of it, and after a crash all have all or none any.
+    fn append_transaction(
+        &self,
+        targets: &mut [&mut dyn LogTarget],
+        transaction: LogTransaction<'_>,
+    ) -> Result<Option<Lsn>, LogError>;
+
     /// Writes down what happened to messages of a queue, whose lock is held. After a failure there is
     /// nothing to write to: the broker stops.
     fn record(&self, queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn>;
 
     /// Persistent messages of a durable queue below this need not be kept in memory: they can be read back.
-    fn readable_below(&self, queue: QueueId) -> Position;
+    /// Nothing, unless the log knows better.
+    fn readable_below(&self, _queue: QueueId) -> Position {
+        Position(0)
+    }
 
     /// Reads persistent messages of a queue, whose lock is held, from a position to before another: about `bytes_max`
     /// of them.
-    fn read(&self, queue: QueueId, range: (Position, Position), bytes_max: usize) -> ReadBack;
+    fn read(&self, _queue: QueueId, (_, to): (Position, Position), _bytes_max: usize) -> ReadBack {
+        ReadBack { messages: Vec::new(), lost: Vec::new(), next: to }
+    }
 
     /// Puts transient messages on disk for as long as the process lives, so that they need no memory.
-    fn put_aside(&self, entries: &[&Entry]) -> io::Result<Chunk>;
+    fn put_aside(&self, _entries: &[&Entry]) -> io::Result<Chunk> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Everything up to here is on stable storage.
     fn synced_up_to(&self) -> Lsn;
@@ -103,21 +137,31 @@ impl QueueLog for Log {
         Ok(lsn)
     }
 
-    fn record(&self, queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn> {
-        let ranges = |positions: &[Position]| positions.iter().copied().collect::<PositionRanges>();
-        let appended = match record {
-            QueueRecord::Settle { positions, bytes } => {
-                Log::append(self, &Record::Settle { queue, positions: &ranges(positions), bytes })
-            }
-            QueueRecord::Requeue(positions) => {
-                Log::append(self, &Record::Requeue { queue, positions: &ranges(positions) })
-            }
-            QueueRecord::Purge { up_to, kept, kept_bytes } => {
-                Log::append(self, &Record::Purge { queue, up_to, kept: &ranges(kept), kept_bytes })
-            }
-            QueueRecord::Delete => self.forget(queue),
+    fn append_transaction(
+        &self,
+        targets: &mut [&mut dyn LogTarget],
+        transaction: LogTransaction<'_>,
+    ) -> Result<Option<Lsn>, LogError> {
+        let LogTransaction { runs, records } = transaction;
+        let (places, published) = places(targets, &runs);
+        let ranges: Vec<PositionRanges> = records.iter().map(|(_, record)| record.ranges()).collect();
+        let published = published.into_iter().map(|(message, own)| {
+            let places = &places[own];
+            Record::Publish { places, message }
+        });
+        let others = records.iter().zip(&ranges);
+        let others = others.map(|((queue, record), ranges)| record.log_record(*queue, ranges));
+        let records: Vec<Record<'_>> = published.chain(others).collect();
+        let lsn = match records.is_empty() {
+            true => None,
+            false => Some(Log::append_transaction(self, &records)?),
         };
-        appended.ok()
+        tell_runs(targets, runs);
+        Ok(lsn)
+    }
+
+    fn record(&self, queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn> {
+        Log::append(self, &record.log_record(queue, &record.ranges())).ok()
     }
 
     fn readable_below(&self, queue: QueueId) -> Position {
@@ -149,6 +193,65 @@ impl QueueLog for Log {
     }
 }
 
+impl QueueRecord<'_> {
+    /// The positions that it names.
+    fn ranges(&self) -> PositionRanges {
+        let positions = match self {
+            Self::Settle { positions, .. }
+            | Self::Requeue(positions)
+            | Self::Purge { kept: positions, .. } => *positions,
+            Self::Delete => &[],
+        };
+        positions.iter().copied().collect()
+    }
+
+    fn log_record<'a>(&self, queue: QueueId, ranges: &'a PositionRanges) -> Record<'a> {
+        match *self {
+            Self::Settle { bytes, .. } => Record::Settle { queue, positions: ranges, bytes },
+            Self::Requeue(_) => Record::Requeue { queue, positions: ranges },
+            Self::Purge { up_to, kept_bytes, .. } => Record::Purge { queue, up_to, kept: ranges, kept_bytes },
+            Self::Delete => Record::Delete { queue },
+        }
+    }
+}
+
+type Places = Vec<(QueueId, Position)>;
+
+/// The places of all messages that are to be safe, and of each which of them are its own.
+fn places<'a>(
+    targets: &[&mut dyn LogTarget],
+    runs: &'a [TransactionRun],
+) -> (Places, Vec<(&'a Message, Range<usize>)>) {
+    let mut next: Vec<u64> = targets.iter().map(|target| target.next_position().0).collect();
+    let (mut places, mut published) = (Places::new(), Vec::new());
+    for run in runs {
+        for message in &run.messages {
+            let begin = places.len();
+            for &index in &run.targets {
+                if message.is_persistent() && targets[index].is_durable() {
+                    places.push((targets[index].queue_id(), Position(next[index])));
+                }
+                next[index] += 1;
+            }
+            if places.len() > begin {
+                published.push((message, begin..places.len()));
+            }
+        }
+    }
+    (places, published)
+}
+
+fn tell_runs(targets: &mut [&mut dyn LogTarget], runs: Vec<TransactionRun>) {
+    for TransactionRun { targets: indexes, messages } in runs {
+        for message in messages {
+            for &index in &indexes {
+                let target = &mut targets[index];
+                target.on_appended(target.next_position(), message.clone());
+            }
+        }
+    }
+}
+
 fn tell(targets: &mut [&mut dyn LogTarget], message: Message) {
     let Some((last, others)) = targets.split_last_mut() else { return };
     for target in others {
@@ -169,20 +272,17 @@ impl QueueLog for MemoryLog {
         Ok(None)
     }
 
+    fn append_transaction(
+        &self,
+        targets: &mut [&mut dyn LogTarget],
+        transaction: LogTransaction<'_>,
+    ) -> Result<Option<Lsn>, LogError> {
+        tell_runs(targets, transaction.runs);
+        Ok(None)
+    }
+
     fn record(&self, _queue: QueueId, _record: QueueRecord<'_>) -> Option<Lsn> {
         None
-    }
-
-    fn readable_below(&self, _queue: QueueId) -> Position {
-        Position(0)
-    }
-
-    fn read(&self, _queue: QueueId, (_, to): (Position, Position), _bytes_max: usize) -> ReadBack {
-        ReadBack { messages: Vec::new(), lost: Vec::new(), next: to }
-    }
-
-    fn put_aside(&self, _entries: &[&Entry]) -> io::Result<Chunk> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn synced_up_to(&self) -> Lsn {

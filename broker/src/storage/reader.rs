@@ -13,11 +13,11 @@ use bytes::Bytes;
 use crate::{
     model::{message::Message, queue::Position, queue_id::QueueId},
     storage::{
-        disk::{Disk, DiskFile, read_up_to, write_all_at},
+        disk::{Disk, DiskFile, read_up_to},
         file_index::{Directory, FileIndex, IndexEntry},
         live::{FileUse, Placed},
         log_file::{FILE_HEADER_SIZE, FileHeader, ReadHeader, index_name, log_name},
-        record::{HEAD_SIZE, Head, OwnedRecord},
+        record::OwnedRecord,
     },
 };
 
@@ -178,16 +178,8 @@ impl Reader {
         }
         let number = file.header.number;
         let mut index = FileIndex::build(file.file.as_ref(), &file.header, file_use.end_lsn)?;
-        let content = index.encode(file.header.epoch);
         self.cache().directories.forget(|other| *other == number);
-        // An index that is not written is made again when it is needed again.
-        if !index.has_gap {
-            let written = self.disk.create(&index_name(number));
-            let written = written.and_then(|file| write_all_at(file.as_ref(), &content, 0));
-            if written.is_err() {
-                self.disk.remove(&index_name(number)).ok();
-            }
-        }
+        index.write(self.disk.as_ref(), number, file.header.epoch);
         Ok(index.queues.remove(&queue).unwrap_or_default())
     }
 
@@ -281,9 +273,6 @@ fn message_in(
     epoch: u32,
     place: (QueueId, Position),
 ) -> Option<Message> {
-    let record = bytes.get(from..from + entry.size as usize)?;
-    let head = Head::decode(record.first_chunk::<HEAD_SIZE>()?)?;
-    let body = bytes.slice(from + HEAD_SIZE..from + entry.size as usize);
-    let is_whole = head.epoch == epoch && head.body_size as usize == body.len() && head.is_of(&body);
-    is_whole.then(|| OwnedRecord::decode(head.kind, &body))??.message_at(place)
+    let end = from.checked_add(entry.size()).filter(|end| *end <= bytes.len())?;
+    OwnedRecord::message_at(&bytes.slice(from..end), entry.is_part(), epoch, place)
 }

@@ -19,11 +19,14 @@
 //!  4 delivered   u64 queue | u64 up to
 //!  5 purge       u64 queue | u64 up to | u64 bytes of the bodies kept | ranges kept
 //!  6 delete      u64 queue
+//!  7 transaction records that count together or not at all, each u8 kind | u32 length | u32 crc32c of its body
+//!                | body of that kind
 //! ranges: LEB128 count, then for each a gap from the last one's end and how many follow its first
 //! ```
 //!
 //! A body never says its own length nor its lsn, so that bodies can be put one after another into the body of
-//! one record whose checksum makes them all count or none: room for transactions and for dead-letter moves.
+//! one record whose checksum makes them all count or none: a transaction. It is a way to write records, not
+//! one of them: whoever reads gets its parts, and none has parts itself.
 
 use bytes::Bytes;
 
@@ -130,14 +133,33 @@ const REQUEUE: u8 = 3;
 const DELIVERED: u8 = 4;
 const PURGE: u8 = 5;
 const DELETE: u8 = 6;
+const TRANSACTION: u8 = 7;
+
+/// Kind, length and checksum of a transaction's part, bytes.
+pub(super) const PART_HEAD_SIZE: usize = 9;
 
 const PERSISTENT: u8 = 1;
+/// Where the body of a publish says how many places follow.
+const PLACES_COUNT_AT: usize = 8;
 /// A queue and a position in it, bytes.
 const PLACE_SIZE: usize = 16;
 
 impl<'a> Record<'a> {
     /// Encodes everything that does not depend on its place in the log.
     pub(super) fn body(&self) -> Body<'a> {
+        let (front, parts) = self.encode();
+        let crc = parts.iter().fold(crc32c::crc32c(&front), |crc, part| crc32c::crc32c_append(crc, part));
+        Body { kind: self.kind(), front, parts, crc }
+    }
+
+    /// What it takes as part of a transaction, bytes.
+    pub(super) fn part_size(&self) -> usize {
+        let (front, parts) = self.encode();
+        PART_HEAD_SIZE + front.len() + parts.iter().map(|part| part.len()).sum::<usize>()
+    }
+
+    /// Everything but the message, and the message's parts.
+    fn encode(&self) -> (Vec<u8>, [&'a [u8]; 3]) {
         let mut front = Vec::with_capacity(64);
         let mut parts: [&'a [u8]; 3] = [&[]; 3];
         match *self {
@@ -163,8 +185,13 @@ impl<'a> Record<'a> {
             }
             Record::Delete { queue } => write_u64s(&mut front, &[queue.0]),
         }
-        let crc = parts.iter().fold(crc32c::crc32c(&front), |crc, part| crc32c::crc32c_append(crc, part));
-        Body { kind: self.kind(), front, parts, crc }
+        (front, parts)
+    }
+
+    /// Whether somebody probably waits until it is on stable storage. Acks nobody waits for may come back after a
+    /// crash; who needs them safe closes the channel, and waits.
+    pub(super) fn is_urgent(&self) -> bool {
+        !matches!(self, Record::Settle { .. } | Record::Requeue { .. })
     }
 
     fn kind(&self) -> u8 {
@@ -183,6 +210,22 @@ impl<'a> Body<'a> {
     /// A body that was encoded before.
     pub(super) fn encoded(kind: u8, body: &'a [u8]) -> Self {
         Self { kind, front: Vec::new(), parts: [body, &[], &[]], crc: crc32c::crc32c(body) }
+    }
+
+    /// Records in one, that count together or not at all. Its size is that of its parts.
+    pub(super) fn transaction(records: &[Record<'_>]) -> Body<'static> {
+        let mut front = Vec::with_capacity(records.iter().map(Record::part_size).sum());
+        for record in records {
+            let part = record.body();
+            front.push(part.kind);
+            // A length that does not fit makes the whole too large to be appended.
+            front.extend_from_slice(&u32::try_from(part.size()).unwrap_or(u32::MAX).to_le_bytes());
+            front.extend_from_slice(&part.crc.to_le_bytes());
+            front.extend_from_slice(&part.front);
+            part.parts.iter().for_each(|part| front.extend_from_slice(part));
+        }
+        let crc = crc32c::crc32c(&front);
+        Body { kind: TRANSACTION, front, parts: [&[]; 3], crc }
     }
 
     pub(super) fn size(&self) -> usize {
@@ -241,14 +284,52 @@ impl Head {
             DELIVERED => "delivered mark",
             PURGE => "purge",
             DELETE => "delete",
+            TRANSACTION => "transaction",
             _ => "unknown kind",
         }
     }
 }
 
 impl OwnedRecord {
+    /// The parts of a transaction, or the one record that it is. None if the body is not one of its kind. A
+    /// part has memory of its own, so that one message that stays pins no others.
+    pub(super) fn decode_all(kind: u8, body: &Bytes) -> Option<Vec<Self>> {
+        if kind != TRANSACTION {
+            return Self::decode(kind, body).map(|record| vec![record]);
+        }
+        let mut records = Vec::new();
+        let mut input = &body[..];
+        while !input.is_empty() {
+            let part = Part::split(&mut input)?;
+            records.push(Self::decode(part.kind, &Bytes::copy_from_slice(part.body))?);
+        }
+        Some(records)
+    }
+
+    /// The message that a record put at a place, from the bytes of that record or part of a transaction.
+    pub(super) fn message_at(
+        holder: &Bytes,
+        is_part: bool,
+        epoch: u32,
+        place: (QueueId, Position),
+    ) -> Option<Message> {
+        let (kind, body) = if is_part {
+            let part = Part::split(&mut &holder[..])?;
+            (part.kind, holder.slice_ref(part.body))
+        } else {
+            let head = Head::decode(holder.first_chunk()?)?;
+            let body = holder.slice(HEAD_SIZE..);
+            let is_whole = head.epoch == epoch && head.body_size as usize == body.len() && head.is_of(&body);
+            is_whole.then_some((head.kind, body))?
+        };
+        match Self::decode(kind, &body)? {
+            Self::Publish { places, message } => places.contains(&place).then_some(message),
+            _ => None,
+        }
+    }
+
     /// None if the body is not one of its kind. Takes no memory beyond the body's own size.
-    pub(super) fn decode(kind: u8, body: &Bytes) -> Option<Self> {
+    fn decode(kind: u8, body: &Bytes) -> Option<Self> {
         let mut input = &body[..];
         let record = match kind {
             PUBLISH => return decode_message(body),
@@ -286,14 +367,6 @@ impl OwnedRecord {
         }
     }
 
-    /// The message that it put at this place.
-    pub(super) fn message_at(self, place: (QueueId, Position)) -> Option<Message> {
-        match self {
-            Self::Publish { places, message } => places.contains(&place).then_some(message),
-            _ => None,
-        }
-    }
-
     /// The messages in it and where it put them.
     pub(super) fn messages(&self) -> impl Iterator<Item = (&[(QueueId, Position)], &Message)> {
         let publish = match self {
@@ -302,6 +375,70 @@ impl OwnedRecord {
         };
         publish.into_iter()
     }
+}
+
+/// One of a transaction's records.
+struct Part<'a> {
+    kind: u8,
+    body: &'a [u8],
+    /// With its head.
+    size: usize,
+}
+
+impl<'a> Part<'a> {
+    /// The next part; none if it is not whole.
+    fn split(input: &mut &'a [u8]) -> Option<Self> {
+        let [kind] = read_array(input)?;
+        let (size, crc) = (read_u32(input)? as usize, read_u32(input)?);
+        let (body, rest) = input.split_at_checked(size)?;
+        *input = rest;
+        (crc32c::crc32c(body) == crc).then_some(Self { kind, body, size: PART_HEAD_SIZE + size })
+    }
+}
+
+/// What holds messages in a record: the record, or a part of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// From the begin of the record's head.
+    pub(super) offset: usize,
+    pub(super) size: usize,
+    pub(super) is_part: bool,
+}
+
+/// Calls `visit` for each message in a record whose checksum is right, and each of its places.
+pub(super) fn visit_places(
+    kind: u8,
+    body: &[u8],
+    mut visit: impl FnMut(QueueId, Position, Holder),
+) -> Option<()> {
+    if kind != TRANSACTION {
+        let holder = Holder { offset: 0, size: HEAD_SIZE + body.len(), is_part: false };
+        return visit_body(kind, body, holder, &mut visit);
+    }
+    let mut input = body;
+    while !input.is_empty() {
+        let offset = HEAD_SIZE + (body.len() - input.len());
+        let part = Part::split(&mut input)?;
+        visit_body(part.kind, part.body, Holder { offset, size: part.size, is_part: true }, &mut visit)?;
+    }
+    Some(())
+}
+
+fn visit_body(
+    kind: u8,
+    body: &[u8],
+    holder: Holder,
+    visit: &mut impl FnMut(QueueId, Position, Holder),
+) -> Option<()> {
+    if kind != PUBLISH {
+        return Some(());
+    }
+    let mut input = body.get(PLACES_COUNT_AT..)?;
+    for _ in 0..read_u32(&mut input)? {
+        let (queue, position) = (read_queue(&mut input)?, read_position(&mut input)?);
+        visit(queue, position, holder);
+    }
+    Some(())
 }
 
 fn encode_message_front(front: &mut Vec<u8>, message: &Message, places: usize) {
@@ -389,11 +526,17 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Option<OwnedRecord> {
+        let mut records = decode_all(bytes)?;
+        assert_eq!(records.len(), 1);
+        records.pop()
+    }
+
+    fn decode_all(bytes: &[u8]) -> Option<Vec<OwnedRecord>> {
         let (head, body) = bytes.split_first_chunk::<HEAD_SIZE>()?;
         let head = Head::decode(head)?;
         assert_eq!((head.epoch, head.lsn, head.body_size as usize), (9, Lsn(77), body.len()));
         assert!(head.is_of(body));
-        OwnedRecord::decode(head.kind, &Bytes::copy_from_slice(body))
+        OwnedRecord::decode_all(head.kind, &Bytes::copy_from_slice(body))
     }
 
     fn message(exchange: &str, key: &str, rest: (&[u8], &[u8])) -> Message {
@@ -447,11 +590,50 @@ mod tests {
         }
 
         #[test]
+        fn transactions_come_back_as_they_went_in(
+            queue in any::<u64>(),
+            positions in prop::collection::vec(any::<u64>(), 0..40),
+            (header, body) in (prop::collection::vec(any::<u8>(), 0..100), prop::collection::vec(any::<u8>(), 0..3_000)),
+            order in prop::collection::vec(0..4_usize, 0..12),
+        ) {
+            let queue = QueueId(queue);
+            let places: Vec<_> = positions.iter().map(|position| (queue, Position(*position))).collect();
+            let positions: PositionRanges = positions.into_iter().map(Position).collect();
+            let message = message("x", "a.b", (&header, &body));
+            let kinds = [
+                Record::Publish { places: &places, message: &message },
+                Record::Settle { queue, positions: &positions, bytes: 9 },
+                Record::Requeue { queue, positions: &positions },
+                Record::Publish { places: &places[..places.len() / 2], message: &message },
+            ];
+            let records: Vec<Record<'_>> = order.into_iter().map(|kind| kinds[kind]).collect();
+            let whole = Body::transaction(&records);
+            prop_assert_eq!(whole.size(), records.iter().map(Record::part_size).sum::<usize>());
+            let mut bytes = Vec::new();
+            whole.write(9, Lsn(77), &mut bytes);
+            let read = decode_all(&bytes).unwrap();
+            let read: Vec<String> = read.iter().map(|record| format!("{:?}", record.borrow())).collect();
+            let written: Vec<String> = records.iter().map(|record| format!("{record:?}")).collect();
+            prop_assert_eq!(read, written);
+            // A transaction is no part of one, and a part that is cut is none.
+            let body = Bytes::copy_from_slice(&bytes[HEAD_SIZE..]);
+            let mut nested = vec![TRANSACTION];
+            nested.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            nested.extend_from_slice(&body);
+            prop_assert!(OwnedRecord::decode_all(TRANSACTION, &nested.into()).is_none());
+            if !body.is_empty() {
+                prop_assert!(OwnedRecord::decode_all(TRANSACTION, &body.slice(..body.len() - 1)).is_none());
+            }
+        }
+
+        #[test]
         fn arbitrary_bytes_are_no_record_or_a_sound_one(
             kind in 0..12_u8,
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 0..200),
         ) {
             let body = Bytes::from(bytes);
+            let parts = OwnedRecord::decode_all(TRANSACTION, &body);
+            prop_assert!(parts.is_none_or(|parts| parts.len() * PART_HEAD_SIZE <= body.len()));
             if let Some(OwnedRecord::Publish { message, .. }) = OwnedRecord::decode(kind, &body) {
                 prop_assert!(message.exchange().len() + message.routing_key().len() < body.len());
                 prop_assert!(message.header().len() + message.body_size() < body.len());

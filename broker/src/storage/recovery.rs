@@ -29,7 +29,7 @@ use crate::{
             number_in_use, number_of, packed_number, sector_end,
         },
         log_writer::{Files, name_file, release, write_padded},
-        record::{Body, HEAD_SIZE, Lsn, OwnedRecord},
+        record::{Body, HEAD_SIZE, Lsn, OwnedRecord, Record},
         spares::Spares,
     },
 };
@@ -425,12 +425,8 @@ impl Replay {
             Item::Record { head, body, .. } if head.lsn > proven => {
                 self.read_tail(number, head.kind, head.lsn, body);
             }
-            Item::Record { head, body, .. } => match OwnedRecord::decode(head.kind, &body) {
-                Some(record) => {
-                    let size = (HEAD_SIZE + body.len()) as u64;
-                    self.replayed_bytes += size;
-                    self.live.apply(&record.borrow(), number, size);
-                }
+            Item::Record { head, body, .. } => match OwnedRecord::decode_all(head.kind, &body) {
+                Some(records) => self.apply_all(&records, number, HEAD_SIZE + body.len()),
                 None => {
                     let text = format!("{}: record {} cannot be understood", log_name(number), head.lsn.0);
                     self.lose(number, text);
@@ -440,8 +436,15 @@ impl Replay {
         }
     }
 
+    /// One record of the file, or the parts of a transaction.
+    fn apply_all(&mut self, records: &[OwnedRecord], file: u64, size: usize) {
+        let records: Vec<Record<'_>> = records.iter().map(OwnedRecord::borrow).collect();
+        self.replayed_bytes += size as u64;
+        self.live.apply_all(&records, file, size as u64);
+    }
+
     fn read_tail(&mut self, number: u64, kind: u8, lsn: Lsn, body: Bytes) {
-        if OwnedRecord::decode(kind, &body).is_some() {
+        if OwnedRecord::decode_all(kind, &body).is_some() {
             self.tail.push((kind, body));
         } else {
             self.lose(number, format!("{}: record {} cannot be understood", log_name(number), lsn.0));
@@ -510,9 +513,9 @@ impl Replay {
         name_file(disk, &spare, number)?;
         self.live.add_file(number, first_lsn, None);
         for (kind, body) in &tail {
-            if let Some(record) = OwnedRecord::decode(*kind, body) {
-                self.live.apply(&record.borrow(), number, (HEAD_SIZE + body.len()) as u64);
-                self.keep_messages(&record);
+            if let Some(records) = OwnedRecord::decode_all(*kind, body) {
+                self.apply_all(&records, number, HEAD_SIZE + body.len());
+                records.iter().for_each(|record| self.keep_messages(record));
             }
         }
         let damaged = std::mem::take(&mut self.damaged);

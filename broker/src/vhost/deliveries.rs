@@ -1,6 +1,6 @@
 //! What a channel has been sent and not yet settled, and its consumers.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -21,6 +21,8 @@ pub struct ChannelDeliveries {
     /// In order of tags. A settled one stays as a hole until those before it are settled.
     ring: VecDeque<Slot>,
     holes: usize,
+    /// The tags of those that a transaction holds.
+    held: Vec<u64>,
     /// Where deliveries came from; slots of the ring and subscriptions point in here.
     sources: Vec<Option<Source>>,
     /// Which of them are none.
@@ -77,6 +79,9 @@ struct Slot {
     position: Position,
     /// Index into `sources`; `HOLE` when settled.
     source: u32,
+    /// How it ends when the transaction is committed: as good as settled for the peer, unless that is rolled
+    /// back, and unsettled for the queue.
+    held: Option<Outcome>,
 }
 
 const HOLE: u32 = u32::MAX;
@@ -110,6 +115,7 @@ impl ChannelDeliveries {
             last_tag: 0,
             ring: VecDeque::new(),
             holes: 0,
+            held: Vec::new(),
             sources: Vec::new(),
             free_sources: Vec::new(),
             consumers: HashMap::with_hasher(FixedState::default()),
@@ -134,10 +140,16 @@ impl ChannelDeliveries {
         self.consumers.get(tag)
     }
 
-    /// Deliveries not yet settled.
+    /// Deliveries not yet settled, nor held by a transaction.
     #[must_use]
     pub fn unsettled_count(&self) -> usize {
-        self.ring.len() - self.holes
+        self.ring.len() - self.holes - self.held.len()
+    }
+
+    /// Deliveries that a transaction holds.
+    #[must_use]
+    pub fn held_count(&self) -> usize {
+        self.held.len()
     }
 
     /// The channel-wide prefetch.
@@ -166,26 +178,55 @@ impl ChannelDeliveries {
         outcome: Outcome,
         runs: &mut Vec<SettleRun>,
     ) -> Result<(), UnknownTag> {
-        if multiple && tag == 0 {
-            self.settle_first(self.ring.len(), outcome, runs);
-            return Ok(());
-        }
-        let index = self.ring.binary_search_by_key(&tag, |slot| slot.tag).map_err(|_| UnknownTag)?;
-        if self.ring[index].source == HOLE {
-            return Err(UnknownTag);
-        }
-        if multiple {
-            self.settle_first(index + 1, outcome, runs);
-        } else {
-            self.settle_at(index, outcome, runs);
-            self.trim();
+        let named = self.named(tag, multiple)?;
+        self.settle_open(named, outcome, runs);
+        Ok(())
+    }
+
+    /// Takes what is unsettled and not held, to be requeued (`basic.recover`).
+    pub fn recover(&mut self, runs: &mut Vec<SettleRun>) {
+        self.settle_open(0..self.ring.len(), Outcome::Requeue, runs);
+    }
+
+    /// Takes everything, also what is held, to be requeued: the channel ends.
+    pub fn take_all(&mut self, runs: &mut Vec<SettleRun>) {
+        self.roll_back();
+        self.recover(runs);
+    }
+
+    /// Holds what [`ChannelDeliveries::settle`] would take until the transaction is committed or rolled back.
+    pub fn hold(&mut self, tag: u64, multiple: bool, outcome: Outcome) -> Result<(), UnknownTag> {
+        for index in self.named(tag, multiple)? {
+            let slot = &mut self.ring[index];
+            if slot.is_open() {
+                slot.held = Some(outcome);
+                self.held.push(slot.tag);
+            }
         }
         Ok(())
     }
 
-    /// Takes everything unsettled, to be requeued.
-    pub fn take_all(&mut self, runs: &mut Vec<SettleRun>) {
-        self.settle_first(self.ring.len(), Outcome::Requeue, runs);
+    /// Takes what is held, and adds it to `runs`.
+    pub fn take_held(&mut self, runs: &mut Vec<SettleRun>) {
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_unstable();
+        for tag in held {
+            if let Ok(index) = self.index_of(tag)
+                && let Some(outcome) = self.ring[index].held.take()
+            {
+                self.settle_at(index, outcome, runs);
+            }
+        }
+        self.trim();
+    }
+
+    /// What is held is unsettled again.
+    pub fn roll_back(&mut self) {
+        for tag in std::mem::take(&mut self.held) {
+            if let Ok(index) = self.index_of(tag) {
+                self.ring[index].held = None;
+            }
+        }
     }
 
     pub(super) fn add(&mut self, subscription: &Arc<Subscription>) {
@@ -206,7 +247,7 @@ impl ChannelDeliveries {
     pub(super) fn next_tag(&mut self, to: &Subscription, position: Position) -> u64 {
         self.last_tag += 1;
         if !to.is_no_ack {
-            self.hold(to.source(), position);
+            self.add_slot(to.source(), position);
         }
         self.last_tag
     }
@@ -216,16 +257,16 @@ impl ChannelDeliveries {
         self.last_tag += 1;
         if let Some(Unsettled { queue, position }) = unsettled {
             let source = self.get_source(queue);
-            self.hold(source, position);
+            self.add_slot(source, position);
         }
         self.last_tag
     }
 
-    fn hold(&mut self, source: u32, position: Position) {
+    fn add_slot(&mut self, source: u32, position: Position) {
         if let Some(Some(source)) = self.sources.get_mut(source as usize) {
             source.unsettled += 1;
         }
-        self.ring.push_back(Slot { tag: self.last_tag, position, source });
+        self.ring.push_back(Slot { tag: self.last_tag, position, source, held: None });
     }
 
     /// The source of all gets on a queue; it goes with the last of them that is unsettled.
@@ -251,10 +292,26 @@ impl ChannelDeliveries {
         self.has(subscription).then_some(subscription.source() as usize)
     }
 
-    /// Settles the first `count` slots.
-    fn settle_first(&mut self, count: usize, outcome: Outcome, runs: &mut Vec<SettleRun>) {
-        for index in 0..count {
-            if self.ring[index].source != HOLE {
+    /// The slots that an ack, nack or reject means.
+    fn named(&self, tag: u64, multiple: bool) -> Result<Range<usize>, UnknownTag> {
+        if multiple && tag == 0 {
+            return Ok(0..self.ring.len());
+        }
+        let index = self.index_of(tag)?;
+        if !self.ring[index].is_open() {
+            return Err(UnknownTag);
+        }
+        Ok(if multiple { 0..index + 1 } else { index..index + 1 })
+    }
+
+    fn index_of(&self, tag: u64) -> Result<usize, UnknownTag> {
+        self.ring.binary_search_by_key(&tag, |slot| slot.tag).map_err(|_| UnknownTag)
+    }
+
+    /// Settles those of the slots that are neither settled nor held.
+    fn settle_open(&mut self, indexes: Range<usize>, outcome: Outcome, runs: &mut Vec<SettleRun>) {
+        for index in indexes {
+            if self.ring[index].is_open() {
                 self.settle_at(index, outcome, runs);
             }
         }
@@ -296,6 +353,13 @@ impl ChannelDeliveries {
             self.ring.retain(|slot| slot.source != HOLE);
             self.holes = 0;
         }
+    }
+}
+
+impl Slot {
+    /// Neither settled nor held.
+    fn is_open(&self) -> bool {
+        self.source != HOLE && self.held.is_none()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod subscription;
 mod tests;
 pub mod ticket;
 mod topology;
+pub mod transaction;
 mod unstored;
 
 use std::sync::{
@@ -64,7 +65,7 @@ struct Places {
 }
 
 /// The queues that a message goes to, sorted by id.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Route {
     /// Where to.
     pub queues: Arc<[Arc<SharedQueue>]>,

@@ -50,17 +50,18 @@ pub struct SharedQueue {
     state: Mutex<State>,
 }
 
+/// What the lock of a queue guards.
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     id: QueueId,
-    queue: Queue<Arc<Subscription>>,
+    pub(super) queue: Queue<Arc<Subscription>>,
     /// Room for the lanes of one dispatch, kept between dispatches.
     lanes: Vec<Lane<Arc<Subscription>>>,
-    is_deleted: bool,
+    pub(super) is_deleted: bool,
     /// What of it is on disk.
     paging: Paging,
     /// Its persistent messages are in the log.
-    is_durable: bool,
+    pub(super) is_durable: bool,
 }
 
 /// The queue is no more.
@@ -322,7 +323,7 @@ impl SharedQueue {
         self.lock().queue.consumers().map(|member| Arc::clone(&member.consumer)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -330,7 +331,7 @@ impl SharedQueue {
 impl State {
     /// Hands out what can be handed out, run by run and in each lane by lane, until the queue is empty or
     /// no consumer has credit and room: that bounds how long the lock is held.
-    fn dispatch(&mut self, log: &dyn QueueLog) {
+    pub(super) fn dispatch(&mut self, log: &dyn QueueLog) {
         loop {
             let mut lanes = std::mem::take(&mut self.lanes);
             let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
@@ -356,7 +357,7 @@ impl State {
         is_wanted
     }
 
-    fn page_out(&mut self, log: &dyn QueueLog) {
+    pub(super) fn page_out(&mut self, log: &dyn QueueLog) {
         self.paging.page_out(&mut self.queue, log);
     }
 

@@ -1,11 +1,8 @@
 //! What happens between two locks, step by step: the moments that a single connection never sees.
 
-use std::{
-    io,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use super::{
@@ -25,13 +22,13 @@ use crate::{
         exchange::{Exchange, ExchangeKind},
         message::{Arena, Message, MessageHead},
         name::Name,
-        queue::{ConsumerId, Credit, Entry, Outcome, Position, QueueCounts, QueueOptions},
+        queue::{ConsumerId, Credit, Outcome, Position, QueueCounts, QueueOptions},
         queue_id::QueueId,
     },
     storage::{
         Completion, Loaded, LogError, MetadataStore, StoreError,
-        log::{ReadBack, Synced},
-        queue_log::{Chunk, LogTarget, MemoryLog, QueueLog, QueueRecord},
+        log::Synced,
+        queue_log::{LogTarget, LogTransaction, MemoryLog, QueueLog, QueueRecord},
         record::Lsn,
     },
     wire::frame::ChannelNumber,
@@ -321,21 +318,17 @@ impl QueueLog for Records {
         MemoryLog.append(targets, message)
     }
 
+    fn append_transaction(
+        &self,
+        targets: &mut [&mut dyn LogTarget],
+        transaction: LogTransaction<'_>,
+    ) -> Result<Option<Lsn>, LogError> {
+        MemoryLog.append_transaction(targets, transaction)
+    }
+
     fn record(&self, _queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn> {
         self.0.lock().unwrap().push(format!("{record:?}"));
         None
-    }
-
-    fn readable_below(&self, queue: QueueId) -> Position {
-        MemoryLog.readable_below(queue)
-    }
-
-    fn read(&self, queue: QueueId, range: (Position, Position), bytes_max: usize) -> ReadBack {
-        MemoryLog.read(queue, range, bytes_max)
-    }
-
-    fn put_aside(&self, entries: &[&Entry]) -> io::Result<Chunk> {
-        MemoryLog.put_aside(entries)
     }
 
     fn synced_up_to(&self) -> Lsn {

@@ -134,6 +134,8 @@ impl MethodId {
     pub const CONNECTION_OPEN: Self = Self { class: 10, method: 40 };
     /// `channel.close-ok`
     pub const CHANNEL_CLOSE_OK: Self = Self { class: 20, method: 41 };
+    /// `tx.commit`
+    pub const TX_COMMIT: Self = Self { class: 90, method: 20 };
     /// `basic.publish`
     pub const PUBLISH: Self = Self { class: 60, method: 40 };
     /// `basic.return`

@@ -19,5 +19,6 @@ mod queues;
 mod restart;
 mod routing;
 mod settling;
+mod transactions;
 mod tutorials;
 mod verdict;

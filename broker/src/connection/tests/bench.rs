@@ -40,7 +40,10 @@ use crate::{
         permission::{Pattern, Permission},
         user::{HashingAlgorithm, PasswordHash, User},
     },
-    storage::{MetadataStore, StoreError, queue_log::MemoryLog},
+    storage::{
+        MetadataStore, StoreError,
+        queue_log::{MemoryLog, QueueLog},
+    },
     test_clock::start_of_time,
     vhost::{
         broker::Broker,
@@ -70,7 +73,12 @@ pub(super) fn check(steps: impl IntoIterator<Item = Step>, expected: &Expect) {
 
 /// What the steps lead to.
 pub(super) fn transcript(steps: impl IntoIterator<Item = Step>) -> String {
-    let mut bench = Bench::new();
+    transcript_with_log(Arc::new(MemoryLog), steps)
+}
+
+/// What the steps lead to when this is the log.
+pub(super) fn transcript_with_log(log: Arc<dyn QueueLog>, steps: impl IntoIterator<Item = Step>) -> String {
+    let mut bench = Bench::with_log(log);
     for step in steps {
         step(&mut bench);
     }
@@ -307,9 +315,13 @@ impl Bench {
     /// A broker with the vhosts `/` and `other`, `guest` (password `guest`, may do everything in `/`) and
     /// `ana` (password `secret`, may do nothing).
     pub(super) fn new() -> Self {
+        Self::with_log(Arc::new(MemoryLog))
+    }
+
+    fn with_log(log: Arc<dyn QueueLog>) -> Self {
         let store = Arc::new(FakeStore::default());
         let kept: Arc<dyn MetadataStore> = Arc::clone(&store) as _;
-        let (broker, lost) = Broker::load(kept, Arc::new(MemoryLog)).unwrap();
+        let (broker, lost) = Broker::load(kept, log).unwrap();
         assert!(lost.is_empty());
         for vhost in ["/", "other"] {
             let name = Name::literal(vhost);

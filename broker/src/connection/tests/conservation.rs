@@ -1,5 +1,6 @@
-//! Random legal operations of two connections on two channels each and two queues: whatever they do, no
-//! message is lost, doubled, or flagged wrongly, and no answer is missing.
+//! Random legal operations of two connections on three channels each and two queues: whatever they do, no
+//! message is lost, doubled, or flagged wrongly, and no answer is missing. The second channel of each confirms,
+//! the third is transactional.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,8 +10,8 @@ use proptest::prelude::*;
 use super::{
     bench::{Bench, Peer},
     frames::{
-        ack, cancel, channel_close, channel_open, confirm_select, consume, declare, get, nack, plainly,
-        publish_with, purge, qos, recover, reject,
+        ack, cancel, channel_close, channel_open, commit, confirm_select, consume, declare, get, nack,
+        plainly, publish_with, purge, qos, recover, reject, rollback, tx_select,
     },
 };
 use crate::wire::{
@@ -35,6 +36,8 @@ enum Operation {
     Recover,
     Qos { count: u16, global: bool },
     Purge { queue: usize },
+    Commit,
+    Rollback,
     CloseChannel,
     Disconnect,
 }
@@ -65,6 +68,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Recover),
         3 => (0..4_u16, any::<bool>()).prop_map(|(count, global)| Operation::Qos { count, global }),
         1 => queue.prop_map(|queue| Operation::Purge { queue }),
+        4 => Just(Operation::Commit),
+        1 => Just(Operation::Rollback),
         1 => Just(Operation::CloseChannel),
         1 => Just(Operation::Disconnect),
     ]
@@ -72,11 +77,11 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 /// Operations of one connection that the server reads at once.
 fn read() -> impl Strategy<Value = (usize, Vec<(u16, Operation)>)> {
-    (0..2_usize, prop::collection::vec((1..=2_u16, operation()), 1..5))
+    (0..2_usize, prop::collection::vec((1..=CHANNELS, operation()), 1..5))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_lost_or_doubled(reads in prop::collection::vec(read(), 1..40)) {
@@ -89,6 +94,9 @@ proptest! {
 }
 
 const QUEUES: [&str; 2] = ["q", "p"];
+const CHANNELS: u16 = 3;
+const CONFIRMING: u16 = 2;
+const TRANSACTIONAL: u16 = 3;
 
 /// What the clients know, and the broker.
 struct World {
@@ -97,12 +105,16 @@ struct World {
     messages: Vec<Message>,
     /// Consumers ever made, for unique tags.
     consumers_made: usize,
+    /// Messages that queues took so far.
+    taken: usize,
 }
 
 /// A published message: its number is its body.
 struct Message {
     queue: usize,
     state: State,
+    /// Its place among all that queues took.
+    order: usize,
     /// It was delivered before, to anybody.
     was_delivered: bool,
 }
@@ -113,7 +125,9 @@ enum State {
     Ready,
     /// Delivered on a channel with this tag, by a consumer or a get.
     Held(Place, u64),
-    /// Settled, or delivered to somebody who does not ack.
+    /// Published in a transaction that is open.
+    Uncommitted(Place),
+    /// Settled, or delivered to somebody who does not ack; or rolled back.
     Gone,
 }
 
@@ -121,7 +135,9 @@ enum State {
 struct Channel {
     consumers: BTreeMap<String, Consumer>,
     /// Deliveries to be settled: tag, message, and the consumer if it was one.
-    held: BTreeMap<u64, (usize, Option<String>)>,
+    held: BTreeMap<u64, Delivered>,
+    /// Those that a transaction settles, and whether it requeues them.
+    settling: BTreeMap<u64, (Delivered, bool)>,
     last_tag: u64,
     prefetch_count: u16,
     channel_prefetch_count: u16,
@@ -130,6 +146,9 @@ struct Channel {
     published: u64,
     confirmed: u64,
 }
+
+/// The message, and the consumer if it was one.
+type Delivered = (usize, Option<String>);
 
 struct Consumer {
     queue: usize,
@@ -148,13 +167,15 @@ enum Expected {
     QosOk,
     PurgeOk { count: usize },
     RecoverOk,
+    CommitOk,
+    RollbackOk,
     CloseOk,
 }
 
 impl World {
     fn new() -> Self {
-        let mut world =
-            Self { bench: Bench::new(), channels: BTreeMap::new(), messages: Vec::new(), consumers_made: 0 };
+        let (bench, channels) = (Bench::new(), BTreeMap::new());
+        let mut world = Self { bench, channels, messages: Vec::new(), consumers_made: 0, taken: 0 };
         for connection in 0..2 {
             let declares = QUEUES.map(|queue| declare(1, queue, plainly)).concat();
             world.bench.exchange(Peer(connection), &declares);
@@ -163,10 +184,11 @@ impl World {
         world
     }
 
-    /// Both channels of a fresh connection are there; the second one confirms.
+    /// A fresh connection has its first two channels.
     fn connect(&mut self, connection: usize) {
-        self.bench.exchange(Peer(connection), &confirm_select(2));
-        for number in [1, 2] {
+        let bytes = [select(CONFIRMING), channel_open(TRANSACTIONAL), select(TRANSACTIONAL)].concat();
+        self.bench.exchange(Peer(connection), &bytes);
+        for number in 1..=CHANNELS {
             self.channels.insert((connection, number), Channel::default());
         }
     }
@@ -194,8 +216,8 @@ impl World {
     }
 
     fn disconnect(&mut self, connection: usize) {
-        for number in [1, 2] {
-            self.give_back((connection, number));
+        for number in 1..=CHANNELS {
+            self.end((connection, number));
             self.channels.remove(&(connection, number));
         }
         for (peer, sent) in self.bench.drop_peer(Peer(connection)) {
@@ -205,14 +227,38 @@ impl World {
     }
 
     fn close_channel(&mut self, place: Place) {
-        self.give_back(place);
+        self.end(place);
         self.channel(place).expected.push_back(Expected::CloseOk);
         self.send(place.0, &channel_close(place.1));
         self.channels.insert(place, Channel::default());
-        let confirm = if place.1 == 2 { confirm_select(2) } else { Vec::new() };
         // Its answers tell nothing.
-        let bytes = [channel_open(place.1), confirm].concat();
+        let bytes = [channel_open(place.1), select(place.1)].concat();
         self.bench.exchange(Peer(place.0), &bytes);
+    }
+
+    /// What the channel held is the queues' again, and its transaction is rolled back.
+    fn end(&mut self, place: Place) {
+        self.roll_back(place);
+        self.give_back(place);
+    }
+
+    fn commit(&mut self, place: Place) {
+        for message in self.messages.iter_mut().filter(|it| it.state == State::Uncommitted(place)) {
+            self.taken += 1;
+            (message.state, message.order) = (State::Ready, self.taken);
+        }
+        for ((message, _), requeue) in std::mem::take(&mut self.channel(place).settling).into_values() {
+            self.messages[message].state = if requeue { State::Ready } else { State::Gone };
+        }
+    }
+
+    fn roll_back(&mut self, place: Place) {
+        for message in self.messages.iter_mut().filter(|it| it.state == State::Uncommitted(place)) {
+            message.state = State::Gone;
+        }
+        let channel = self.channel(place);
+        let settling = std::mem::take(&mut channel.settling).into_iter();
+        channel.held.extend(settling.map(|(tag, (delivered, _))| (tag, delivered)));
     }
 
     /// Everything the channel held is the queues' again.
@@ -223,7 +269,7 @@ impl World {
     }
 
     fn channel(&mut self, place: Place) -> &mut Channel {
-        self.channels.get_mut(&place).expect("both channels are always there")
+        self.channels.get_mut(&place).expect("all channels are always there")
     }
 
     /// What a client sends for an operation; nothing when it would not be legal.
@@ -272,6 +318,17 @@ impl World {
                 self.channel(place).expected.push_back(Expected::PurgeOk { count });
                 purge(number, QUEUES[queue])
             }
+            Operation::Commit | Operation::Rollback if number != TRANSACTIONAL => Vec::new(),
+            Operation::Commit => {
+                self.channel(place).expected.push_back(Expected::CommitOk);
+                self.commit(place);
+                commit(number)
+            }
+            Operation::Rollback => {
+                self.channel(place).expected.push_back(Expected::RollbackOk);
+                self.roll_back(place);
+                rollback(number)
+            }
             Operation::Recover => {
                 self.channel(place).expected.push_back(Expected::RecoverOk);
                 self.give_back(place);
@@ -285,7 +342,9 @@ impl World {
         let mut bytes = Vec::new();
         for _ in 0..count {
             let body = (self.messages.len() as u64).to_be_bytes();
-            self.messages.push(Message { queue, state: State::Ready, was_delivered: false });
+            self.taken += 1;
+            let state = if place.1 == TRANSACTIONAL { State::Uncommitted(place) } else { State::Ready };
+            self.messages.push(Message { queue, state, order: self.taken, was_delivered: false });
             let properties = BasicProperties::default();
             bytes.extend(publish_with(place.1, ("", QUEUES[queue], true), &body, &properties));
         }
@@ -313,7 +372,12 @@ impl World {
             _ => return Vec::new(),
         };
         for settled in tags.into_iter().filter(|held| *held == tag || (multiple && *held <= tag)) {
-            let (message, _) = self.channel(place).held.remove(&settled).unwrap();
+            let delivered = self.channel(place).held.remove(&settled).unwrap();
+            if place.1 == TRANSACTIONAL {
+                self.channel(place).settling.insert(settled, (delivered, requeue));
+                continue;
+            }
+            let (message, _) = delivered;
             self.messages[message].state = if requeue { State::Ready } else { State::Gone };
         }
         frame
@@ -356,7 +420,7 @@ impl World {
     fn answered(&mut self, place: Place, class: AMQPClass) {
         let expected = self.channel(place).expected.pop_front();
         let expected = expected.unwrap_or_else(|| panic!("nobody asked for {class:?}"));
-        use amq_protocol::protocol::{channel, queue};
+        use amq_protocol::protocol::{channel, queue, tx};
         match (class, expected) {
             (AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(ok)), Expected::ConsumeOk(tag)) => {
                 assert_eq!(ok.consumer_tag.as_str(), tag);
@@ -368,6 +432,8 @@ impl World {
             (AMQPClass::Basic(basic::AMQPMethod::GetEmpty(_)), Expected::Got { .. })
             | (AMQPClass::Basic(basic::AMQPMethod::QosOk(_)), Expected::QosOk)
             | (AMQPClass::Basic(basic::AMQPMethod::RecoverOk(_)), Expected::RecoverOk)
+            | (AMQPClass::Tx(tx::AMQPMethod::CommitOk(_)), Expected::CommitOk)
+            | (AMQPClass::Tx(tx::AMQPMethod::RollbackOk(_)), Expected::RollbackOk)
             | (AMQPClass::Channel(channel::AMQPMethod::CloseOk(_)), Expected::CloseOk) => {}
             (AMQPClass::Queue(queue::AMQPMethod::PurgeOk(ok)), Expected::PurgeOk { count }) => {
                 assert_eq!(ok.message_count as usize, count);
@@ -393,8 +459,8 @@ impl World {
                 let consumer = consumer.expect("only consumers there are get deliveries");
                 assert_eq!(consumer.queue, queue);
                 if !deliver.redelivered {
-                    assert!(consumer.last_fresh < Some(number), "first deliveries come in order");
-                    consumer.last_fresh = Some(number);
+                    assert!(consumer.last_fresh < Some(message.order), "first deliveries come in order");
+                    consumer.last_fresh = Some(message.order);
                 }
                 let no_ack = consumer.no_ack;
                 (
@@ -429,7 +495,7 @@ impl World {
     fn check(&mut self) {
         for (place, channel) in &self.channels {
             assert!(channel.expected.is_empty(), "{place:?} misses {:?}", channel.expected);
-            let confirmed = if place.1 == 2 { channel.published } else { 0 };
+            let confirmed = if place.1 == CONFIRMING { channel.published } else { 0 };
             assert_eq!(channel.confirmed, confirmed, "confirms on {place:?}");
         }
         for (index, name) in QUEUES.iter().enumerate() {
@@ -448,11 +514,13 @@ impl World {
     /// While messages are ready, every consumer holds as much as it may.
     fn check_nobody_waits(&self, queue: usize) {
         for (place, channel) in &self.channels {
-            let held_by_consumers = channel.held.values().filter(|(_, consumer)| consumer.is_some()).count();
+            let held_by_consumers =
+                channel.all_held().filter(|(_, (_, consumer))| consumer.is_some()).count();
             let is_channel_full = channel.channel_prefetch_count > 0
                 && held_by_consumers >= usize::from(channel.channel_prefetch_count);
             for (tag, consumer) in channel.consumers.iter().filter(|(_, consumer)| consumer.queue == queue) {
-                let held = channel.held.values().filter(|(_, holder)| holder.as_ref() == Some(tag)).count();
+                let is_own = |(_, (_, holder)): &(&u64, &Delivered)| holder.as_ref() == Some(tag);
+                let held = channel.all_held().filter(is_own).count();
                 let is_full = consumer.prefetch_count > 0 && held >= usize::from(consumer.prefetch_count);
                 assert!(!consumer.no_ack && (is_full || is_channel_full), "{tag} of {place:?} waits");
             }
@@ -463,10 +531,26 @@ impl World {
     fn check_held_once(&self) {
         let mut seen = BTreeSet::new();
         for (place, channel) in &self.channels {
-            for (tag, (message, _)) in &channel.held {
+            for (tag, (message, _)) in channel.all_held() {
                 assert_eq!(self.messages[*message].state, State::Held(*place, *tag));
                 assert!(seen.insert(*message), "message {message} is held twice");
             }
         }
+    }
+}
+
+impl Channel {
+    /// What the queues know as unsettled.
+    fn all_held(&self) -> impl Iterator<Item = (&u64, &Delivered)> {
+        self.held.iter().chain(self.settling.iter().map(|(tag, (delivered, _))| (tag, delivered)))
+    }
+}
+
+/// What makes the channel what it is.
+fn select(number: u16) -> Vec<u8> {
+    match number {
+        CONFIRMING => confirm_select(number),
+        TRANSACTIONAL => tx_select(number),
+        _ => Vec::new(),
     }
 }

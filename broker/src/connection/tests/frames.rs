@@ -1,7 +1,7 @@
 //! What clients send, as bytes. `set` changes arguments that few tests care about.
 
 use amq_protocol::{
-    protocol::{AMQPClass, BasicProperties, basic, channel, confirm, connection, exchange, queue},
+    protocol::{AMQPClass, BasicProperties, basic, channel, confirm, connection, exchange, queue, tx},
     types::{AMQPValue, FieldTable, LongString},
 };
 
@@ -98,6 +98,18 @@ pub(super) fn flow(channel: u16, active: bool) -> Vec<u8> {
 
 pub(super) fn confirm_select(channel: u16) -> Vec<u8> {
     method(channel, AMQPClass::Confirm(confirm::AMQPMethod::Select(confirm::Select::default())))
+}
+
+pub(super) fn tx_select(channel: u16) -> Vec<u8> {
+    method(channel, AMQPClass::Tx(tx::AMQPMethod::Select(tx::Select {})))
+}
+
+pub(super) fn commit(channel: u16) -> Vec<u8> {
+    method(channel, AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})))
+}
+
+pub(super) fn rollback(channel: u16) -> Vec<u8> {
+    method(channel, AMQPClass::Tx(tx::AMQPMethod::Rollback(tx::Rollback {})))
 }
 
 pub(super) fn declare(channel: u16, name: &str, set: impl FnOnce(&mut queue::Declare)) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use amq_protocol::{
-    protocol::{AMQPClass, basic, channel, connection, queue},
+    protocol::{AMQPClass, BasicProperties, basic, channel, connection, queue, tx},
     types::{AMQPValue, FieldTable},
 };
 use expect_test::expect;
@@ -22,7 +22,7 @@ use crate::{
         outbox::{Outbox, Wake},
     },
     wire::{
-        encode::write_method,
+        encode::{encode_content_header, write_ack, write_header, write_method, write_publish},
         frame::{ChannelNumber, PROTOCOL_HEADER},
     },
 };
@@ -115,6 +115,14 @@ impl Client {
         self.send(1, AMQPClass::Basic(basic::AMQPMethod::Consume(consume)));
     }
 
+    /// An empty message.
+    fn publish(&mut self, queue: &str) {
+        let mut bytes = Vec::new();
+        write_publish(&mut bytes, ChannelNumber(1), "", queue, false, false);
+        write_header(&mut bytes, ChannelNumber(1), &encode_content_header(0, &BasicProperties::default()));
+        self.read(&bytes);
+    }
+
     /// What the peer was sent, as far as it is text.
     fn received_after_wake(&mut self) -> String {
         let _ = self.connection.apply(Event::Woken, self.now, &mut self.arena);
@@ -180,6 +188,42 @@ async fn connections_channels_and_consumers_are_shown() {
                   400 {"error":"bad_request","reason":"cannot obtain exclusive access to locked queue 'own' in vhost '/'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration."}
                 guest POST /bindings/%2F/e/amq.topic/q/own {}
                   400 {"error":"bad_request","reason":"cannot obtain exclusive access to locked queue 'own' in vhost '/'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration."}
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn what_a_transaction_holds_is_shown() {
+    let bench = Bench::new().await;
+    let mut client = Client::connect(&bench, 50_001, "guest");
+    client.declare_exclusive("own");
+    (0..2).for_each(|_| client.publish("own"));
+    client.consume("own", "c1", true);
+    client.send(1, AMQPClass::Tx(tx::AMQPMethod::Select(tx::Select {})));
+    (0..3).for_each(|_| client.publish("own"));
+    let mut ack = Vec::new();
+    write_ack(&mut ack, ChannelNumber(1), 1, false);
+    client.read(&ack);
+    let look = "
+        guest GET /channels?columns=transactional,messages_uncommitted,acks_uncommitted,messages_unacknowledged
+        ";
+    bench
+        .check(
+            look,
+            &expect![[r#"
+                guest GET /channels?columns=transactional,messages_uncommitted,acks_uncommitted,messages_unacknowledged
+                  200 [{"transactional":true,"messages_unacknowledged":1,"messages_uncommitted":3,"acks_uncommitted":1}]
+            "#]],
+        )
+        .await;
+    client.send(1, AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})));
+    bench
+        .check(
+            look,
+            &expect![[r#"
+                guest GET /channels?columns=transactional,messages_uncommitted,acks_uncommitted,messages_unacknowledged
+                  200 [{"transactional":true,"messages_unacknowledged":4,"messages_uncommitted":0,"acks_uncommitted":0}]
             "#]],
         )
         .await;

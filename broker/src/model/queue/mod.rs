@@ -188,6 +188,13 @@ impl<C: Clone + Credit> Queue<C> {
         Some(hold(&mut self.unsettled, &mut self.unsettled_bytes, entry))
     }
 
+    /// The message that is unsettled at this position.
+    pub fn unsettled(&self, position: Position) -> Option<Settled> {
+        let entry = self.unsettled.get(&position)?;
+        let message = &entry.message;
+        Some(Settled { is_persistent: message.is_persistent(), body_size: message.body_size() as u64 })
+    }
+
     /// Ends a delivery. None when the position is not unsettled here.
     pub fn settle(&mut self, position: Position, outcome: Outcome) -> Option<Settled> {
         let entry = self.unsettled.remove(&position)?;

@@ -1,0 +1,192 @@
+//! `tx.select`, `commit` and `rollback`: what a channel holds until it is committed.
+//!
+//! ```text
+//!           publish ──> routed, held here ───┬── commit ──> one record of the log, all its queues, returns;
+//!  ack, nack, reject ──> held in the outbox ─┤              on stable storage: commit-ok
+//!                                            └── rollback, close, exception ──> publishes are dropped,
+//!                                                                deliveries are unsettled as before
+//! ```
+//!
+//! A publish is checked and routed when it comes; commit changes nothing about that. Deliveries that are held
+//! stay with the channel's others, so that whatever ends the channel requeues them, too.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use amq_protocol::protocol::{AMQPClass, tx};
+
+use super::{
+    Connection,
+    channel::unimplemented_method,
+    exception::{Exception, ReplyCode},
+    settle::{Settles, settle_all, unknown_tag},
+};
+use crate::{
+    limits::{TRANSACTION_BYTES_MAX, TRANSACTION_MESSAGES_MAX, TRANSACTION_PLACE_BYTES},
+    model::{message::Message, queue::Outcome},
+    storage::StoreError,
+    vhost::{
+        Route,
+        deliveries::{ChannelDeliveries, UnknownTag},
+        transaction::{Committed, HeldMessage, HeldRun},
+    },
+    wire::{frame::ChannelNumber, method::MethodId},
+};
+
+/// What was published on a channel and is not committed.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    runs: Vec<HeldRun>,
+    bytes: usize,
+    /// How many messages that is; also for tools.
+    message_count: Arc<AtomicU64>,
+}
+
+impl Connection {
+    pub(super) fn handle_tx(
+        &mut self,
+        number: ChannelNumber,
+        method: tx::AMQPMethod,
+    ) -> Result<(), Exception> {
+        match method {
+            tx::AMQPMethod::Select(_) => self.handle_tx_select(number),
+            tx::AMQPMethod::Commit(_) => self.handle_commit(number),
+            tx::AMQPMethod::Rollback(_) => self.handle_rollback(number),
+            tx::AMQPMethod::SelectOk(_) | tx::AMQPMethod::CommitOk(_) | tx::AMQPMethod::RollbackOk(_) => {
+                Err(unimplemented_method())
+            }
+        }
+    }
+
+    fn handle_tx_select(&mut self, number: ChannelNumber) -> Result<(), Exception> {
+        let channel = self.open_channel(number)?;
+        if channel.confirms.is_some() {
+            let text = "cannot switch from confirm to tx mode";
+            return Err(Exception::new(ReplyCode::PreconditionFailed, text));
+        }
+        let uncommitted_count = Arc::clone(&channel.transaction.get_or_insert_default().message_count);
+        self.info.update_channel(number, |facts| {
+            facts.is_transactional = true;
+            facts.uncommitted_count = uncommitted_count;
+        });
+        self.write_tx(number, tx::AMQPMethod::SelectOk(tx::SelectOk {}));
+        Ok(())
+    }
+
+    /// Appends all that is held as one record; commit-ok follows when that is on stable storage.
+    fn handle_commit(&mut self, number: ChannelNumber) -> Result<(), Exception> {
+        let vhost = self.vhost()?;
+        let runs = self.transaction(number)?.take();
+        let mut settles = Settles::new();
+        self.outbox.with_channel(number, |deliveries| deliveries.take_held(&mut settles));
+        let has_settled = !settles.is_empty();
+        let Committed { lsn, returned } = match vhost.commit(runs, &mut settles) {
+            Ok(committed) => committed,
+            Err(error) => {
+                settles.iter_mut().for_each(|run| run.outcome = Outcome::Requeue);
+                settle_all(&mut settles);
+                let text = format!("transaction is rolled back: {error}");
+                return Err(Exception::new(ReplyCode::ResourceError, text));
+            }
+        };
+        returned.iter().for_each(|message| self.return_unroutable(number, message));
+        if has_settled {
+            // Channel-wide credit that one queue's messages free is for consumers of other queues, too.
+            self.resume_consumers(number);
+        }
+        self.last_settled = self.last_settled.max(lsn);
+        self.await_settled();
+        let commit_ok = tx::AMQPMethod::CommitOk(tx::CommitOk {});
+        self.reply(number, AMQPClass::Tx(commit_ok), false);
+        Ok(())
+    }
+
+    fn handle_rollback(&mut self, number: ChannelNumber) -> Result<(), Exception> {
+        self.transaction(number)?.take();
+        self.outbox.with_channel(number, ChannelDeliveries::roll_back);
+        self.write_tx(number, tx::AMQPMethod::RollbackOk(tx::RollbackOk {}));
+        Ok(())
+    }
+
+    /// A whole message on a transactional channel.
+    pub(super) fn hold_publish(&mut self, number: ChannelNumber, message: Message) -> Result<(), Exception> {
+        let route = self.route(number, &message)?;
+        let is_mandatory = self.open_channel(number)?.content.is_mandatory();
+        if route.is_none() && !is_mandatory {
+            return Ok(());
+        }
+        let held = HeldMessage { message, is_mandatory };
+        self.transaction(number)?.hold(route.unwrap_or_default(), held)
+    }
+
+    /// An ack, nack or reject on a transactional channel.
+    pub(super) fn hold_settle(
+        &self,
+        number: ChannelNumber,
+        (delivery_tag, multiple): (u64, bool),
+        outcome: Outcome,
+    ) -> Result<(), Exception> {
+        let hold =
+            self.outbox.with_channel(number, |deliveries| deliveries.hold(delivery_tag, multiple, outcome));
+        match hold {
+            Some(Err(UnknownTag)) => Err(unknown_tag(delivery_tag)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    /// What to make of the disk's answer. A commit is in the log when its disk is found full, and nobody could
+    /// say whether it counts: it waits until there is room, as confirms do.
+    pub(super) fn stored_at_last(
+        &mut self,
+        result: Result<(), StoreError>,
+    ) -> Option<Result<(), StoreError>> {
+        let is_commit = matches!(self.deferred, Some((_, _, MethodId::TX_COMMIT)));
+        match &result {
+            Err(StoreError::Log(error)) if is_commit && error.is_disk_full() => {
+                self.await_settled();
+                self.ticket.is_none().then_some(Ok(()))
+            }
+            _ => Some(result),
+        }
+    }
+
+    fn transaction(&mut self, number: ChannelNumber) -> Result<&mut Transaction, Exception> {
+        let transaction = self.open_channel(number)?.transaction.as_deref_mut();
+        transaction
+            .ok_or_else(|| Exception::new(ReplyCode::PreconditionFailed, "channel is not transactional"))
+    }
+
+    fn write_tx(&self, number: ChannelNumber, method: tx::AMQPMethod) {
+        self.outbox.write_method(number, &AMQPClass::Tx(method));
+    }
+}
+
+impl Transaction {
+    /// What is held; after that nothing is.
+    fn take(&mut self) -> Vec<HeldRun> {
+        self.message_count.store(0, Relaxed);
+        self.bytes = 0;
+        std::mem::take(&mut self.runs)
+    }
+
+    fn hold(&mut self, route: Route, held: HeldMessage) -> Result<(), Exception> {
+        let bytes = held.message.size() + TRANSACTION_PLACE_BYTES * route.queues.len();
+        let count = self.message_count.load(Relaxed);
+        if count >= TRANSACTION_MESSAGES_MAX || count > 0 && self.bytes + bytes > TRANSACTION_BYTES_MAX {
+            let text = format!(
+                "transaction is too large: at most {TRANSACTION_MESSAGES_MAX} messages and \
+                 {TRANSACTION_BYTES_MAX} bytes are held until tx.commit"
+            );
+            return Err(Exception::new(ReplyCode::PreconditionFailed, text));
+        }
+        self.message_count.store(count + 1, Relaxed);
+        self.bytes += bytes;
+        match self.runs.last_mut() {
+            Some(run) if run.route.is_same(&route) => run.messages.push(held),
+            _ => self.runs.push(HeldRun { route, messages: vec![held] }),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! Committing a transaction: publishes and ends of deliveries that count together or not at all.
+//!
+//! All queues concerned are locked, by ascending id as always, until the whole is in the log and every queue
+//! has its part: nobody sees half a transaction.
+
+use std::sync::{Arc, MutexGuard};
+
+use super::{
+    Route, Vhost,
+    deliveries::SettleRun,
+    queue::{SharedQueue, State},
+};
+use crate::{
+    model::{
+        message::Message,
+        queue::{Outcome, Position},
+        queue_id::QueueId,
+    },
+    storage::{
+        LogError,
+        queue_log::{LogTarget, LogTransaction, QueueLog, QueueRecord, TransactionRun},
+        record::Lsn,
+    },
+};
+
+/// Messages that share a route and wait for the commit, in order.
+#[derive(Debug)]
+pub struct HeldRun {
+    /// Where they were routed to when they were published; nowhere at all for those that may be returned.
+    pub route: Route,
+    /// What was published.
+    pub messages: Vec<HeldMessage>,
+}
+
+/// A message that waits for the commit.
+#[derive(Debug)]
+pub struct HeldMessage {
+    /// What was published.
+    pub message: Message,
+    /// It is to be returned when no queue takes it.
+    pub is_mandatory: bool,
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub struct Committed {
+    /// It is safe when the log is synced up to here; none: as safe as it will be.
+    pub lsn: Option<Lsn>,
+    /// Mandatory messages that no queue took.
+    pub returned: Vec<Message>,
+}
+
+/// The queues of a transaction, locked.
+struct Locked<'a> {
+    /// Sorted by id.
+    queues: &'a [Arc<SharedQueue>],
+    states: Vec<MutexGuard<'a, State>>,
+}
+
+/// Ends of deliveries, for the log.
+struct Recorded {
+    queue: QueueId,
+    outcome: Outcome,
+    positions: Vec<Position>,
+    /// Their bodies together.
+    bytes: u64,
+}
+
+impl Vhost {
+    /// Publishes what was held, ends deliveries, and dispatches; all of it is one record of the log. `settles`
+    /// is empty after. An error means that nothing was done; then `settles` is as it was.
+    pub fn commit(
+        &self,
+        mut runs: Vec<HeldRun>,
+        settles: &mut Vec<SettleRun>,
+    ) -> Result<Committed, LogError> {
+        runs.iter_mut().for_each(|run| self.renew(&mut run.route));
+        let queues = queues_of(&runs, settles);
+        let mut locked = Locked::new(&queues);
+        let (runs, returned) = locked.split(runs);
+        let lsn = locked.append(&**self.log(), runs, settles)?;
+        settles.drain(..).for_each(|run| locked.settle(&run));
+        for state in &mut locked.states {
+            state.dispatch(&**self.log());
+            state.page_out(&**self.log());
+        }
+        Ok(Committed { lsn, returned })
+    }
+
+    /// A queue that was deleted since the route was found gives way to one of the same name, as in RabbitMQ,
+    /// which routes to names.
+    fn renew(&self, route: &mut Route) {
+        let epoch = self.epoch();
+        if route.epoch == epoch {
+            return;
+        }
+        if route.queues.iter().any(|queue| queue.is_deleted()) {
+            let current = |queue: &Arc<SharedQueue>| match queue.is_deleted() {
+                true => self.queue(&queue.name),
+                false => Some(Arc::clone(queue)),
+            };
+            let mut queues: Vec<_> = route.queues.iter().filter_map(current).collect();
+            queues.sort_unstable_by_key(|queue| queue.id);
+            route.queues = queues.into();
+        }
+        route.epoch = epoch;
+    }
+}
+
+/// Every queue that has a part, once, sorted by id.
+fn queues_of(runs: &[HeldRun], settles: &[SettleRun]) -> Vec<Arc<SharedQueue>> {
+    let published = runs.iter().flat_map(|run| run.route.queues.iter());
+    let settled = settles.iter().map(|run| run.origin.queue());
+    let mut queues: Vec<Arc<SharedQueue>> = published.chain(settled).cloned().collect();
+    queues.sort_unstable_by_key(|queue| queue.id);
+    queues.dedup_by_key(|queue| queue.id);
+    queues
+}
+
+impl<'a> Locked<'a> {
+    fn new(queues: &'a [Arc<SharedQueue>]) -> Self {
+        Self { queues, states: queues.iter().map(|queue| queue.lock()).collect() }
+    }
+
+    /// Where a queue's state is; none if the queue was deleted.
+    fn index_of(&self, id: QueueId) -> Option<usize> {
+        let index = self.queues.binary_search_by_key(&id, |queue| queue.id).ok()?;
+        (!self.states[index].is_deleted).then_some(index)
+    }
+
+    /// Messages that queues take, and mandatory ones that none does.
+    fn split(&self, runs: Vec<HeldRun>) -> (Vec<TransactionRun>, Vec<Message>) {
+        let (mut taken, mut returned) = (Vec::new(), Vec::new());
+        for HeldRun { route, messages } in runs {
+            let targets: Vec<usize> =
+                route.queues.iter().filter_map(|queue| self.index_of(queue.id)).collect();
+            if targets.is_empty() {
+                let mandatory = messages.into_iter().filter(|held| held.is_mandatory);
+                returned.extend(mandatory.map(|held| held.message));
+            } else {
+                let messages = messages.into_iter().map(|held| held.message).collect();
+                taken.push(TransactionRun { targets, messages });
+            }
+        }
+        (taken, returned)
+    }
+
+    fn append(
+        &mut self,
+        log: &dyn QueueLog,
+        runs: Vec<TransactionRun>,
+        settles: &[SettleRun],
+    ) -> Result<Option<Lsn>, LogError> {
+        let recorded: Vec<Recorded> = settles.iter().filter_map(|run| self.recorded(run)).collect();
+        let records = recorded.iter().map(Recorded::record).collect();
+        let mut targets: Vec<&mut dyn LogTarget> =
+            self.states.iter_mut().map(|state| &mut **state as &mut dyn LogTarget).collect();
+        log.append_transaction(&mut targets, LogTransaction { runs, records })
+    }
+
+    /// Those of a run that are unsettled and in the log.
+    fn recorded(&self, run: &SettleRun) -> Option<Recorded> {
+        let id = run.origin.queue().id;
+        let state = self.index_of(id).map(|index| &self.states[index]).filter(|state| state.is_durable)?;
+        let mut bytes = 0;
+        let is_logged = |position: &Position| {
+            let logged = state.queue.unsettled(*position).filter(|own| own.is_persistent);
+            bytes += logged.map_or(0, |own| own.body_size);
+            logged.is_some()
+        };
+        let positions: Vec<Position> = run.positions.iter().copied().filter(is_logged).collect();
+        (!positions.is_empty()).then_some(Recorded { queue: id, outcome: run.outcome, positions, bytes })
+    }
+
+    /// Ends deliveries and gives the consumer its credit back; it takes part in the dispatch that follows.
+    fn settle(&mut self, run: &SettleRun) {
+        if let Some(consumer) = run.consumer() {
+            consumer.give_back(run.positions.len());
+        }
+        let Some(index) = self.index_of(run.origin.queue().id) else { return };
+        let queue = &mut self.states[index].queue;
+        for position in &run.positions {
+            queue.settle(*position, run.outcome);
+        }
+        if let Some(id) = run.consumer_id() {
+            queue.resume(id);
+        }
+    }
+}
+
+impl Recorded {
+    fn record(&self) -> (QueueId, QueueRecord<'_>) {
+        let record = match self.outcome {
+            Outcome::Requeue => QueueRecord::Requeue(&self.positions),
+            Outcome::Accept | Outcome::Discard => {
+                QueueRecord::Settle { positions: &self.positions, bytes: self.bytes }
+            }
+        };
+        (self.queue, record)
+    }
+}
