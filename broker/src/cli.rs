@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Parser;
+use clap::{Parser, builder::BoolishValueParser};
 
 /// Liebre, a message broker for RabbitMQ clients (AMQP 0-9-1).
 #[derive(Debug, Parser)]
@@ -19,4 +19,10 @@ pub struct Arguments {
     /// Where everything durable is kept [default: liebre in the user's data directory]
     #[arg(long, env = "LIEBRE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// Confirm messages before they are on stable storage: what was confirmed is lost when the machine stops
+    ///
+    /// For tests and throw-away data. Definitions (queues, users ...) are synced all the same.
+    #[arg(long, env = "LIEBRE_UNSAFE_NO_FSYNC", value_parser = BoolishValueParser::new())]
+    pub unsafe_no_fsync: bool,
 }

@@ -26,6 +26,7 @@ pub fn settings(arguments: Arguments) -> Result<Settings, String> {
         amqp_listen: reachable(arguments.amqp_listen),
         http_listen: reachable(arguments.http_listen),
         data_dir,
+        unsafe_no_fsync: arguments.unsafe_no_fsync,
         node_name: value("RABBITMQ_NODENAME", &format!("rabbit@{}", host_name())),
         default_user: DefaultUser {
             name: value("RABBITMQ_DEFAULT_USER", "guest"),

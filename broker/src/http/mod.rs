@@ -60,6 +60,8 @@ pub struct Api {
     pub http_address: SocketAddr,
     /// Where everything durable is.
     pub data_dir: PathBuf,
+    /// Messages are confirmed before they are on stable storage.
+    pub unsafe_no_fsync: bool,
     /// When the broker was started.
     pub started_at: SystemTime,
     /// The time of day, for uptimes and rates.
@@ -76,6 +78,7 @@ pub fn start(server: &mut Server, doors: Doors) {
         amqp_address: server.amqp_address,
         http_address: doors.http.local_addr().unwrap_or(unknown),
         data_dir: server.data_dir().to_owned(),
+        unsafe_no_fsync: server.unsafe_no_fsync,
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),

@@ -60,6 +60,9 @@ fn view(request: &Request) -> Value {
         "log_files": [LOG],
         "db_dir": api.data_dir.display().to_string(),
     });
+    if api.unsafe_no_fsync {
+        object["unsafe_no_fsync"] = true.into();
+    }
     add_measured(request, &mut object);
     object
 }

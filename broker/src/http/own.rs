@@ -30,7 +30,7 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
         }
         (["status"], &Method::GET) => {
             request.require(Right::Monitoring)?;
-            Ok(Answer::Object(status()))
+            Ok(Answer::Object(status(request)))
         }
         (["environment" | "status"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
@@ -76,12 +76,13 @@ fn environment(request: &Request) -> Value {
     })
 }
 
-fn status() -> Value {
+fn status(request: &Request) -> Value {
     let system = rustix::system::uname();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     json!({
         "os": system.sysname().to_string_lossy(),
         "runtime": format!("{} {}, tokio with {workers} threads", product::NAME, product::VERSION),
         "tags": {},
+        "unsafe_no_fsync": request.api.unsafe_no_fsync,
     })
 }

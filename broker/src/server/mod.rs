@@ -37,6 +37,8 @@ pub struct Settings {
     pub http_listen: SocketAddr,
     /// Where everything durable is.
     pub data_dir: PathBuf,
+    /// Messages are confirmed before they are on stable storage.
+    pub unsafe_no_fsync: bool,
     /// `rabbit@host`.
     pub node_name: String,
     /// Who may log in at the first start.
@@ -95,6 +97,8 @@ pub struct Server {
     pub amqp_address: SocketAddr,
     /// When it was started.
     pub started_at: SystemTime,
+    /// Messages are confirmed before they are on stable storage.
+    pub unsafe_no_fsync: bool,
     /// True makes it stop.
     pub stop: watch::Sender<bool>,
     signals: StopSignals,
@@ -131,7 +135,9 @@ impl Server {
         announce(&http, "http");
         let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
         tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
-        let server = Self { node, amqp_address, started_at, stop, signals, tasks, writers, data_dir };
+        let unsafe_no_fsync = settings.unsafe_no_fsync;
+        let server =
+            Self { node, amqp_address, started_at, unsafe_no_fsync, stop, signals, tasks, writers, data_dir };
         Ok((server, Doors { http, control }))
     }
 

@@ -84,6 +84,7 @@ impl Bench {
             amqp_address: port(5672),
             http_address: port(15672),
             data_dir: PathBuf::from("/"),
+            unsafe_no_fsync: false,
             started_at: UNIX_EPOCH,
             clock: || UNIX_EPOCH + Duration::from_secs(90),
             stop: watch::Sender::new(false),

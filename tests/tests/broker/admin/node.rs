@@ -336,3 +336,13 @@ fn gone(admin: &Admin) {
         "#]],
     );
 }
+
+#[test]
+fn confirms_that_do_not_wait_for_the_disk_are_warned_of() {
+    let Some(broker) = Broker::own_with(&["--unsafe-no-fsync"]) else { return };
+    let warnings = |text: &str| text.lines().filter(|line| line.contains("--unsafe-no-fsync")).count();
+    assert_eq!(warnings(&broker.log()), 1, "{}", broker.log());
+    let admin = broker.admin().unwrap();
+    let status = admin.transcript(&["rabbitmqctl status"]);
+    assert_eq!(warnings(&status), 1, "{status}");
+}
