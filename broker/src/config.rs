@@ -6,7 +6,14 @@ use std::{
     path::PathBuf,
 };
 
-use liebre::server::{DefaultUser, Settings};
+use liebre::{
+    limits::{DISK_FREE_LIMIT, MEMORY_HIGH_WATERMARK},
+    server::{
+        DefaultUser, Settings,
+        resources::Limits,
+        watermark::{DiskFreeLimit, MemoryWatermark},
+    },
+};
 
 use crate::cli::Arguments;
 
@@ -27,6 +34,12 @@ pub fn settings(arguments: Arguments) -> Result<Settings, String> {
         http_listen: reachable(arguments.http_listen),
         data_dir,
         unsafe_no_fsync: arguments.unsafe_no_fsync,
+        limits: Limits {
+            disk: arguments.disk_free_limit.unwrap_or(DiskFreeLimit::Absolute(DISK_FREE_LIMIT)),
+            memory: arguments
+                .vm_memory_high_watermark
+                .unwrap_or(MemoryWatermark::Relative(MEMORY_HIGH_WATERMARK)),
+        },
         node_name: value("RABBITMQ_NODENAME", &format!("rabbit@{}", host_name())),
         default_user: DefaultUser {
             name: value("RABBITMQ_DEFAULT_USER", "guest"),

@@ -36,6 +36,10 @@ pub(super) struct Writers {
 }
 
 impl Writers {
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Until everything is stored.
     pub(super) fn join(self) {
         // A writer that panicked said so; there is nothing left to wait for.

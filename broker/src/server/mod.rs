@@ -4,7 +4,9 @@ mod boot;
 mod control;
 mod listener;
 pub mod process;
+pub mod resources;
 mod socket;
+pub mod watermark;
 
 use std::{
     error, fmt, io,
@@ -22,6 +24,7 @@ use tokio::{
 };
 
 use boot::Writers;
+use resources::{Limits, Resources};
 
 use crate::{
     connection::registry::Node,
@@ -39,6 +42,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Messages are confirmed before they are on stable storage.
     pub unsafe_no_fsync: bool,
+    /// When alarms block publishers.
+    pub limits: Limits,
     /// `rabbit@host`.
     pub node_name: String,
     /// Who may log in at the first start.
@@ -99,6 +104,8 @@ pub struct Server {
     pub started_at: SystemTime,
     /// Messages are confirmed before they are on stable storage.
     pub unsafe_no_fsync: bool,
+    /// Memory and disk.
+    pub resources: Arc<Resources>,
     /// True makes it stop.
     pub stop: watch::Sender<bool>,
     signals: StopSignals,
@@ -134,10 +141,25 @@ impl Server {
         announce(&amqp, "amqp");
         announce(&http, "http");
         let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
+        let resources = Arc::new(Resources::new(data_dir.path(), settings.limits));
+        // Before anybody can publish.
+        resources.look(&node);
+        let log = writers.log().clone();
+        tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
         tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
         let unsafe_no_fsync = settings.unsafe_no_fsync;
-        let server =
-            Self { node, amqp_address, started_at, unsafe_no_fsync, stop, signals, tasks, writers, data_dir };
+        let server = Self {
+            node,
+            amqp_address,
+            started_at,
+            unsafe_no_fsync,
+            resources,
+            stop,
+            signals,
+            tasks,
+            writers,
+            data_dir,
+        };
         Ok((server, Doors { http, control }))
     }
 
