@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -25,6 +25,10 @@ use crate::{
     connection::registry::Node,
     http::{Api, router, routes::Door},
     model::definition::Change,
+    server::{
+        resources::{Limits, Resources},
+        watermark::{DiskFreeLimit, MemoryWatermark},
+    },
     storage::{Completion, Loaded, MetadataStore, StoreError, queue_log::MemoryLog},
     vhost::broker::Broker,
 };
@@ -40,6 +44,10 @@ const USERS: &str = r#"
     control PUT /users/watcher {"tags":"monitoring","password":"pw"}
     control PUT /users/nobody {"tags":"","password":"pw"}
 "#;
+
+/// No alarm is set by them.
+const LIMITS: Limits =
+    Limits { disk: DiskFreeLimit::Absolute(0), memory: MemoryWatermark::Absolute(u64::MAX) };
 
 /// A broker and its API.
 pub(super) struct Bench {
@@ -85,6 +93,7 @@ impl Bench {
             http_address: port(15672),
             data_dir: PathBuf::from("/"),
             unsafe_no_fsync: false,
+            resources: Arc::new(Resources::new(Path::new("/"), LIMITS)),
             started_at: UNIX_EPOCH,
             clock: || UNIX_EPOCH + Duration::from_secs(90),
             stop: watch::Sender::new(false),
