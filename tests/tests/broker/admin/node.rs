@@ -59,8 +59,16 @@ fn asked(admin: &Admin) {
 /// The headings, and the lines that don't differ from run to run.
 fn status(admin: &Admin) {
     let status = admin.transcript(&["rabbitmqctl status"]);
-    let varying =
-        ["OS PID", "OS:", "Uptime", "Product version", "Runtime:", "Total memory", "Free disk space"];
+    let varying = [
+        "OS PID",
+        "OS:",
+        "Uptime",
+        "Product version",
+        "Runtime:",
+        "Total memory",
+        "Memory high watermark",
+        "Free disk space",
+    ];
     let is_varying = |line: &&str| {
         varying.iter().any(|start| line.starts_with(start))
             || line.ends_with(" %)")
@@ -109,11 +117,10 @@ fn status(admin: &Admin) {
         Memory
 
         Calculation strategy: rss
-        Memory high watermark setting: none
 
         Free Disk Space
 
-        Low free disk space watermark: none
+        Low free disk space watermark: 0.1003 gb
 
         Totals
 
@@ -148,6 +155,8 @@ fn environment(admin: &Admin) {
               {consumer_max_per_channel,10000},
               {max_message_size,134217728},
               {handshake_timeout,10000},
+              {'disk_free_limit.absolute',100331648},
+              {'vm_memory_high_watermark.relative',0.6},
               {'management.rates_mode',"none"}]}]
     "#]],
     );
