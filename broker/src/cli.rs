@@ -27,7 +27,10 @@ pub struct Arguments {
     pub disk_free_limit: Option<DiskFreeLimit>,
 
     /// Block publishers when the broker uses more memory than this: a share of what there is, such as 0.4, or a
-    /// size, such as 2GB [default: 0.6]
+    /// size, such as 2GB [default: never]
+    ///
+    /// Memory that the system's allocator keeps after queues were emptied counts as used: set it well above what
+    /// the broker needs. With glibc, MALLOC_MMAP_THRESHOLD_=524288 in the environment makes it give memory back.
     #[arg(long, env = "LIEBRE_VM_MEMORY_HIGH_WATERMARK", value_name = "SHARE|SIZE")]
     pub vm_memory_high_watermark: Option<MemoryWatermark>,
 

@@ -7,12 +7,8 @@ use std::{
 };
 
 use liebre::{
-    limits::{DISK_FREE_LIMIT, MEMORY_HIGH_WATERMARK},
-    server::{
-        DefaultUser, Settings,
-        resources::Limits,
-        watermark::{DiskFreeLimit, MemoryWatermark},
-    },
+    limits::DISK_FREE_LIMIT,
+    server::{DefaultUser, Settings, resources::Limits, watermark::DiskFreeLimit},
 };
 
 use crate::cli::Arguments;
@@ -36,9 +32,7 @@ pub fn settings(arguments: Arguments) -> Result<Settings, String> {
         unsafe_no_fsync: arguments.unsafe_no_fsync,
         limits: Limits {
             disk: arguments.disk_free_limit.unwrap_or(DiskFreeLimit::Absolute(DISK_FREE_LIMIT)),
-            memory: arguments
-                .vm_memory_high_watermark
-                .unwrap_or(MemoryWatermark::Relative(MEMORY_HIGH_WATERMARK)),
+            memory: arguments.vm_memory_high_watermark,
         },
         node_name: value("RABBITMQ_NODENAME", &format!("rabbit@{}", host_name())),
         default_user: DefaultUser {

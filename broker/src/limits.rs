@@ -47,8 +47,6 @@ pub const DISPATCH_RUN_MAX: usize = 256;
 /// Less free space than this where the data directory is sets the disk alarm: RabbitMQ's 50 MB, and the three files
 /// that the message log may begin before anybody looks, bytes.
 pub const DISK_FREE_LIMIT: u64 = 50_000_000 + 3 * (16 << 20);
-/// More memory in use than this share of the machine's sets the memory alarm.
-pub const MEMORY_HIGH_WATERMARK: f64 = 0.6;
 /// How fast disk and memory may fill, bytes per second: so often is looked.
 pub const RESOURCE_FILL_RATE: u64 = 1 << 30;
 /// The shortest time between two looks at disk and memory.

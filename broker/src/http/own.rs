@@ -86,7 +86,7 @@ fn set_memory_watermark(request: &Request) -> Answered {
         Amount::Relative(share) => MemoryWatermark::relative(share).map_err(refused)?,
     };
     tracing::info!("memory high watermark set to {watermark:?}");
-    request.api.resources.change_limits(request.node(), |limits| limits.memory = watermark);
+    request.api.resources.change_limits(request.node(), |limits| limits.memory = Some(watermark));
     Ok(Answer::Done)
 }
 
@@ -125,19 +125,18 @@ fn disk_free_limit(limits: Limits) -> (&'static str, Value) {
     }
 }
 
-fn memory_watermark(limits: Limits) -> (&'static str, Value) {
-    match limits.memory {
+fn memory_watermark(limits: Limits) -> Option<(&'static str, Value)> {
+    Some(match limits.memory? {
         MemoryWatermark::Absolute(bytes) => ("absolute", bytes.into()),
         MemoryWatermark::Relative(share) => ("relative", share.into()),
-    }
+    })
 }
 
 fn environment(request: &Request) -> Value {
     let api = &request.api;
     let limits = api.resources.limits();
     let (disk_kind, disk_limit) = disk_free_limit(limits);
-    let (memory_kind, memory_limit) = memory_watermark(limits);
-    json!({
+    let mut environment = json!({
         "listeners.tcp": [api.amqp_address.to_string()],
         "management.tcp.ip": api.http_address.ip().to_string(),
         "management.tcp.port": api.http_address.port(),
@@ -151,20 +150,25 @@ fn environment(request: &Request) -> Value {
         "max_message_size": limits::MESSAGE_SIZE_MAX,
         "handshake_timeout": u64::try_from(limits::HANDSHAKE_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
         (format!("disk_free_limit.{disk_kind}")): disk_limit,
-        (format!("vm_memory_high_watermark.{memory_kind}")): memory_limit,
         "management.rates_mode": "none",
-    })
+    });
+    if let Some((kind, watermark)) = memory_watermark(limits) {
+        environment[format!("vm_memory_high_watermark.{kind}")] = watermark;
+    }
+    environment
 }
 
 fn status(request: &Request) -> Value {
     let system = rustix::system::uname();
-    let (watermark_kind, watermark) = memory_watermark(request.api.resources.limits());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    json!({
+    let mut status = json!({
         "os": system.sysname().to_string_lossy(),
         "runtime": format!("{} {}, tokio with {workers} threads", product::NAME, product::VERSION),
-        "memory_high_watermark": { (watermark_kind): watermark },
         "tags": {},
         "unsafe_no_fsync": request.api.unsafe_no_fsync,
-    })
+    });
+    if let Some((kind, watermark)) = memory_watermark(request.api.resources.limits()) {
+        status["memory_high_watermark"] = json!({ (kind): watermark });
+    }
+    status
 }

@@ -41,8 +41,8 @@ pub struct Resources {
 pub struct Limits {
     /// For the disk alarm.
     pub disk: DiskFreeLimit,
-    /// For the memory alarm.
-    pub memory: MemoryWatermark,
+    /// For the memory alarm; none: never.
+    pub memory: Option<MemoryWatermark>,
 }
 
 /// What was found.
@@ -83,7 +83,7 @@ impl Resources {
     /// Memory in use above this sets the memory alarm, bytes.
     #[must_use]
     pub fn memory_limit(&self) -> Option<u64> {
-        self.limits().memory.bytes(self.memory_total)
+        self.limits().memory_bytes(self.memory_total)
     }
 
     /// Other limits, from now on. The alarms have followed when this returns.
@@ -101,7 +101,7 @@ impl Resources {
         let found = Found::now(&self.data_dir);
         self.follow(node, *limits, found);
         let disk = found.disk_free.map(|free| free.abs_diff(limits.disk.bytes(self.memory_total)));
-        let memory = found.memory_used.zip(limits.memory.bytes(self.memory_total));
+        let memory = found.memory_used.zip(limits.memory_bytes(self.memory_total));
         let memory = memory.map(|(used, limit)| used.abs_diff(limit));
         // An alarm that is on is to clear soon after there is room.
         let longest = if node.alarms.any() { MEMORY_LOOK_MAX } else { RESOURCE_LOOK_MAX };
@@ -146,13 +146,20 @@ impl Resources {
             let full = if is_disk_full { ", and the message log finds no room" } else { "" };
             set(node, Alarm::Disk, free < limit || is_disk_full, &format!("{facts}{full}"));
         }
-        if let (Some(used), Some(limit)) = (found.memory_used, limits.memory.bytes(self.memory_total)) {
+        if let Some(used) = found.memory_used {
+            let limit = limits.memory_bytes(self.memory_total).unwrap_or(u64::MAX);
             set(node, Alarm::Memory, used > limit, &format!("memory used: {used}, allowed: {limit}"));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Limits {
+    fn memory_bytes(&self, memory_total: Option<u64>) -> Option<u64> {
+        self.memory.and_then(|watermark| watermark.bytes(memory_total))
     }
 }
 

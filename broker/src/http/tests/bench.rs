@@ -27,7 +27,7 @@ use crate::{
     model::definition::Change,
     server::{
         resources::{Limits, Resources},
-        watermark::{DiskFreeLimit, MemoryWatermark},
+        watermark::DiskFreeLimit,
     },
     storage::{Completion, Loaded, MetadataStore, StoreError, queue_log::MemoryLog},
     vhost::broker::Broker,
@@ -46,8 +46,7 @@ const USERS: &str = r#"
 "#;
 
 /// No alarm is set by them.
-const LIMITS: Limits =
-    Limits { disk: DiskFreeLimit::Absolute(0), memory: MemoryWatermark::Absolute(u64::MAX) };
+const LIMITS: Limits = Limits { disk: DiskFreeLimit::Absolute(0), memory: None };
 
 /// A broker and its API.
 pub(super) struct Bench {
