@@ -36,7 +36,7 @@ fn healthy() -> Answer {
 /// There is one node: the alarms in the cluster are its own.
 fn check_alarms(request: &Request, check: &str) -> Answered {
     let node = request.node();
-    let view = |alarm: Alarm| json!({ "resource": alarm.resource(), "node": node.name });
+    let view = |alarm: Alarm| json!({ "node": node.name, "resource": resource(alarm) });
     let alarms: Vec<Value> = node.alarms.on().map(view).collect();
     if alarms.is_empty() {
         return Ok(healthy());
@@ -44,6 +44,14 @@ fn check_alarms(request: &Request, check: &str) -> Answered {
     let place = if check == "local-alarms" { "on the node" } else { "in the cluster" };
     let reason = format!("There are alarms in effect {place}");
     Ok(Answer::Unhealthy(json!({ "status": "failed", "reason": reason, "alarms": alarms })))
+}
+
+/// Here, and only here, the disk has this name.
+fn resource(alarm: Alarm) -> &'static str {
+    match alarm {
+        Alarm::Disk => "disk space",
+        Alarm::Memory => alarm.resource(),
+    }
 }
 
 fn check_port(request: &Request, port: &str) -> Answered {

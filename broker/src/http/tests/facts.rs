@@ -190,11 +190,11 @@ async fn alarms_are_seen_everywhere() {
                 control PUT /liebre/disk-free-limit {"absolute":"15000PB"}
                   204 
                 guest GET /health/checks/alarms
-                  503 {"status":"failed","reason":"There are alarms in effect in the cluster","alarms":[{"resource":"disk","node":"rabbit@test"}]}
+                  503 {"status":"failed","reason":"There are alarms in effect in the cluster","alarms":[{"node":"rabbit@test","resource":"disk space"}]}
                 control PUT /liebre/vm-memory-high-watermark {"relative":0.0}
                   204 
                 guest GET /health/checks/local-alarms
-                  503 {"status":"failed","reason":"There are alarms in effect on the node","alarms":[{"resource":"memory","node":"rabbit@test"},{"resource":"disk","node":"rabbit@test"}]}
+                  503 {"status":"failed","reason":"There are alarms in effect on the node","alarms":[{"node":"rabbit@test","resource":"memory"},{"node":"rabbit@test","resource":"disk space"}]}
                 guest GET /nodes?columns=mem_limit,mem_alarm,disk_free_limit,disk_free_alarm
                   200 [{"mem_alarm":true,"disk_free_limit":15000000000000000000,"disk_free_alarm":true,"mem_limit":0}]
                 control GET /liebre/status?columns=memory_high_watermark
