@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Parser;
+use clap::{Parser, builder::BoolishValueParser};
+use liebre::server::watermark::{DiskFreeLimit, MemoryWatermark};
 
 /// Liebre, a message broker for RabbitMQ clients (AMQP 0-9-1).
 #[derive(Debug, Parser)]
@@ -19,4 +20,23 @@ pub struct Arguments {
     /// Where everything durable is kept [default: liebre in the user's data directory]
     #[arg(long, env = "LIEBRE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// Block publishers when less than this is free where the data directory is, such as 500MiB or 2GB [default:
+    /// 50 MB and three files of the message log, 100.3 MB]
+    #[arg(long, env = "LIEBRE_DISK_FREE_LIMIT", value_name = "SIZE")]
+    pub disk_free_limit: Option<DiskFreeLimit>,
+
+    /// Block publishers when the broker uses more memory than this: a share of what there is, such as 0.4, or a
+    /// size, such as 2GB [default: never]
+    ///
+    /// Memory that the system's allocator keeps after queues were emptied counts as used: set it well above what
+    /// the broker needs. With glibc, MALLOC_MMAP_THRESHOLD_=524288 in the environment makes it give memory back.
+    #[arg(long, env = "LIEBRE_VM_MEMORY_HIGH_WATERMARK", value_name = "SHARE|SIZE")]
+    pub vm_memory_high_watermark: Option<MemoryWatermark>,
+
+    /// Confirm messages before they are on stable storage: what was confirmed is lost when the machine stops
+    ///
+    /// For tests and throw-away data. Definitions (queues, users ...) are synced all the same.
+    #[arg(long, env = "LIEBRE_UNSAFE_NO_FSYNC", value_parser = BoolishValueParser::new())]
+    pub unsafe_no_fsync: bool,
 }

@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use liebre::server::{DefaultUser, Settings};
+use liebre::{
+    limits::DISK_FREE_LIMIT,
+    server::{DefaultUser, Settings, resources::Limits, watermark::DiskFreeLimit},
+};
 
 use crate::cli::Arguments;
 
@@ -26,6 +29,11 @@ pub fn settings(arguments: Arguments) -> Result<Settings, String> {
         amqp_listen: reachable(arguments.amqp_listen),
         http_listen: reachable(arguments.http_listen),
         data_dir,
+        unsafe_no_fsync: arguments.unsafe_no_fsync,
+        limits: Limits {
+            disk: arguments.disk_free_limit.unwrap_or(DiskFreeLimit::Absolute(DISK_FREE_LIMIT)),
+            memory: arguments.vm_memory_high_watermark,
+        },
         node_name: value("RABBITMQ_NODENAME", &format!("rabbit@{}", host_name())),
         default_user: DefaultUser {
             name: value("RABBITMQ_DEFAULT_USER", "guest"),

@@ -57,3 +57,14 @@ pub const HTTP_BODY_MAX: usize = 10 << 20;
 /// follow each other under the queue's lock until nothing is ready or no consumer has credit and room: what
 /// bounds a dispatch is the room of the consumers' outboxes ([`OUTBOX_BYTES_MAX`] each).
 pub const DISPATCH_RUN_MAX: usize = 256;
+/// Less free space than this where the data directory is sets the disk alarm: RabbitMQ's 50 MB, and the three files
+/// that the message log may begin before anybody looks, bytes.
+pub const DISK_FREE_LIMIT: u64 = 50_000_000 + 3 * (16 << 20);
+/// How fast disk and memory may fill, bytes per second: so often is looked.
+pub const RESOURCE_FILL_RATE: u64 = 1 << 30;
+/// The shortest time between two looks at disk and memory.
+pub const RESOURCE_LOOK_MIN: Duration = Duration::from_millis(100);
+/// The longest time between two looks at the disk.
+pub const RESOURCE_LOOK_MAX: Duration = Duration::from_secs(10);
+/// The longest time between two looks at memory, or while an alarm is on.
+pub const MEMORY_LOOK_MAX: Duration = Duration::from_secs(1);

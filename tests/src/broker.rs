@@ -33,6 +33,8 @@ pub struct Broker {
     /// None for a broker that somebody else runs.
     process: Option<Process>,
     data_dir: Option<TempDir>,
+    /// On its command line, besides addresses and directory.
+    options: Vec<String>,
 }
 
 impl Broker {
@@ -44,13 +46,18 @@ impl Broker {
 
     /// A broker that the test may stop and kill. None, with a note, if the tests run against an external one.
     pub fn own() -> Option<Broker> {
+        Self::own_with(&[])
+    }
+
+    /// The same with options of its own on its command line, whenever it is started.
+    pub fn own_with(options: &[&str]) -> Option<Broker> {
         if external_address().is_some() {
             eprintln!(
                 "skipped: needs a broker that may be stopped, and LIEBRE_TEST_AMQP names an external one"
             );
             return None;
         }
-        Some(Broker::start())
+        Some(Broker::start_with(options))
     }
 
     /// The URL of the broker's vhost for user guest.
@@ -93,7 +100,7 @@ impl Broker {
     /// Starts a stopped or killed broker on its old data directory. The ports change.
     pub fn start_again(&mut self) {
         let data_dir = self.data_dir.as_ref().expect("an external broker is never stopped");
-        let process = Process::spawn(data_dir.path());
+        let process = Process::spawn(data_dir.path(), &self.options);
         self.amqp = process.amqp;
         self.http = Some(process.http);
         self.process = Some(process);
@@ -110,14 +117,20 @@ impl Broker {
     }
 
     fn start() -> Broker {
+        Self::start_with(&[])
+    }
+
+    fn start_with(options: &[&str]) -> Broker {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let data_dir = tempfile::Builder::new().prefix("liebre-test-").tempdir().expect("a data directory");
-        let process = Process::spawn(data_dir.path());
+        let process = Process::spawn(data_dir.path(), &options);
         Broker {
             amqp: process.amqp,
             http: Some(process.http),
             vhost: "/".to_owned(),
             process: Some(process),
             data_dir: Some(data_dir),
+            options,
         }
     }
 
@@ -130,6 +143,7 @@ impl Broker {
             vhost: vhost.to_owned(),
             process: None,
             data_dir: None,
+            options: Vec::new(),
         })
     }
 }
@@ -152,10 +166,11 @@ struct Process {
 
 impl Process {
     /// Returns when the broker has said that it is ready.
-    fn spawn(data_dir: &Path) -> Process {
+    fn spawn(data_dir: &Path, options: &[String]) -> Process {
         let mut child = Command::new(binary("liebre", "liebre"))
             .args(["--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
+            .args(options)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

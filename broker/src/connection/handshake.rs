@@ -115,6 +115,7 @@ impl Connection {
         let mechanism = start_ok.mechanism.to_string();
         let is_close_understood = capability(&start_ok.client_properties, "authentication_failure_close");
         self.is_cancel_notified = capability(&start_ok.client_properties, "consumer_cancel_notify");
+        self.blocking.is_announced = capability(&start_ok.client_properties, "connection.blocked");
         self.info.update(|facts| {
             facts.state = "tuning";
             facts.auth_mechanism = mechanism.clone();

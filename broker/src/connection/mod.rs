@@ -8,6 +8,7 @@
 //!    any ── exception, or somebody's wish: close ──> Closing ── close-ok ──> (end)
 //! ```
 
+pub mod alarm;
 pub mod channel;
 pub mod confirms;
 mod consume;
@@ -84,6 +85,7 @@ pub struct Connection {
     permission_epoch: u64,
     /// The client wants `basic.cancel` when a queue goes.
     is_cancel_notified: bool,
+    blocking: alarm::Blocking,
     channels: Vec<Option<Box<Channel>>>,
     /// To be deleted with it; some may be gone already.
     exclusive_queues: Vec<Arc<SharedQueue>>,
@@ -113,7 +115,8 @@ pub enum Event<'a> {
     Read(&'a [u8]),
     /// The definitions that it waits for are durable, or not.
     Stored(Result<(), StoreError>),
-    /// Its outbox was woken: somebody may want it closed, or there may be room again.
+    /// Its outbox was woken: somebody may want it closed, an alarm may have been set or cleared, or there may be
+    /// room again.
     Woken,
     /// The time it asked for has come.
     Tick,
@@ -136,8 +139,8 @@ pub enum Flow {
     Continue,
     /// With [`Event::Stored`]: no bytes before that.
     Wait(Ticket),
-    /// With the bytes that were not taken, once the peer has read enough of its replies: until then
-    /// [`Outbox::is_full_of_replies`].
+    /// With the bytes that were not taken, once the peer has read enough of its replies and no alarm blocks it:
+    /// until then [`Outbox::is_full_of_replies`] or [`Connection::is_blocked`].
     Hold,
     /// Not at all: what is in the outbox is the last to be sent.
     End,
@@ -181,6 +184,7 @@ impl Connection {
             permission: None,
             permission_epoch: 0,
             is_cancel_notified: false,
+            blocking: alarm::Blocking::default(),
             channels: Vec::new(),
             exclusive_queues: Vec::new(),
             run: publish::PublishRun::default(),
@@ -210,7 +214,7 @@ impl Connection {
         let flow = match (self.phase, self.ticket.take()) {
             (Phase::Ended, _) => Flow::End,
             (_, Some(ticket)) => Flow::Wait(ticket),
-            (_, None) if self.outbox.is_full_of_replies() => Flow::Hold,
+            (_, None) if self.outbox.is_full_of_replies() || self.is_blocked() => Flow::Hold,
             (_, None) => Flow::Continue,
         };
         Applied { consumed, flow }
@@ -255,6 +259,7 @@ impl Connection {
             if matches!(self.phase, Phase::Header | Phase::Refused | Phase::Ended)
                 || self.ticket.is_some()
                 || self.outbox.is_full_of_replies()
+                || self.is_blocked()
             {
                 break;
             }
@@ -496,6 +501,7 @@ impl Connection {
             self.close(&exception, MethodId::NONE, now);
         }
         self.handle_synced();
+        self.follow_alarms(now);
         // Room that was promised to a delivery which did not happen.
         settle::resume(self.outbox.take_waiting());
     }
@@ -509,8 +515,8 @@ impl Connection {
             self.end();
             return;
         }
-        if self.deferred.is_some() {
-            // Nothing is read while the disk is waited for: the peer is not silent, we are deaf.
+        if self.deferred.is_some() || self.is_blocked() || self.is_throttled() {
+            // Nothing is read while the disk is waited for, or space: the peer is not silent, we are deaf.
             self.heartbeat.received(now);
         }
         if self.heartbeat.is_peer_dead(now) {
@@ -568,6 +574,7 @@ impl Connection {
         let close = AMQPClass::Connection(connection::AMQPMethod::Close(close));
         self.outbox.write_method(ChannelNumber(0), &close);
         self.phase = Phase::Closing;
+        self.end_blocking();
         self.info.update(|facts| facts.state = "closing");
         self.deadline = Some(now + CLOSING_TIMEOUT);
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use amq_protocol::protocol::{AMQPClass, confirm};
 
 use super::{
-    Connection,
+    Connection, Phase,
     channel::Memo,
     confirms::{Confirm, Confirms, PublishNumber},
     content::{Arrived, OutOfTurn},
@@ -46,6 +46,7 @@ impl Connection {
             return Err(Exception::new(ReplyCode::NotImplemented, "immediate=true"));
         }
         self.open_channel(number)?.content.start(publish);
+        self.block_publisher();
         Ok(())
     }
 
@@ -204,7 +205,7 @@ impl Connection {
     #[must_use]
     pub fn is_throttled(&self) -> bool {
         let (Some(vhost), Some(lsn)) = (&self.vhost, self.last_published) else { return false };
-        lsn > vhost.log().synced_up_to() && vhost.log().is_over_limit()
+        self.phase == Phase::Running && lsn > vhost.log().synced_up_to() && vhost.log().is_over_limit()
     }
 
     /// Sends the confirms that `decide` finds, each exactly once.

@@ -12,7 +12,10 @@ use std::{
 
 use dashmap::DashMap;
 
-use super::exception::{Exception, ReplyCode};
+use super::{
+    alarm::{Alarm, Alarms},
+    exception::{Exception, ReplyCode},
+};
 use crate::{
     model::{arguments::Arguments, name::Name},
     vhost::{broker::Broker, outbox::Outbox, queue::ConnectionId},
@@ -26,6 +29,8 @@ pub struct Node {
     pub broker: Arc<Broker>,
     /// `rabbit@host`.
     pub name: String,
+    /// The alarms that are on.
+    pub alarms: Alarms,
     connections: DashMap<ConnectionId, Arc<ConnectionInfo>>,
     /// Connections ever opened and closed.
     pub churn: Churn,
@@ -84,7 +89,7 @@ pub struct Traffic {
 /// What a connection says of itself; changes seldom.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// `starting`, `tuning`, `opening`, `running`, `closing`: RabbitMQ's words.
+    /// `starting`, `tuning`, `opening`, `running`, `blocked`, `closing`: RabbitMQ's words.
     pub state: &'static str,
     /// Once logged in.
     pub user: Option<Name>,
@@ -125,7 +130,8 @@ impl Node {
     /// A node without connections.
     #[must_use]
     pub fn new(broker: Arc<Broker>, name: String) -> Self {
-        Self { broker, name, connections: DashMap::new(), churn: Churn::default() }
+        let alarms = Alarms::default();
+        Self { broker, name, alarms, connections: DashMap::new(), churn: Churn::default() }
     }
 
     /// All connections, oldest first.
@@ -155,6 +161,16 @@ impl Node {
                 info.force_close(text);
             }
         }
+    }
+
+    /// Sets or clears an alarm; says whether that changed anything. Whoever is blocked, or is to be, looks.
+    pub fn set_alarm(&self, alarm: Alarm, is_on: bool) -> bool {
+        let has_changed = self.alarms.set(alarm, is_on);
+        if has_changed {
+            // A connection that is not in here yet sees the new state when it publishes.
+            self.connections.iter().for_each(|info| info.outbox.wake());
+        }
+        has_changed
     }
 
     pub(super) fn insert(&self, info: Arc<ConnectionInfo>) {

@@ -1,5 +1,6 @@
 //! Connections over vhosts in memory: frames in, a transcript out. No sockets, no disk, no clock.
 
+mod alarms;
 mod bench;
 mod channels;
 mod closing;

@@ -104,6 +104,11 @@ fn check_own(request: &Request, info: &ConnectionInfo, right: Right) -> Result<(
     Err(HttpError::NotAuthorised("User not authorised to access object".into()))
 }
 
+/// While an alarm is on, a connection that has not published yet would be blocked if it did.
+fn state(node: &Node, state: &'static str) -> &'static str {
+    if state == "running" && node.alarms.any() { "blocking" } else { state }
+}
+
 fn view(node: &Node, info: &ConnectionInfo) -> Value {
     let (facts, traffic) = (info.facts(), &info.traffic);
     let mut object = json!({
@@ -116,7 +121,7 @@ fn view(node: &Node, info: &ConnectionInfo) -> Value {
         "type": "network",
         "protocol": "AMQP 0-9-1",
         "auth_mechanism": facts.auth_mechanism,
-        "state": facts.state,
+        "state": state(node, facts.state),
         "host": info.local.ip().to_string(),
         "port": info.local.port(),
         "peer_host": info.peer.ip().to_string(),

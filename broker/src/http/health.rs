@@ -9,13 +9,15 @@ use super::{
     overview::Listener,
     request::{Request, not_allowed},
 };
+use crate::connection::alarm::Alarm;
 
 /// `aliveness-test/{vhost}`, and after `health/checks/`: `alarms`, `local-alarms`, `virtual-hosts`,
 /// `port-listener/{port}`, `protocol-listener/{protocol}`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     let check = match names {
-        // There are no alarms, and a vhost that is there runs.
-        ["alarms" | "local-alarms" | "virtual-hosts"] => |_: &Request, _: &str| Ok(healthy()),
+        ["alarms" | "local-alarms"] => check_alarms,
+        // A vhost that is there runs.
+        ["virtual-hosts"] => |_: &Request, _: &str| Ok(healthy()),
         ["port-listener", _] => check_port,
         ["protocol-listener", _] => check_protocol,
         ["aliveness-test", _] => |request: &Request, vhost: &str| request.vhost(vhost).map(|_| healthy()),
@@ -29,6 +31,27 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
 
 fn healthy() -> Answer {
     Answer::Object(json!({ "status": "ok" }))
+}
+
+/// There is one node: the alarms in the cluster are its own.
+fn check_alarms(request: &Request, check: &str) -> Answered {
+    let node = request.node();
+    let view = |alarm: Alarm| json!({ "node": node.name, "resource": resource(alarm) });
+    let alarms: Vec<Value> = node.alarms.on().map(view).collect();
+    if alarms.is_empty() {
+        return Ok(healthy());
+    }
+    let place = if check == "local-alarms" { "on the node" } else { "in the cluster" };
+    let reason = format!("There are alarms in effect {place}");
+    Ok(Answer::Unhealthy(json!({ "status": "failed", "reason": reason, "alarms": alarms })))
+}
+
+/// Here, and only here, the disk has this name.
+fn resource(alarm: Alarm) -> &'static str {
+    match alarm {
+        Alarm::Disk => "disk space",
+        Alarm::Memory => alarm.resource(),
+    }
 }
 
 fn check_port(request: &Request, port: &str) -> Answered {

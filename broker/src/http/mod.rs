@@ -44,7 +44,7 @@ use tokio::{
 
 use crate::{
     connection::registry::Node,
-    server::{Doors, Server},
+    server::{Doors, Server, resources::Resources},
 };
 pub use error::HttpError;
 use routes::Door;
@@ -60,6 +60,10 @@ pub struct Api {
     pub http_address: SocketAddr,
     /// Where everything durable is.
     pub data_dir: PathBuf,
+    /// Messages are confirmed before they are on stable storage.
+    pub unsafe_no_fsync: bool,
+    /// Memory and disk, and their limits.
+    pub resources: Arc<Resources>,
     /// When the broker was started.
     pub started_at: SystemTime,
     /// The time of day, for uptimes and rates.
@@ -76,6 +80,8 @@ pub fn start(server: &mut Server, doors: Doors) {
         amqp_address: server.amqp_address,
         http_address: doors.http.local_addr().unwrap_or(unknown),
         data_dir: server.data_dir().to_owned(),
+        unsafe_no_fsync: server.unsafe_no_fsync,
+        resources: Arc::clone(&server.resources),
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),

@@ -12,7 +12,7 @@ use super::{
     overview::exchange_types,
     request::{Request, not_allowed},
 };
-use crate::{product, server::process};
+use crate::{connection::alarm::Alarm, product, server::process};
 
 /// RabbitMQ's plugins whose work is built in.
 const PLUGINS: [&str; 1] = ["rabbitmq_management"];
@@ -43,8 +43,9 @@ fn view(request: &Request) -> Value {
         "os_pid": std::process::id().to_string(),
         "processors": available_parallelism().map_or(1, usize::from),
         "rates_mode": "none",
-        "mem_alarm": false,
-        "disk_free_alarm": false,
+        "mem_alarm": request.node().alarms.has(Alarm::Memory),
+        "disk_free_limit": api.resources.disk_free_limit(),
+        "disk_free_alarm": request.node().alarms.has(Alarm::Disk),
         "partitions": [],
         "cluster_links": [],
         "enabled_plugins": PLUGINS,
@@ -60,6 +61,9 @@ fn view(request: &Request) -> Value {
         "log_files": [LOG],
         "db_dir": api.data_dir.display().to_string(),
     });
+    if api.unsafe_no_fsync {
+        object["unsafe_no_fsync"] = true.into();
+    }
     add_measured(request, &mut object);
     object
 }
@@ -73,6 +77,7 @@ fn add_measured(request: &Request, object: &mut Value) {
     };
     let memory = process::memory_used_bytes();
     add("mem_used", memory);
+    add("mem_limit", request.api.resources.memory_limit());
     add("disk_free", process::disk_free_bytes(&request.api.data_dir));
     add("fd_used", process::open_file_count().map(|count| count as u64));
     add("fd_total", process::open_files_max());

@@ -85,6 +85,9 @@ fn overview(request: &Request) -> Value {
         "object_totals": object_totals,
         "statistics_db_event_queue": 0,
     });
+    if request.api.unsafe_no_fsync {
+        object["unsafe_no_fsync"] = true.into();
+    }
     if request.caller.has(Right::Monitoring) {
         object["node"] = node.name.as_str().into();
         object["listeners"] = listeners(request);

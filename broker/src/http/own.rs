@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `POST liebre/authenticate` `{"username", "password"}` | 200 `{"authenticated": true}` or `false`, for an unknown user too |
 //! | `POST liebre/stop` | 204; the broker then stops in order |
+//! | `PUT liebre/disk-free-limit` `{"absolute": "2GB"}` or bytes, or `{"relative": 1.5}` times memory | 204; the alarms have followed |
+//! | `PUT liebre/vm-memory-high-watermark` `{"absolute": "2GB"}` or bytes, or `{"relative": 0.4}` of memory | 204; the alarms have followed |
 //! | `GET liebre/environment` | 200, the settings in force by their names in `rabbitmq.conf` |
 //! | `GET liebre/status` | 200, what `status` prints beyond overview and node |
 
@@ -16,21 +18,32 @@ use super::{
     auth::Right,
     request::{Request, not_allowed},
 };
-use crate::{limits, product, vhost::access::LOOPBACK_USER};
+use crate::{
+    limits, product,
+    server::{
+        resources::Limits,
+        watermark::{ByteSize, DiskFreeLimit, MemoryWatermark, WatermarkError},
+    },
+    vhost::access::LOOPBACK_USER,
+};
 
-/// `liebre/authenticate`, `liebre/stop`, `liebre/environment`, `liebre/status`
+/// `liebre/authenticate`, `liebre/stop`, `liebre/disk-free-limit`, `liebre/vm-memory-high-watermark`,
+/// `liebre/environment`, `liebre/status`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         (["authenticate"], &Method::POST) => authenticate(request),
         (["stop"], &Method::POST) => stop(request),
         (["authenticate" | "stop"], _) => not_allowed("POST, OPTIONS"),
+        (["disk-free-limit"], &Method::PUT) => set_disk_free_limit(request),
+        (["vm-memory-high-watermark"], &Method::PUT) => set_memory_watermark(request),
+        (["disk-free-limit" | "vm-memory-high-watermark"], _) => not_allowed("PUT, OPTIONS"),
         (["environment"], &Method::GET) => {
             request.require(Right::Administrator)?;
             Ok(Answer::Object(environment(request)))
         }
         (["status"], &Method::GET) => {
             request.require(Right::Monitoring)?;
-            Ok(Answer::Object(status()))
+            Ok(Answer::Object(status(request)))
         }
         (["environment" | "status"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
@@ -57,9 +70,73 @@ fn stop(request: &Request) -> Answered {
     Ok(Answer::Done)
 }
 
+fn set_disk_free_limit(request: &Request) -> Answered {
+    let limit = match amount(request)? {
+        Amount::Absolute(bytes) => DiskFreeLimit::Absolute(bytes),
+        Amount::Relative(factor) => DiskFreeLimit::relative(factor).map_err(refused)?,
+    };
+    tracing::info!("disk free limit set to {limit:?}");
+    request.api.resources.change_limits(request.node(), |limits| limits.disk = limit);
+    Ok(Answer::Done)
+}
+
+fn set_memory_watermark(request: &Request) -> Answered {
+    let watermark = match amount(request)? {
+        Amount::Absolute(bytes) => MemoryWatermark::Absolute(bytes),
+        Amount::Relative(share) => MemoryWatermark::relative(share).map_err(refused)?,
+    };
+    tracing::info!("memory high watermark set to {watermark:?}");
+    request.api.resources.change_limits(request.node(), |limits| limits.memory = Some(watermark));
+    Ok(Answer::Done)
+}
+
+/// Of memory or disk.
+enum Amount {
+    /// Bytes.
+    Absolute(u64),
+    /// Of the machine's memory.
+    Relative(f64),
+}
+
+fn amount(request: &Request) -> Result<Amount, HttpError> {
+    request.require(Right::Administrator)?;
+    let fields = request.fields()?;
+    match (fields.value("absolute"), fields.value("relative").and_then(Value::as_f64)) {
+        (Some(Value::Number(bytes)), _) if bytes.is_u64() => {
+            Ok(Amount::Absolute(bytes.as_u64().unwrap_or(0)))
+        }
+        (Some(Value::String(size)), _) => {
+            size.parse().map(|ByteSize(bytes)| Amount::Absolute(bytes)).map_err(refused)
+        }
+        (None, Some(share)) => Ok(Amount::Relative(share)),
+        _ => Err(HttpError::bad_request("a limit is a size, 'absolute', or a share of memory, 'relative'")),
+    }
+}
+
+fn refused(error: WatermarkError) -> HttpError {
+    HttpError::bad_request(error.to_string())
+}
+
+/// A setting by the name that it has in `rabbitmq.conf` when it is in bytes, or a share of memory.
+fn disk_free_limit(limits: Limits) -> (&'static str, Value) {
+    match limits.disk {
+        DiskFreeLimit::Absolute(bytes) => ("absolute", bytes.into()),
+        DiskFreeLimit::Relative(factor) => ("relative", factor.into()),
+    }
+}
+
+fn memory_watermark(limits: Limits) -> Option<(&'static str, Value)> {
+    Some(match limits.memory? {
+        MemoryWatermark::Absolute(bytes) => ("absolute", bytes.into()),
+        MemoryWatermark::Relative(share) => ("relative", share.into()),
+    })
+}
+
 fn environment(request: &Request) -> Value {
     let api = &request.api;
-    json!({
+    let limits = api.resources.limits();
+    let (disk_kind, disk_limit) = disk_free_limit(limits);
+    let mut environment = json!({
         "listeners.tcp": [api.amqp_address.to_string()],
         "management.tcp.ip": api.http_address.ip().to_string(),
         "management.tcp.port": api.http_address.port(),
@@ -72,16 +149,26 @@ fn environment(request: &Request) -> Value {
         "consumer_max_per_channel": limits::CONSUMERS_PER_CHANNEL_MAX,
         "max_message_size": limits::MESSAGE_SIZE_MAX,
         "handshake_timeout": u64::try_from(limits::HANDSHAKE_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+        (format!("disk_free_limit.{disk_kind}")): disk_limit,
         "management.rates_mode": "none",
-    })
+    });
+    if let Some((kind, watermark)) = memory_watermark(limits) {
+        environment[format!("vm_memory_high_watermark.{kind}")] = watermark;
+    }
+    environment
 }
 
-fn status() -> Value {
+fn status(request: &Request) -> Value {
     let system = rustix::system::uname();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    json!({
+    let mut status = json!({
         "os": system.sysname().to_string_lossy(),
         "runtime": format!("{} {}, tokio with {workers} threads", product::NAME, product::VERSION),
         "tags": {},
-    })
+        "unsafe_no_fsync": request.api.unsafe_no_fsync,
+    });
+    if let Some((kind, watermark)) = memory_watermark(request.api.resources.limits()) {
+        status["memory_high_watermark"] = json!({ (kind): watermark });
+    }
+    status
 }

@@ -24,6 +24,9 @@ use crate::{
 /// The message log's directory inside the data directory.
 const MESSAGES: &str = "messages";
 
+const NO_FSYNC_WARNING: &str = "--unsafe-no-fsync: messages are confirmed before they are on stable storage. What \
+                                was confirmed is lost when the machine stops. For tests and throw-away data only";
+
 /// The threads that write to disk, and the log that has to be closed for its thread to end.
 #[derive(Debug)]
 pub(super) struct Writers {
@@ -33,6 +36,10 @@ pub(super) struct Writers {
 }
 
 impl Writers {
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Until everything is stored.
     pub(super) fn join(self) {
         // A writer that panicked said so; there is nothing left to wait for.
@@ -52,8 +59,11 @@ pub(super) async fn boot(
     let (store, writer) = RedbStore::open(data_dir).map_err(StartError::Store)?;
     let definitions = spawn("definitions", move || writer.run())?;
     let disk = RealDisk::open(&data_dir.path().join(MESSAGES)).map_err(StartError::Store)?;
-    let (log, writer, recovered) =
-        Log::open(Arc::new(disk), LogOptions::default()).map_err(StartError::Log)?;
+    let options = LogOptions { unsafe_no_fsync: settings.unsafe_no_fsync, ..LogOptions::default() };
+    if options.unsafe_no_fsync {
+        tracing::warn!("{NO_FSYNC_WARNING}");
+    }
+    let (log, writer, recovered) = Log::open(Arc::new(disk), options).map_err(StartError::Log)?;
     let messages = spawn("messages", move || {
         if let Err(error) = writer.run() {
             tracing::error!("messages can't be stored any more, stopping: {error}");

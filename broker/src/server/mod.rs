@@ -4,7 +4,9 @@ mod boot;
 mod control;
 mod listener;
 pub mod process;
+pub mod resources;
 mod socket;
+pub mod watermark;
 
 use std::{
     error, fmt, io,
@@ -22,6 +24,7 @@ use tokio::{
 };
 
 use boot::Writers;
+use resources::{Limits, Resources};
 
 use crate::{
     connection::registry::Node,
@@ -37,6 +40,10 @@ pub struct Settings {
     pub http_listen: SocketAddr,
     /// Where everything durable is.
     pub data_dir: PathBuf,
+    /// Messages are confirmed before they are on stable storage.
+    pub unsafe_no_fsync: bool,
+    /// When alarms block publishers.
+    pub limits: Limits,
     /// `rabbit@host`.
     pub node_name: String,
     /// Who may log in at the first start.
@@ -95,6 +102,10 @@ pub struct Server {
     pub amqp_address: SocketAddr,
     /// When it was started.
     pub started_at: SystemTime,
+    /// Messages are confirmed before they are on stable storage.
+    pub unsafe_no_fsync: bool,
+    /// Memory and disk.
+    pub resources: Arc<Resources>,
     /// True makes it stop.
     pub stop: watch::Sender<bool>,
     signals: StopSignals,
@@ -130,8 +141,25 @@ impl Server {
         announce(&amqp, "amqp");
         announce(&http, "http");
         let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
+        let resources = Arc::new(Resources::new(data_dir.path(), settings.limits));
+        // Before anybody can publish.
+        resources.look(&node);
+        let log = writers.log().clone();
+        tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
         tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
-        let server = Self { node, amqp_address, started_at, stop, signals, tasks, writers, data_dir };
+        let unsafe_no_fsync = settings.unsafe_no_fsync;
+        let server = Self {
+            node,
+            amqp_address,
+            started_at,
+            unsafe_no_fsync,
+            resources,
+            stop,
+            signals,
+            tasks,
+            writers,
+            data_dir,
+        };
         Ok((server, Doors { http, control }))
     }
 

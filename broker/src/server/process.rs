@@ -1,6 +1,6 @@
-//! What the system says of this process and its disk. None where the system does not tell.
+//! What the system says of this process, its memory and its disk. None where the system does not tell.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::{
     fs::{Dir, Mode, OFlags, open, statvfs},
@@ -10,10 +10,15 @@ use rustix::{
 
 /// Resident memory, bytes (Linux).
 pub fn memory_used_bytes() -> Option<u64> {
-    let file = open("/proc/self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut text = [0; 4096];
-    let count = read(&file, &mut text[..]).ok()?;
-    resident_bytes(std::str::from_utf8(&text[..count]).ok()?)
+    resident_bytes(&system_text(Path::new("/proc/self/status"))?)
+}
+
+/// Memory that there is for this process: the machine's, or less if its control group has a limit (Linux).
+pub fn memory_total_bytes() -> Option<u64> {
+    let machine = kilobytes(&system_text(Path::new("/proc/meminfo"))?, "MemTotal:")?;
+    let groups = system_text(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let limits = group_limit_files(&groups).into_iter().filter_map(|path| group_limit(&system_text(&path)?));
+    Some(limits.fold(machine, u64::min))
 }
 
 /// Free bytes where the data directory is.
@@ -36,16 +41,72 @@ pub fn open_files_max() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Of the line `VmRSS:     1234 kB`.
+/// The beginning of a file of the system's: what is looked for comes early.
+fn system_text(path: &Path) -> Option<String> {
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = [0; 4096];
+    let count = read(&file, &mut text[..]).ok()?;
+    Some(String::from_utf8_lossy(&text[..count]).into_owned())
+}
+
 fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    kilobytes(status, "VmRSS:")
+}
+
+/// Of a line such as `VmRSS:     1234 kB`, bytes.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
+}
+
+/// Where the limits of a process stand whose groups are these lines of `/proc/self/cgroup`: of its own group and
+/// of all above it. In a container the path may be the host's, then only the topmost is there.
+///
+/// ```text
+/// 0::/system.slice/liebre.service      version 2
+/// 4:memory:/docker/0123                version 1
+/// ```
+fn group_limit_files(groups: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (root, file) = match fields.next() {
+            Some("") => ("/sys/fs/cgroup", "memory.max"),
+            Some("memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        let own = Path::new(fields.next().unwrap_or_default().trim_start_matches('/'));
+        files.extend(own.ancestors().map(|group| Path::new(root).join(group).join(file)));
+    }
+    files
+}
+
+/// None for `max`: no limit. Version 1 says so with a number above all machines.
+fn group_limit(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limits_of_all_groups_above_count() {
+        let files = group_limit_files("4:memory:/docker/01\n1:name=systemd:/x\n0::/a.slice\n");
+        let files: Vec<_> = files.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(
+            files,
+            [
+                "/sys/fs/cgroup/memory/docker/01/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/docker/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "/sys/fs/cgroup/a.slice/memory.max",
+                "/sys/fs/cgroup/memory.max",
+            ]
+        );
+        assert_eq!((group_limit("max\n"), group_limit("1024\n")), (None, Some(1_024)));
+    }
 
     #[test]
     fn resident_memory_is_read_from_its_line() {

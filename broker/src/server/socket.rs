@@ -65,9 +65,10 @@ pub(super) struct Socket {
     outbox: Arc<Outbox>,
     woken: Arc<Notify>,
     /// The beginning of a frame whose end has not come yet; or whole frames, while the disk or the peer is
-    /// waited for.
+    /// waited for, or an alarm is on.
     partial: Vec<u8>,
-    /// `partial` may hold whole frames: they are for the moment when the peer has read its replies.
+    /// `partial` may hold whole frames: they are for the moment when the peer has read its replies, and no alarm
+    /// blocks it.
     is_held: bool,
     /// What is being sent.
     sending: Buffer,
@@ -177,9 +178,13 @@ impl Socket {
         }
     }
 
-    /// A peer that does not read its answers may not ask for more.
+    /// A peer that does not read its answers may not ask for more, and one that publishes waits for disk and
+    /// memory. Whether it is still there is then seen only when something is sent, at the latest a heartbeat.
     fn may_read(&self) -> bool {
-        self.stored.is_none() && !self.outbox.is_full_of_replies() && !self.connection.is_throttled()
+        self.stored.is_none()
+            && !self.outbox.is_full_of_replies()
+            && !self.connection.is_blocked()
+            && !self.connection.is_throttled()
     }
 
     /// Reads what is there and lets the connection decide; says how much that was.
@@ -200,7 +205,7 @@ impl Socket {
         })
     }
 
-    /// What was read before the disk, or the peer, had to be waited for.
+    /// What was read before the disk, the peer or the end of an alarm had to be waited for.
     fn read_partial(&mut self) {
         self.is_held = false;
         if self.partial.is_empty() {

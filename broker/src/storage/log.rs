@@ -259,6 +259,12 @@ impl Log {
         lock(&self.shared.pending).failure.clone()
     }
 
+    /// Whether the disk was full at the last try.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.shared.is_stalled.load(Ordering::Relaxed)
+    }
+
     /// Takes nothing new. What was appended is still written; then [`LogWriter::run`] returns.
     pub fn close(&self) {
         lock(&self.shared.pending).is_closed = true;

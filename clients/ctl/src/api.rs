@@ -7,8 +7,9 @@
 //! |---|---|
 //! | `POST /api/liebre/authenticate` with `{"username": "u", "password": "p"}` | 200 `{"authenticated": true}`, or `false` for a wrong password and for an unknown user alike. The call needs an administrator or the control socket. |
 //! | `POST /api/liebre/stop` (empty body) | 204 at once; the broker then ends in order. The caller polls `GET /api/overview` until nobody answers. |
+//! | `PUT /api/liebre/disk-free-limit`, `PUT /api/liebre/vm-memory-high-watermark` with `{"absolute": "2GB"}` or `{"relative": 0.4}` | 204; 400 with the reason for a value that can't be. |
 //! | `GET /api/liebre/environment` | 200, an object of the settings in force, by their names in `rabbitmq.conf`: `{"listeners.tcp": ["127.0.0.1:5672"], "heartbeat": 60, …}`; values are strings, numbers, booleans, arrays or objects. Secrets are left out. |
-//! | `GET /api/liebre/status` | 200 `{"os": "Linux", "runtime": "Liebre 0.1.0, tokio with 4 threads", "memory_high_watermark": {"relative": 0.6}, "tags": {}}`: what `status` prints beyond `/api/overview` and `/api/nodes`. `memory_high_watermark` is `{"relative": fraction}` or `{"absolute": bytes}`. Every field may be missing. |
+//! | `GET /api/liebre/status` | 200 `{"os": "Linux", "runtime": "Liebre 0.1.0, tokio with 4 threads", "memory_high_watermark": {"relative": 0.6}, "tags": {}, "unsafe_no_fsync": false}`: what `status` prints beyond `/api/overview` and `/api/nodes`. `memory_high_watermark` is `{"relative": fraction}` or `{"absolute": bytes}`. Every field may be missing. |
 //!
 //! and fields of its own in RabbitMQ's objects, all texts of the form `<rabbit@host.1.N.0>`, absent or null where there
 //! is none: `pid` in connections and in channels, `owner_pid` and `exclusive_consumer_pid` in queues (the connection's

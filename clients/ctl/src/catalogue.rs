@@ -215,6 +215,7 @@ impl Tool {
             commands::queues::COMMANDS,
             commands::connections::COMMANDS,
             commands::health::COMMANDS,
+            commands::limits::COMMANDS,
             commands::plugins::COMMANDS,
             commands::absent::COMMANDS,
         ];

@@ -4,6 +4,7 @@ pub mod absent;
 pub mod connections;
 pub mod general;
 pub mod health;
+pub mod limits;
 pub mod node;
 pub mod permissions;
 pub mod plugins;

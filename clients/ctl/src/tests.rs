@@ -11,6 +11,7 @@ use crate::testing::Script;
 mod command_line;
 mod connections;
 mod health;
+mod limits;
 mod node;
 mod permissions;
 mod plugins;

@@ -30,6 +30,7 @@ use super::{frames, store::FakeStore};
 use crate::{
     connection::{
         Applied, Connection, Event, Flow,
+        alarm::Alarm,
         registry::{ConnectionInfo, Node},
         settle::resume,
     },
@@ -101,6 +102,12 @@ impl Peer {
     /// It connects as `guest` with what it says to `connection.tune`; nothing of it is shown.
     pub(super) fn tunes(self, tune_ok: Vec<u8>) -> Step {
         Box::new(move |bench| bench.open(self, &frames::plain("guest", "guest"), &tune_ok))
+    }
+
+    /// It connects as `guest`, wants to hear of alarms, and has heartbeats of 10 seconds; nothing of it is shown.
+    pub(super) fn hears_of_alarms(self) -> Step {
+        let tune_ok = frames::tune_ok(2_047, 131_072, 10);
+        Box::new(move |bench| bench.open(self, &frames::plain_hearing_of_alarms(), &tune_ok))
     }
 
     /// It sends something, which arrives in one read.
@@ -265,6 +272,24 @@ pub(super) fn stored() -> Step {
     })
 }
 
+/// An alarm is set.
+pub(super) fn alarm(alarm: Alarm) -> Step {
+    set_alarm(alarm, true)
+}
+
+/// An alarm is cleared.
+pub(super) fn clears(alarm: Alarm) -> Step {
+    set_alarm(alarm, false)
+}
+
+fn set_alarm(alarm: Alarm, is_on: bool) -> Step {
+    Box::new(move |bench| {
+        bench.note(&format!("   {alarm:?} alarm {}", if is_on { "set" } else { "cleared" }));
+        let _ = bench.node.set_alarm(alarm, is_on);
+        bench.settle_down();
+    })
+}
+
 /// Does something to the broker that no peer asked for.
 pub(super) fn meanwhile(line: &'static str, act: impl FnOnce(&Node) + 'static) -> Step {
     Box::new(move |bench| {
@@ -304,7 +329,7 @@ struct Link {
     /// What the connection has not taken yet.
     unread: Vec<u8>,
     stored: Option<Stored>,
-    /// It is full of replies: `unread` waits until they are read.
+    /// It is full of replies, or blocked: `unread` waits until they are read, or the alarm clears.
     is_held: bool,
     is_reading: bool,
     has_ended: bool,
@@ -516,8 +541,11 @@ impl Bench {
         if link.woken.swap(false, Relaxed) {
             let applied = link.connection.apply(Event::Woken, now, arena);
             link.follow(applied);
+            self.go_on(peer);
             has_moved = true;
         }
+        let link = self.links[peer.0].as_mut().expect("as before");
+        let (now, arena) = (self.now, &mut self.arena);
         let mut context = Context::from_waker(Waker::noop());
         if let Some(stored) = &mut link.stored
             && let Poll::Ready(result) = stored.as_mut().poll(&mut context)
@@ -529,6 +557,16 @@ impl Bench {
             has_moved = true;
         }
         has_moved
+    }
+
+    /// Reads what was held back, if it may be read now.
+    fn go_on(&mut self, peer: Peer) {
+        let link = self.link(peer);
+        let may_read = !link.info.outbox.is_full_of_replies() && !link.connection.is_blocked();
+        if link.is_held && may_read {
+            link.is_held = false;
+            self.feed(peer);
+        }
     }
 
     /// What the peer's socket takes.
@@ -547,9 +585,7 @@ impl Bench {
         let bytes = taken(buffer);
         link.connection.sent(now);
         resume(link.info.outbox.sent(cost));
-        if std::mem::take(&mut link.is_held) {
-            self.feed(peer);
-        }
+        self.go_on(peer);
         bytes
     }
 

@@ -58,6 +58,11 @@ pub(super) fn plain(user: &str, password: &str) -> Vec<u8> {
     start_ok("PLAIN", response.as_bytes(), &["authentication_failure_close", "consumer_cancel_notify"])
 }
 
+/// The same of a client that wants to hear of alarms.
+pub(super) fn plain_hearing_of_alarms() -> Vec<u8> {
+    start_ok("PLAIN", b"\0guest\0guest", &["connection.blocked", "consumer_cancel_notify"])
+}
+
 pub(super) fn tune_ok(channel_max: u16, frame_max: u32, heartbeat: u16) -> Vec<u8> {
     connection(connection::AMQPMethod::TuneOk(connection::TuneOk { channel_max, frame_max, heartbeat }))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -25,6 +25,10 @@ use crate::{
     connection::registry::Node,
     http::{Api, router, routes::Door},
     model::definition::Change,
+    server::{
+        resources::{Limits, Resources},
+        watermark::DiskFreeLimit,
+    },
     storage::{Completion, Loaded, MetadataStore, StoreError, queue_log::MemoryLog},
     vhost::broker::Broker,
 };
@@ -40,6 +44,9 @@ const USERS: &str = r#"
     control PUT /users/watcher {"tags":"monitoring","password":"pw"}
     control PUT /users/nobody {"tags":"","password":"pw"}
 "#;
+
+/// No alarm is set by them.
+const LIMITS: Limits = Limits { disk: DiskFreeLimit::Absolute(0), memory: None };
 
 /// A broker and its API.
 pub(super) struct Bench {
@@ -84,6 +91,8 @@ impl Bench {
             amqp_address: port(5672),
             http_address: port(15672),
             data_dir: PathBuf::from("/"),
+            unsafe_no_fsync: false,
+            resources: Arc::new(Resources::new(Path::new("/"), LIMITS)),
             started_at: UNIX_EPOCH,
             clock: || UNIX_EPOCH + Duration::from_secs(90),
             stop: watch::Sender::new(false),

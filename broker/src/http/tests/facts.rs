@@ -93,6 +93,7 @@ async fn the_node_tells_what_the_tools_read() {
         processors
         rates_mode
         mem_alarm
+        disk_free_limit
         disk_free_alarm
         partitions
         cluster_links
@@ -161,6 +162,68 @@ async fn health_checks_pass_or_say_why_not() {
         .await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn alarms_are_seen_everywhere() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            control PUT /liebre/disk-free-limit {"absolute":"15000PB"}
+            guest GET /health/checks/alarms
+            control PUT /liebre/vm-memory-high-watermark {"relative":0.0}
+            guest GET /health/checks/local-alarms
+            guest GET /nodes?columns=mem_limit,mem_alarm,disk_free_limit,disk_free_alarm
+            control GET /liebre/status?columns=memory_high_watermark
+            control PUT /liebre/disk-free-limit {"absolute":1000}
+            control PUT /liebre/vm-memory-high-watermark {"absolute":"1000GB"}
+            guest GET /nodes?columns=mem_limit,mem_alarm,disk_free_limit,disk_free_alarm
+            guest GET /health/checks/alarms
+            control PUT /liebre/disk-free-limit {"absolute":"much"}
+            control PUT /liebre/disk-free-limit {"relative":-1}
+            control PUT /liebre/disk-free-limit {}
+            control PUT /liebre/vm-memory-high-watermark {"relative":1.5}
+            manager PUT /liebre/disk-free-limit {"absolute":0}
+            control GET /liebre/disk-free-limit
+            "#,
+            &expect![[r#"
+                control PUT /liebre/disk-free-limit {"absolute":"15000PB"}
+                  204 
+                guest GET /health/checks/alarms
+                  503 {"status":"failed","reason":"There are alarms in effect in the cluster","alarms":[{"node":"rabbit@test","resource":"disk space"}]}
+                control PUT /liebre/vm-memory-high-watermark {"relative":0.0}
+                  204 
+                guest GET /health/checks/local-alarms
+                  503 {"status":"failed","reason":"There are alarms in effect on the node","alarms":[{"node":"rabbit@test","resource":"memory"},{"node":"rabbit@test","resource":"disk space"}]}
+                guest GET /nodes?columns=mem_limit,mem_alarm,disk_free_limit,disk_free_alarm
+                  200 [{"mem_alarm":true,"disk_free_limit":15000000000000000000,"disk_free_alarm":true,"mem_limit":0}]
+                control GET /liebre/status?columns=memory_high_watermark
+                  200 {"memory_high_watermark":{"relative":0.0}}
+                control PUT /liebre/disk-free-limit {"absolute":1000}
+                  204 
+                control PUT /liebre/vm-memory-high-watermark {"absolute":"1000GB"}
+                  204 
+                guest GET /nodes?columns=mem_limit,mem_alarm,disk_free_limit,disk_free_alarm
+                  200 [{"mem_alarm":false,"disk_free_limit":1000,"disk_free_alarm":false,"mem_limit":1000000000000}]
+                guest GET /health/checks/alarms
+                  200 {"status":"ok"}
+                control PUT /liebre/disk-free-limit {"absolute":"much"}
+                  400 {"error":"bad_request","reason":"'much' is no size: bytes, or a number with a unit as in 500MiB or 2GB"}
+                control PUT /liebre/disk-free-limit {"relative":-1}
+                  400 {"error":"bad_request","reason":"'-1' is no factor of memory: 0.0 or more it may be"}
+                control PUT /liebre/disk-free-limit {}
+                  400 {"error":"bad_request","reason":"a limit is a size, 'absolute', or a share of memory, 'relative'"}
+                control PUT /liebre/vm-memory-high-watermark {"relative":1.5}
+                  400 {"error":"bad_request","reason":"'1.5' is no share of memory: 0.0 to 1.0 it may be"}
+                manager PUT /liebre/disk-free-limit {"absolute":0}
+                  401 {"error":"not_authorised","reason":"Not administrator user"}
+                control GET /liebre/disk-free-limit
+                  405 
+            "#]],
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn own_routes_serve_the_admin_tools() {
     let bench = Bench::new().await;
@@ -184,7 +247,7 @@ async fn own_routes_serve_the_admin_tools() {
                 control POST /liebre/authenticate {"username":"manager"}
                   400 {"error":"bad_request","reason":"[{key_missing,password}]"}
                 control GET /liebre/environment
-                  200 {"listeners.tcp":["127.0.0.1:5672"],"management.tcp.ip":"127.0.0.1","management.tcp.port":15672,"cluster_name":"rabbit@test","loopback_users":["guest"],"heartbeat":60,"frame_max":131072,"initial_frame_max":8192,"channel_max":2047,"consumer_max_per_channel":10000,"max_message_size":134217728,"handshake_timeout":10000,"management.rates_mode":"none"}
+                  200 {"listeners.tcp":["127.0.0.1:5672"],"management.tcp.ip":"127.0.0.1","management.tcp.port":15672,"cluster_name":"rabbit@test","loopback_users":["guest"],"heartbeat":60,"frame_max":131072,"initial_frame_max":8192,"channel_max":2047,"consumer_max_per_channel":10000,"max_message_size":134217728,"handshake_timeout":10000,"disk_free_limit.absolute":0,"management.rates_mode":"none"}
                 manager POST /liebre/stop
                   401 {"error":"not_authorised","reason":"Not administrator user"}
             "#]],

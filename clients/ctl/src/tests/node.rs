@@ -118,6 +118,17 @@ fn status_is_json_or_refuses_a_unit() {
 }
 
 #[test]
+fn status_warns_of_confirms_before_the_disk() {
+    let own = json!({"os": "Linux", "unsafe_no_fsync": true});
+    let script = Script::new().answer("GET /api/liebre/status", 200, own);
+    let text = script.run("rabbitmqctl status");
+    let warning = "\nWARNING: --unsafe-no-fsync: confirmed messages are lost when the machine stops\n";
+    assert!(text.contains(warning), "{text}");
+    assert!(script.run("rabbitmqctl status --formatter json").contains(r#""unsafe_no_fsync":true"#));
+    assert!(!Script::new().run("rabbitmqctl status --formatter json").contains("unsafe_no_fsync"));
+}
+
+#[test]
 fn settings_are_erlang_terms_or_json() {
     check(
         &Script::new().answer(

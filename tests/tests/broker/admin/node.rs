@@ -113,7 +113,7 @@ fn status(admin: &Admin) {
 
         Free Disk Space
 
-        Low free disk space watermark: none
+        Low free disk space watermark: 0.1003 gb
 
         Totals
 
@@ -148,6 +148,7 @@ fn environment(admin: &Admin) {
               {consumer_max_per_channel,10000},
               {max_message_size,134217728},
               {handshake_timeout,10000},
+              {'disk_free_limit.absolute',100331648},
               {'management.rates_mode',"none"}]}]
     "#]],
     );
@@ -335,4 +336,14 @@ fn gone(admin: &Admin) {
             exit 69
         "#]],
     );
+}
+
+#[test]
+fn confirms_that_do_not_wait_for_the_disk_are_warned_of() {
+    let Some(broker) = Broker::own_with(&["--unsafe-no-fsync"]) else { return };
+    let warnings = |text: &str| text.lines().filter(|line| line.contains("--unsafe-no-fsync")).count();
+    assert_eq!(warnings(&broker.log()), 1, "{}", broker.log());
+    let admin = broker.admin().unwrap();
+    let status = admin.transcript(&["rabbitmqctl status"]);
+    assert_eq!(warnings(&status), 1, "{status}");
 }

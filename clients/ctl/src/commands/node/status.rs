@@ -75,7 +75,7 @@ impl Facts {
         let sections = [
             ("Runtime", self.runtime()),
             ("Plugins", self.plugins()),
-            ("Data directory", vec![format!("Node data directory: {}", plain(&self.node["db_dir"]))]),
+            ("Data directory", self.data_directory()),
             ("Config files", bullets(&self.node["config_files"])),
             ("Log file(s)", bullets(&self.node["log_files"])),
             ("Alarms", or_none(alarm_lines(&self.node, node))),
@@ -99,7 +99,7 @@ impl Facts {
     /// The same as an object, with the names that RabbitMQ's tools give.
     pub fn json(&self) -> Value {
         let (node, overview) = (&self.node, &self.overview);
-        json!({
+        let mut facts = json!({
             "pid": plain(&node["os_pid"]).parse::<u64>().ok(),
             "os": self.own["os"],
             "uptime": self.uptime_secs(),
@@ -129,7 +129,11 @@ impl Facts {
                 "virtual_host_count": self.vhost_count,
             },
             "listeners": listeners_of(overview, &self.node_name).into_iter().map(listener_object).collect::<Vec<_>>(),
-        })
+        });
+        if self.is_unsafe() {
+            facts["unsafe_no_fsync"] = true.into();
+        }
+        facts
     }
 
     fn runtime(&self) -> Vec<String> {
@@ -153,6 +157,20 @@ impl Facts {
         let mut lines = vec!["Enabled plugins:".to_string(), String::new()];
         lines.extend(bullets(&self.node["enabled_plugins"]));
         lines
+    }
+
+    fn data_directory(&self) -> Vec<String> {
+        let mut lines = vec![format!("Node data directory: {}", plain(&self.node["db_dir"]))];
+        if self.is_unsafe() {
+            lines.push(
+                "WARNING: --unsafe-no-fsync: confirmed messages are lost when the machine stops".into(),
+            );
+        }
+        lines
+    }
+
+    fn is_unsafe(&self) -> bool {
+        self.own["unsafe_no_fsync"] == true
     }
 
     fn tags(&self) -> Vec<String> {
