@@ -36,6 +36,8 @@ pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// What the ready messages of one queue may take in memory before those in the middle are left on disk, bytes.
 pub const QUEUE_MEMORY_MAX: usize = 32 << 20;
+/// So much of its next messages stays in memory then, bytes.
+pub const QUEUE_HEAD_BYTES: usize = 1 << 20;
 /// So much is brought back from disk at once, bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
 /// Messages that a transaction may hold until it is committed: that bounds how long a commit keeps its queues
@@ -68,3 +70,20 @@ pub const RESOURCE_LOOK_MIN: Duration = Duration::from_millis(100);
 pub const RESOURCE_LOOK_MAX: Duration = Duration::from_secs(10);
 /// The longest time between two looks at memory, or while an alarm is on.
 pub const MEMORY_LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// How much of a queue is in memory. Tests make it small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PagingLimits {
+    /// [`QUEUE_MEMORY_MAX`].
+    pub memory_max: usize,
+    /// [`QUEUE_HEAD_BYTES`].
+    pub head_bytes: usize,
+    /// [`PAGE_BYTES`].
+    pub page_bytes: usize,
+}
+
+impl Default for PagingLimits {
+    fn default() -> Self {
+        Self { memory_max: QUEUE_MEMORY_MAX, head_bytes: QUEUE_HEAD_BYTES, page_bytes: PAGE_BYTES }
+    }
+}

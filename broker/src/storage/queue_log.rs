@@ -9,10 +9,13 @@ use super::{
     position_ranges::PositionRanges,
     record::{Lsn, Record},
 };
-use crate::model::{
-    message::Message,
-    queue::{Entry, Position},
-    queue_id::QueueId,
+use crate::{
+    limits::PagingLimits,
+    model::{
+        message::Message,
+        queue::{Entry, Position},
+        queue_id::QueueId,
+    },
 };
 
 /// A queue that messages are appended to; its lock is held.
@@ -108,6 +111,11 @@ pub trait QueueLog: fmt::Debug + Send + Sync {
     /// Puts transient messages on disk for as long as the process lives, so that they need no memory.
     fn put_aside(&self, _entries: &[&Entry]) -> io::Result<Chunk> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// How much of a queue stays in memory while the rest can be read.
+    fn paging_limits(&self) -> PagingLimits {
+        PagingLimits::default()
     }
 
     /// Everything up to here is on stable storage.

@@ -6,16 +6,13 @@
 use std::collections::VecDeque;
 
 use crate::{
-    limits::{PAGE_BYTES, QUEUE_MEMORY_MAX},
+    limits::PagingLimits,
     model::{
         queue::{Credit, Entry, Position, Queue},
         queue_id::QueueId,
     },
     storage::queue_log::{Chunk, QueueLog},
 };
-
-/// After paging out did not help, it is tried again when this much more is in memory, bytes.
-const RETRY_BYTES: usize = 1 << 20;
 
 /// The paged messages of one queue (part of its state, under its lock).
 #[derive(Debug)]
@@ -25,6 +22,7 @@ pub(super) struct Paging {
     is_durable: bool,
     /// Transient messages, in order.
     aside: VecDeque<SetAside>,
+    limits: PagingLimits,
     /// When ready messages take so much memory, some are paged out.
     page_out_at: usize,
 }
@@ -38,8 +36,8 @@ struct SetAside {
 }
 
 impl Paging {
-    pub(super) fn new(queue: QueueId, is_durable: bool) -> Self {
-        Self { queue, is_durable, aside: VecDeque::new(), page_out_at: QUEUE_MEMORY_MAX }
+    pub(super) fn new(queue: QueueId, is_durable: bool, limits: PagingLimits) -> Self {
+        Self { queue, is_durable, aside: VecDeque::new(), limits, page_out_at: limits.memory_max }
     }
 
     /// Leaves ready messages on disk, if they take too much memory.
@@ -51,21 +49,23 @@ impl Paging {
         if let Err(error) = self.put_aside(queue, below, log) {
             tracing::debug!("queue {}: messages stay in memory: {error}", self.queue.0);
         } else {
-            queue.page_out(below);
+            queue.page_out(below, self.limits.head_bytes);
         }
-        self.page_out_at = QUEUE_MEMORY_MAX.max(queue.memory_bytes() + RETRY_BYTES);
+        // If that did not help, it is tried again when a page more is in memory.
+        self.page_out_at = self.limits.memory_max.max(queue.memory_bytes() + self.limits.page_bytes);
     }
 
     /// Brings back the next messages. What cannot be read is named and skipped.
     pub(super) fn page_in<C: Clone + Credit>(&mut self, queue: &mut Queue<C>, log: &dyn QueueLog) {
         let Some((from, to)) = queue.wanted() else { return };
+        let page_bytes = self.limits.page_bytes;
         let aside = match self.aside.front() {
-            Some(next) if next.from > from => return self.read(queue, log, (from, next.from), PAGE_BYTES),
+            Some(next) if next.from > from => return self.read(queue, log, (from, next.from), page_bytes),
             Some(_) => self.aside.pop_front(),
             None => None,
         };
         let Some(SetAside { to, chunk, .. }) = aside else {
-            return self.read(queue, log, (from, to), PAGE_BYTES);
+            return self.read(queue, log, (from, to), page_bytes);
         };
         let mut entries = chunk.read().unwrap_or_else(|error| {
             tracing::error!("queue {}: transient messages are lost: {error}", self.queue.0);
@@ -106,12 +106,12 @@ impl Paging {
             transient.clear();
             Ok::<(), std::io::Error>(())
         };
-        for entry in queue.pageable(below) {
+        for entry in queue.pageable(below, self.limits.head_bytes) {
             bytes += entry.message.size();
             if !(self.is_durable && entry.message.is_persistent()) {
                 transient.push(entry);
             }
-            if bytes >= PAGE_BYTES {
+            if bytes >= self.limits.page_bytes {
                 flush(&mut transient)?;
                 bytes = 0;
             }

@@ -105,7 +105,7 @@ impl SharedQueue {
             queue: Queue::new(),
             lanes: Vec::new(),
             is_deleted: false,
-            paging: Paging::new(id, is_durable),
+            paging: Paging::new(id, is_durable, log.paging_limits()),
             is_durable,
         };
         Self { id, name, options, owner, log, state: Mutex::new(state) }

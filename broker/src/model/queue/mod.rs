@@ -232,14 +232,15 @@ impl<C: Clone + Credit> Queue<C> {
         self.ready.memory_bytes()
     }
 
-    /// Ready messages that need not stay in memory, in order: none of the next ones, none from `below` on.
-    pub fn pageable(&self, below: Position) -> impl Iterator<Item = &Entry> {
-        self.ready.pageable(below)
+    /// Ready messages that need not stay in memory, in order: none of the next ones up to `head_bytes`, none from
+    /// `below` on.
+    pub fn pageable(&self, below: Position, head_bytes: usize) -> impl Iterator<Item = &Entry> {
+        self.ready.pageable(below, head_bytes)
     }
 
     /// Drops from memory what is pageable.
-    pub fn page_out(&mut self, below: Position) {
-        self.ready.page_out(below);
+    pub fn page_out(&mut self, below: Position, head_bytes: usize) {
+        self.ready.page_out(below, head_bytes);
     }
 
     /// The next message is not in memory: it is the first that the queue has from one position to before another.

@@ -40,8 +40,6 @@ struct Paged {
 
 /// A deque gives its memory back when it is empty and could hold more than this.
 const KEPT_CAPACITY: usize = 1_024;
-/// So much of the next messages stays in memory when others are paged out, bytes.
-const HEAD_BYTES: usize = 1 << 20;
 
 impl Ready {
     pub(super) fn push_back(&mut self, entry: Entry) {
@@ -108,16 +106,17 @@ impl Ready {
         is_wanted.then_some((self.paged.from, self.paged.to))
     }
 
-    /// What can be paged out: the messages in memory that stand below a position, but for the next ones.
-    pub(super) fn pageable(&self, below: Position) -> impl Iterator<Item = &Entry> {
-        let (from, to) = self.pageable_range(below);
+    /// What can be paged out: the messages in memory that stand below a position, but for the next ones up to so many
+    /// bytes.
+    pub(super) fn pageable(&self, below: Position, head_bytes: usize) -> impl Iterator<Item = &Entry> {
+        let (from, to) = self.pageable_range(below, head_bytes);
         let of = if self.paged.is_empty() { &self.head } else { &self.tail };
         of.range(from..to)
     }
 
     /// Drops what is pageable from memory.
-    pub(super) fn page_out(&mut self, below: Position) {
-        let (from, to) = self.pageable_range(below);
+    pub(super) fn page_out(&mut self, below: Position, head_bytes: usize) {
+        let (from, to) = self.pageable_range(below, head_bytes);
         let out: VecDeque<Entry> = if self.paged.is_empty() {
             self.tail = self.head.split_off(to);
             self.head.split_off(from)
@@ -176,14 +175,14 @@ impl Ready {
     }
 
     /// Of `head` if nothing is paged, otherwise of `tail`.
-    fn pageable_range(&self, below: Position) -> (usize, usize) {
+    fn pageable_range(&self, below: Position, head_bytes: usize) -> (usize, usize) {
         if !self.paged.is_empty() {
             return (0, self.tail.partition_point(|entry| entry.position < below));
         }
         let mut kept = 0;
         let stays = |entry: &&Entry| {
             kept += entry.memory_bytes();
-            kept <= HEAD_BYTES
+            kept <= head_bytes
         };
         let from = self.head.iter().take_while(stays).count();
         (from, self.head.partition_point(|entry| entry.position < below).max(from))
