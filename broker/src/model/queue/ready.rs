@@ -125,7 +125,9 @@ impl Ready {
             mem::replace(&mut self.tail, tail)
         };
         let (Some(first), Some(last)) = (out.front(), out.back()) else {
-            self.join_tail();
+            if self.paged.is_empty() {
+                self.join_tail();
+            }
             return;
         };
         if self.paged.is_empty() {
@@ -212,3 +214,6 @@ impl Entry {
         self.message.size() + mem::size_of::<Self>()
     }
 }
+
+#[cfg(test)]
+mod tests;
