@@ -42,7 +42,11 @@ impl Paging {
 
     /// Leaves ready messages on disk, if they take too much memory.
     pub(super) fn page_out<C: Clone + Credit>(&mut self, queue: &mut Queue<C>, log: &dyn QueueLog) {
-        if queue.memory_bytes() < self.page_out_at {
+        let memory_bytes = queue.memory_bytes();
+        if memory_bytes < self.limits.memory_max {
+            self.page_out_at = self.limits.memory_max;
+        }
+        if memory_bytes < self.page_out_at {
             return;
         }
         let below = if self.is_durable { log.readable_below(self.queue) } else { queue.next_position() };
@@ -149,5 +153,49 @@ impl Paging {
             delivery_count: read.delivery_count,
         });
         (entries.collect(), back.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{
+            message::{Arena, MessageHead},
+            queue::ConsumerId,
+        },
+        storage::queue_log::MemoryLog,
+    };
+
+    #[derive(Clone, Debug)]
+    struct Nobody;
+
+    impl Credit for Nobody {
+        fn reserve(&self, _size: usize) -> bool {
+            false
+        }
+
+        fn consumer_id(&self) -> ConsumerId {
+            ConsumerId(0)
+        }
+    }
+
+    #[test]
+    fn a_queue_that_could_not_be_paged_out_once_has_its_limit_again_when_it_is_below() {
+        let limits = PagingLimits { memory_max: 1_000, head_bytes: 100, page_bytes: 100 };
+        let mut paging = Paging::new(QueueId(1), false, limits);
+        let mut queue = Queue::<Nobody>::new();
+        for position in 0..100 {
+            let head = MessageHead { route: b"\0\x01q", header: b"", is_persistent: false };
+            queue.on_appended(Position(position), Arena::default().message(head, &[0; 100]));
+            // This log cannot put anything aside.
+            paging.page_out(&mut queue, &MemoryLog);
+        }
+        assert!(paging.page_out_at > 10_000);
+        while queue.memory_bytes() >= limits.memory_max {
+            queue.get(true).unwrap();
+        }
+        paging.page_out(&mut queue, &MemoryLog);
+        assert_eq!(paging.page_out_at, limits.memory_max);
     }
 }
