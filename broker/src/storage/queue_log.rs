@@ -45,6 +45,11 @@ pub enum QueueRecord<'a> {
     },
     /// Back in the queue, flagged redelivered.
     Requeue(&'a [Position]),
+    /// Everything below may have been handed out.
+    Delivered {
+        /// The first position that was not.
+        up_to: Position,
+    },
     /// Everything below `up_to` dropped but what is `kept`.
     Purge {
         /// The first position that is not dropped.
@@ -208,7 +213,7 @@ impl QueueRecord<'_> {
             Self::Settle { positions, .. }
             | Self::Requeue(positions)
             | Self::Purge { kept: positions, .. } => *positions,
-            Self::Delete => &[],
+            Self::Delivered { .. } | Self::Delete => &[],
         };
         positions.iter().copied().collect()
     }
@@ -217,6 +222,7 @@ impl QueueRecord<'_> {
         match *self {
             Self::Settle { bytes, .. } => Record::Settle { queue, positions: ranges, bytes },
             Self::Requeue(_) => Record::Requeue { queue, positions: ranges },
+            Self::Delivered { up_to } => Record::Delivered { queue, up_to },
             Self::Purge { up_to, kept_bytes, .. } => Record::Purge { queue, up_to, kept: ranges, kept_bytes },
             Self::Delete => Record::Delete { queue },
         }

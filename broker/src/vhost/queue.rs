@@ -298,6 +298,10 @@ impl SharedQueue {
     pub fn restore(&self, recovered: RecoveredQueue, is_clean: bool) {
         let mut state = self.lock();
         let flagged_below = if is_clean { recovered.delivered_up_to } else { recovered.next_position };
+        if flagged_below > recovered.delivered_up_to && recovered.count > 0 {
+            // For the time after the next orderly stop.
+            self.log.record(self.id, QueueRecord::Delivered { up_to: flagged_below });
+        }
         let newest_bytes = |message: &RecoveredMessage| message.message.body_size() as u64;
         let newest_bytes: u64 = recovered.newest.iter().map(newest_bytes).sum();
         let count = recovered.count.saturating_sub(recovered.newest.len() as u64);

@@ -27,7 +27,7 @@ use crate::{
     },
     storage::{
         Completion, Loaded, LogError, MetadataStore, StoreError,
-        log::Synced,
+        log::{RecoveredQueue, Synced},
         queue_log::{LogTarget, LogTransaction, MemoryLog, QueueLog, QueueRecord},
         record::Lsn,
     },
@@ -372,4 +372,27 @@ fn only_what_was_unsettled_and_logged_is_recorded_as_settled() {
         *log.0.lock().unwrap(),
         ["Settle { positions: [Position(1)], bytes: 1 }", "Requeue([Position(0)])"]
     );
+}
+
+#[test]
+fn what_a_crash_may_have_handed_out_is_recorded_for_the_time_after_the_next_stop() {
+    let log = Arc::new(Records::default());
+    let recovered = |delivered_up_to| RecoveredQueue {
+        count: 1,
+        bytes: 1,
+        newest: Vec::new(),
+        next_position: Position(7),
+        delivered_up_to: Position(delivered_up_to),
+    };
+    let restore = |recovered, is_clean| {
+        let name = Name::literal("q1");
+        let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
+        let queue = SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _);
+        queue.restore(recovered, is_clean);
+        log.0.lock().unwrap().drain(..).collect::<Vec<_>>()
+    };
+    assert_eq!(restore(recovered(3), false), ["Delivered { up_to: Position(7) }"]);
+    assert_eq!(restore(recovered(7), false), [""; 0]);
+    assert_eq!(restore(recovered(3), true), [""; 0]);
+    assert_eq!(restore(RecoveredQueue { count: 0, bytes: 0, ..recovered(3) }, false), [""; 0]);
 }
