@@ -34,7 +34,7 @@ pub mod record;
 mod recovery;
 mod salvage;
 #[cfg(test)]
-mod sim_disk;
+pub(crate) mod sim_disk;
 mod spares;
 mod waiters;
 mod watched_file;

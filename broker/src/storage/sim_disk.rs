@@ -16,13 +16,13 @@ const SECTOR_SIZE: usize = 512;
 
 /// A directory in memory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SimDisk {
+pub(crate) struct SimDisk {
     inner: Arc<Mutex<Inner>>,
 }
 
 /// One call that changes something.
 #[derive(Clone, Debug)]
-pub(super) enum Op {
+pub(crate) enum Op {
     Create {
         name: String,
         file: usize,
@@ -55,7 +55,7 @@ pub(super) enum Op {
 
 /// What is to go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Broken,
     Full,
     ShortWrite,
@@ -63,7 +63,7 @@ pub(super) enum Fault {
 
 /// What is on the disk and what only the system's memory knows.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     names: BTreeMap<String, usize>,
     synced_names: BTreeMap<String, usize>,
     unsynced_names: Vec<Op>,
@@ -79,7 +79,7 @@ struct SimFile {
 
 /// How much a crash keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crash {
+pub(crate) enum Crash {
     /// Nothing that was not synced.
     Dropped,
     /// All of it, as after the end of the process alone.
@@ -94,7 +94,7 @@ pub(super) enum Crash {
 
 /// Numbers from a seed.
 #[derive(Clone, Debug)]
-pub(super) struct Seeded(u64);
+pub(crate) struct Seeded(u64);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -113,17 +113,17 @@ struct OpenFile {
 }
 
 impl Crash {
-    pub(super) const ALL: [Crash; 5] =
+    pub(crate) const ALL: [Crash; 5] =
         [Crash::Dropped, Crash::Kept, Crash::Prefix, Crash::Pages, Crash::Sectors];
 }
 
 impl Seeded {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// SplitMix64.
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -131,53 +131,53 @@ impl Seeded {
         z ^ (z >> 31)
     }
 
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    pub(super) fn coin(&mut self) -> bool {
+    pub(crate) fn coin(&mut self) -> bool {
         self.next() & 1 == 1
     }
 }
 
 impl SimDisk {
-    pub(super) fn with(state: State) -> Self {
+    pub(crate) fn with(state: State) -> Self {
         let disk = Self::default();
         disk.lock().state = state;
         disk
     }
 
     /// A disk whose [`Self::ops`] can be asked for later.
-    pub(super) fn recording(state: State) -> Self {
+    pub(crate) fn recording(state: State) -> Self {
         let disk = Self::with(state);
         disk.lock().keeps_ops = true;
         disk
     }
 
-    pub(super) fn ops(&self) -> Vec<Op> {
+    pub(crate) fn ops(&self) -> Vec<Op> {
         self.lock().ops.clone()
     }
 
     /// How many calls that change something there were.
-    pub(super) fn op_count(&self) -> usize {
+    pub(crate) fn op_count(&self) -> usize {
         self.lock().op_count
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.lock().state.clone()
     }
 
     /// Lets the `count` changing calls from `first` on fail.
-    pub(super) fn fail(&self, first: usize, count: usize, fault: Fault) {
+    pub(crate) fn fail(&self, first: usize, count: usize, fault: Fault) {
         self.lock().fault = Some((first, count, fault));
     }
 
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.lock().fault = None;
     }
 
     /// Lets every read of these bytes fail.
-    pub(super) fn make_unreadable(&self, name: &str, from: u64, to: u64) {
+    pub(crate) fn make_unreadable(&self, name: &str, from: u64, to: u64) {
         self.lock().unreadable = Some((name.to_owned(), from, to));
     }
 
@@ -227,7 +227,7 @@ impl Inner {
 }
 
 impl State {
-    pub(super) fn apply(&mut self, op: &Op) {
+    pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Create { file, .. } => {
                 self.files.resize_with(self.files.len().max(file + 1), SimFile::default);
@@ -258,7 +258,7 @@ impl State {
     }
 
     /// One of the states that a crash can leave.
-    pub(super) fn crash(&self, crash: Crash, seeded: &mut Seeded) -> State {
+    pub(crate) fn crash(&self, crash: Crash, seeded: &mut Seeded) -> State {
         let names = self.crashed_names(crash, seeded);
         let mut after = State::default();
         for (name, file) in names {
@@ -287,16 +287,16 @@ impl State {
         names
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.names.keys().cloned().collect()
     }
 
     /// The bytes of a file, to damage them.
-    pub(super) fn bytes_mut(&mut self, name: &str) -> &mut Vec<u8> {
+    pub(crate) fn bytes_mut(&mut self, name: &str) -> &mut Vec<u8> {
         &mut self.files[self.names[name]].bytes
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.names.remove(name);
         self.synced_names.remove(name);
     }

@@ -7,6 +7,8 @@ pub mod broker;
 pub mod buffer;
 pub mod declare;
 pub mod deliveries;
+#[cfg(test)]
+mod model_tests;
 pub mod outbox;
 mod paging;
 pub mod queue;

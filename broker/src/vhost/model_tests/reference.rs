@@ -1,0 +1,136 @@
+//! What queues and connections must come to: plain lists, and no disk.
+
+use std::collections::BTreeMap;
+
+use super::recording_log::Durable;
+use crate::model::{
+    queue::{Outcome, Position, QueueCounts},
+    queue_id::QueueId,
+};
+
+/// Everything that is to be seen.
+#[derive(Debug, Default)]
+pub(super) struct Reference {
+    pub(super) queues: BTreeMap<QueueId, ReferenceQueue>,
+    pub(super) connections: Vec<ReferenceConnection>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ReferenceQueue {
+    pub(super) is_durable: bool,
+    /// By position.
+    pub(super) messages: Vec<ReferenceMessage>,
+    pub(super) next_position: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReferenceMessage {
+    pub(super) position: Position,
+    pub(super) number: u64,
+    pub(super) body_size: usize,
+    pub(super) is_persistent: bool,
+    /// The next delivery is not the first.
+    pub(super) is_flagged: bool,
+    pub(super) is_ready: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ReferenceConnection {
+    pub(super) last_tag: u64,
+    pub(super) unsettled: BTreeMap<u64, ReferenceDelivery>,
+    pub(super) consumers: BTreeMap<QueueId, ReferenceConsumer>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReferenceDelivery {
+    pub(super) queue: QueueId,
+    pub(super) position: Position,
+    pub(super) consumer: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReferenceConsumer {
+    pub(super) id: u64,
+    pub(super) prefetch_count: u16,
+    pub(super) is_no_ack: bool,
+}
+
+impl Reference {
+    pub(super) fn publish(&mut self, queues: &[QueueId], message: (u64, usize), is_persistent: bool) {
+        let (number, body_size) = message;
+        for id in queues {
+            let queue = self.queues.get_mut(id).unwrap();
+            let position = Position(queue.next_position);
+            queue.next_position += 1;
+            let (is_flagged, is_ready) = (false, true);
+            let message =
+                ReferenceMessage { position, number, body_size, is_persistent, is_flagged, is_ready };
+            queue.messages.push(message);
+        }
+    }
+
+    /// Ends what is unsettled at a place. A queue that was deleted knows nothing of it.
+    pub(super) fn settle(&mut self, queue: QueueId, position: Position, outcome: Outcome) {
+        let Some(queue) = self.queues.get_mut(&queue) else { return };
+        let at = queue.messages.iter().position(|message| message.position == position).unwrap();
+        assert!(!queue.messages[at].is_ready, "{position:?} is settled though it was not handed out");
+        if outcome == Outcome::Requeue {
+            (queue.messages[at].is_ready, queue.messages[at].is_flagged) = (true, true);
+        } else {
+            queue.messages.remove(at);
+        }
+    }
+
+    /// What a crash may not take.
+    pub(super) fn durable(&self) -> Durable {
+        let durable = self.queues.iter().filter(|(_, queue)| queue.is_durable);
+        let messages = durable.flat_map(|(id, queue)| queue.messages.iter().map(move |own| (*id, own)));
+        let persistent = messages.filter(|(_, message)| message.is_persistent);
+        persistent.map(|(id, message)| ((id, message.position), message.number)).collect()
+    }
+
+    /// The broker stopped; this is left. `body_size` knows the size of any message ever published.
+    pub(super) fn restart(&mut self, durable: &Durable, is_clean: bool, body_size: impl Fn(u64) -> usize) {
+        for connection in &mut self.connections {
+            *connection = ReferenceConnection::default();
+        }
+        for (id, queue) in &mut self.queues {
+            let before = std::mem::take(&mut queue.messages);
+            let own = durable.range((*id, Position(0))..=(*id, Position(u64::MAX)));
+            let left = own.map(|(&(_, position), &number)| {
+                let known = before.iter().find(|message| message.position == position);
+                ReferenceMessage {
+                    position,
+                    number,
+                    body_size: body_size(number),
+                    is_persistent: true,
+                    is_flagged: !is_clean || known.unwrap().is_flagged,
+                    is_ready: true,
+                }
+            });
+            queue.messages = left.collect();
+        }
+    }
+
+    pub(super) fn counts(&self, id: QueueId) -> QueueCounts {
+        let messages = &self.queues[&id].messages;
+        let (ready, unsettled): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.is_ready);
+        let bytes = |of: &[ReferenceMessage]| of.iter().map(|message| message.body_size as u64).sum::<u64>();
+        QueueCounts {
+            ready: ready.len(),
+            unsettled: unsettled.len(),
+            ready_bytes: bytes(&ready),
+            unsettled_bytes: bytes(&unsettled),
+            consumers: self.consumers(id).count(),
+        }
+    }
+
+    /// The consumers of a queue and how much each has that is not settled.
+    pub(super) fn consumers(&self, id: QueueId) -> impl Iterator<Item = (&ReferenceConsumer, usize)> {
+        self.connections.iter().filter_map(move |connection| {
+            let consumer = connection.consumers.get(&id)?;
+            let unsettled = connection.unsettled.values();
+            Some((consumer, unsettled.filter(|delivery| delivery.consumer == Some(consumer.id)).count()))
+        })
+    }
+}
