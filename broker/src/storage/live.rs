@@ -188,12 +188,12 @@ impl Live {
         live_queue.live.contains(position.0).then(|| live_queue.file_of(position.0))
     }
 
-    /// Where a queue's messages begin that lie in the file `from` or behind; its next position if none do.
+    /// Where a queue's messages begin that lie in the file `from` or behind; above all positions if none do.
     pub(super) fn first_position_in(&self, queue: QueueId, from: u64) -> Position {
-        let Some(live_queue) = self.queues.get(&queue) else { return Position(0) };
+        let Some(live_queue) = self.queues.get(&queue) else { return Position(u64::MAX) };
         let newest = live_queue.places.iter().rev();
         let unsealed = newest.take_while(|(_, file)| !is_packed(**file) && **file >= from);
-        Position(unsealed.last().map_or(live_queue.next_position, |(position, _)| *position))
+        Position(unsealed.last().map_or(u64::MAX, |(position, _)| *position))
     }
 
     /// Every queue that the log knows.

@@ -63,6 +63,15 @@ fn an_orderly_restart_does_not_forget_what_a_crash_did() {
 }
 
 #[test]
+fn transient_messages_leave_memory_in_durable_queues_too() {
+    let limits = PagingLimits { memory_max: 2_000, head_bytes: 500, page_bytes: 1_000 };
+    for before in [vec![], vec![publish(1, 1, true), Operation::Rest, Operation::Restart]] {
+        let counts = run(limits, &[before, vec![publish(1, 10, false)]].concat(), None);
+        assert!(counts.asides > 0);
+    }
+}
+
+#[test]
 fn queues_are_what_plain_lists_are_whatever_happens() {
     let config = ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() };
     let config = ProptestConfig { failure_persistence: None, ..config };
