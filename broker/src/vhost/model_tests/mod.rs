@@ -22,7 +22,7 @@ use operation::{Operation, Publication, ending, operation};
 use world::{Counts, World};
 
 /// Cases of the normal tests; a campaign sets the variable.
-const CASES: u32 = 1_000;
+const CASES: u32 = 600;
 const CASES_VARIABLE: &str = "LIEBRE_MODEL_CASES";
 
 fn cases() -> u32 {
@@ -75,7 +75,10 @@ fn transient_messages_leave_memory_in_durable_queues_too() {
 fn queues_are_what_plain_lists_are_whatever_happens() {
     let config = ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() };
     let config = ProptestConfig { failure_persistence: None, ..config };
-    let operations = prop::collection::vec(operation(), 1..80);
+    let operations = prop_oneof![
+        9 => prop::collection::vec(operation(), 1..80),
+        1 => prop::collection::vec(operation(), 80..300),
+    ];
     let total = Mutex::new((0, Vec::new()));
     let ran = TestRunner::new(config).run(&(paging_limits(), operations, ending()), |case| {
         let (limits, operations, ending) = case;
@@ -92,12 +95,13 @@ fn queues_are_what_plain_lists_are_whatever_happens() {
     let sum = |of: fn(&Counts) -> usize| counts.iter().map(of).sum::<usize>();
     println!(
         "{} cases, {operations} operations, {} messages, {} deliveries, {} reads of pages, {} chunks put aside, \
-         {} restarts, {} crashes",
+         {} packed files, {} restarts, {} crashes",
         counts.len(),
         sum(|counts| counts.published),
         sum(|counts| counts.delivered),
         sum(|counts| counts.reads),
         sum(|counts| counts.asides),
+        sum(|counts| counts.packed),
         sum(|counts| counts.restarts),
         sum(|counts| counts.crashes),
     );

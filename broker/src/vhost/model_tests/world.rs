@@ -70,6 +70,8 @@ pub(super) struct Counts {
     pub(super) delivered: usize,
     pub(super) reads: usize,
     pub(super) asides: usize,
+    /// Packed files that were there at the end of a process.
+    pub(super) packed: usize,
     pub(super) restarts: usize,
     pub(super) crashes: usize,
 }
@@ -510,6 +512,8 @@ impl World {
     pub(super) fn note_counts(&mut self) {
         self.counts.reads += self.log.read_count.swap(0, Relaxed);
         self.counts.asides += self.log.aside_count.swap(0, Relaxed);
+        let names = self.disk.state().names();
+        self.counts.packed += names.iter().filter(|name| name.ends_with(".packed")).count();
     }
 }
 
