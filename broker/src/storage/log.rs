@@ -99,6 +99,8 @@ pub(super) struct Shared {
     unsynced_bytes: AtomicU64,
     /// The disk was full when the writer last tried.
     is_stalled: AtomicBool,
+    /// The room that was kept for acks is in use.
+    is_reserve_used: AtomicBool,
     /// All files before this one are complete.
     written_file: AtomicU64,
     reader: Reader,
@@ -237,8 +239,7 @@ impl Log {
     /// Whether publishers should wait: too much is not yet on stable storage, or the disk is full.
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
-        self.shared.is_stalled.load(Ordering::Relaxed)
-            || self.unsynced_bytes() > self.shared.options.unsynced_max_bytes
+        self.is_stalled() || self.unsynced_bytes() > self.shared.options.unsynced_max_bytes
     }
 
     /// What is not yet on stable storage, bytes.
@@ -259,10 +260,10 @@ impl Log {
         lock(&self.shared.pending).failure.clone()
     }
 
-    /// Whether the disk was full at the last try.
+    /// Whether the disk was full at the last try, or there is room only for what frees some.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
-        self.shared.is_stalled.load(Ordering::Relaxed)
+        self.shared.is_stalled.load(Ordering::Relaxed) || self.shared.is_reserve_used()
     }
 
     /// Takes nothing new. What was appended is still written; then [`LogWriter::run`] returns.
@@ -298,6 +299,7 @@ impl Shared {
             synced: AtomicU64::new(synced),
             unsynced_bytes: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
+            is_reserve_used: AtomicBool::new(false),
             written_file: AtomicU64::new(0),
             reader: Reader::new(Arc::clone(&disk)),
             aside: Aside::new(disk),
@@ -315,6 +317,14 @@ impl Shared {
 
     pub(super) fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    pub(super) fn is_reserve_used(&self) -> bool {
+        self.is_reserve_used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_reserve_used(&self, is_used: bool) {
+        self.is_reserve_used.store(is_used, Ordering::Relaxed);
     }
 
     /// All files before this one are complete: they can be read.

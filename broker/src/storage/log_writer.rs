@@ -113,6 +113,10 @@ impl LogWriter {
             };
             match step {
                 Step::Worked => {}
+                Step::Idle if self.shared.is_reserve_used() => {
+                    self.shared.wait_for_work(Some(RETRY));
+                    self.files.spares.try_again();
+                }
                 Step::Idle => {
                     self.shared.wait_for_work(None);
                 }
@@ -169,7 +173,7 @@ impl LogWriter {
             self.is_checkpoint_wanted = self.packer.pack_some(&self.files)?;
             return Ok(Step::Worked);
         }
-        if has_batch || !is_closed && self.files.spares.fill_some(self.disk.as_ref()) {
+        if has_batch || !is_closed && self.fill_spares() {
             return Ok(Step::Worked);
         }
         if is_closed { self.finish() } else { Ok(Step::Idle) }
@@ -199,15 +203,16 @@ impl LogWriter {
 
     /// Writes a batch and syncs it. When the disk is full the batch is kept, to be written to the same place.
     fn store(&mut self, mut batch: Batch, is_clean: bool) -> Result<Step, LogError> {
-        match self.write(&mut batch, is_clean) {
-            Ok(()) => {}
-            Err(error) if error.is_disk_full() => {
+        while let Err(error) = self.write(&mut batch, is_clean) {
+            if !error.is_disk_full() {
+                return Err(error);
+            }
+            self.shared.stall(&error);
+            if !self.give_up_reserve() {
                 let is_closed = self.shared.pending().is_closed();
                 self.stuck = Some(batch);
-                self.shared.stall(&error);
                 return if is_closed { Err(error) } else { Ok(Step::Stalled) };
             }
-            Err(error) => return Err(error),
         }
         if !self.shared.options().unsafe_no_fsync {
             let synced = self.files.file.sync_data();
@@ -217,6 +222,24 @@ impl LogWriter {
         self.is_tail_unproven = batch.record_count > 0;
         self.shared.publish_synced(batch);
         Ok(Step::Worked)
+    }
+
+    /// Until there is a reserve again publishers wait: what room it gave is for acks.
+    fn give_up_reserve(&mut self) -> bool {
+        let is_given_up = self.files.spares.give_up_reserve(self.disk.as_ref());
+        if is_given_up {
+            self.shared.set_reserve_used(true);
+        }
+        is_given_up
+    }
+
+    /// False if there is nothing to make.
+    fn fill_spares(&mut self) -> bool {
+        let has_filled = self.files.spares.fill_some(self.disk.as_ref());
+        if self.shared.is_reserve_used() && self.files.spares.has_reserve() {
+            self.shared.set_reserve_used(false);
+        }
+        has_filled
     }
 
     fn write(&mut self, batch: &mut Batch, is_clean: bool) -> Result<(), LogError> {
@@ -285,7 +308,7 @@ impl LogWriter {
     /// What a checkpoint says when everything that is appended by now is on stable storage; none if some of it is not
     /// even on its way there.
     fn snapshot(&self, pending: &Pending, is_clean: bool) -> Option<Snapshot> {
-        let (file, offset) = pending.place_at_rest()?;
+        let (file, offset) = pending.place_at_rest().filter(|_| self.stuck.is_none())?;
         let place =
             Place { number: self.files.checkpoint + 1, lsn: pending.last_lsn(), file, offset, is_clean };
         let dead = dead_files(pending);
