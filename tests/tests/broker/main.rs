@@ -9,6 +9,7 @@
 
 mod admin;
 mod alarms;
+mod backlog;
 mod channel_exceptions;
 mod connection_exceptions;
 mod consumers;
