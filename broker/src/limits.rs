@@ -36,6 +36,10 @@ pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// What the ready messages of one queue may take in memory before those in the middle are left on disk, bytes.
 pub const QUEUE_MEMORY_MAX: usize = 32 << 20;
+/// What the ready messages of all queues may take in memory before a queue keeps only its share, bytes.
+pub const READY_MEMORY_MAX: usize = 256 << 20;
+/// A queue's share then, bytes.
+pub const QUEUE_MEMORY_SHARE: usize = 2 << 20;
 /// So much is brought back from disk at once, bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
 /// Messages that a transaction may hold until it is committed: that bounds how long a commit keeps its queues

@@ -483,7 +483,11 @@ impl Connection {
     /// An -ok that ends a consumer, channel or connection also says that what was settled before is durable:
     /// it waits for the log.
     pub(super) fn await_settled(&mut self) {
-        if let (Some(lsn), Some(vhost)) = (self.last_settled, &self.vhost) {
+        let Some(vhost) = &self.vhost else { return };
+        // What was settled since is not even recorded.
+        if let Some(failure) = vhost.log().failure() {
+            self.ticket = Some(Ticket::failed(failure));
+        } else if let Some(lsn) = self.last_settled {
             self.ticket = Ticket::synced(&**vhost.log(), lsn);
         }
     }

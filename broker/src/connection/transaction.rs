@@ -144,7 +144,7 @@ impl Connection {
     ) -> Option<Result<(), StoreError>> {
         let is_commit = matches!(self.deferred, Some((_, _, MethodId::TX_COMMIT)));
         match &result {
-            Err(StoreError::Log(error)) if is_commit && error.is_disk_full() => {
+            Err(StoreError::Log(error)) if is_commit && error.is_passing() => {
                 self.await_settled();
                 self.ticket.is_none().then_some(Ok(()))
             }

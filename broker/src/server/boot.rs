@@ -14,9 +14,10 @@ use crate::{
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{
-        DataDir, RedbStore,
+        DataDir, LogError, RedbStore,
         disk::RealDisk,
         log::{Log, LogOptions, Recovered},
+        record::Record,
     },
     vhost::broker::Broker,
 };
@@ -74,7 +75,7 @@ pub(super) async fn boot(
     for loss in lost.iter().chain(&recovered.lost) {
         tracing::error!("{loss}");
     }
-    restore(&broker, &log, recovered);
+    restore(&broker, &log, recovered, lost.is_empty()).map_err(StartError::Log)?;
     if broker.is_blank() {
         make_default_user(&broker, &settings.default_user).await?;
     }
@@ -82,9 +83,14 @@ pub(super) async fn boot(
     Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone())), writers))
 }
 
-/// Puts the log's messages into their queues. Those of queues that are not there any more are dropped: the
-/// queue's deletion was stored before its messages' was.
-fn restore(broker: &Broker, log: &Log, recovered: Recovered) {
+/// Puts the log's messages into their queues. Those of queues that are not there any more are dropped, for such a
+/// queue was deleted, or its declaration never answered; but not if definitions were lost.
+fn restore(
+    broker: &Broker,
+    log: &Log,
+    recovered: Recovered,
+    has_all_definitions: bool,
+) -> Result<(), LogError> {
     let queues = broker.vhosts().into_iter().flat_map(|vhost| vhost.queues());
     let mut queues: BTreeMap<_, _> = queues.map(|queue| (queue.id, queue)).collect();
     let mut count = 0;
@@ -92,15 +98,27 @@ fn restore(broker: &Broker, log: &Log, recovered: Recovered) {
         match queues.remove(&id) {
             Some(queue) => {
                 count += messages.count;
+                if !recovered.is_clean && messages.count > 0 {
+                    // An orderly stop after this start must not make it forgotten.
+                    log.append(&Record::Delivered { queue: id, up_to: messages.next_position })?;
+                }
                 queue.restore(messages, recovered.is_clean);
             }
-            // Fails only when the log did, which stops the broker.
-            None => drop(log.forget(id)),
+            None if has_all_definitions => drop(log.forget(id)?),
+            None if messages.count > 0 => {
+                tracing::error!(
+                    "{} messages of queue {} are kept: its definition is lost",
+                    messages.count,
+                    id.0
+                );
+            }
+            None => {}
         }
     }
     if count > 0 {
         tracing::info!("restored {count} messages");
     }
+    Ok(())
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, StartError> {

@@ -67,6 +67,13 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// Whether the system refused for want of something that others may give back: room, memory, descriptors.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    let scarce = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM];
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 /// A file of `content` that is there whole or not at all. Fails if the name is taken.
 pub fn create_durable(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
     if disk.exists(name)? {

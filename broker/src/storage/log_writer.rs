@@ -137,7 +137,7 @@ impl LogWriter {
     /// files of which nothing is needed. Idle when all is done.
     pub fn rest(&mut self) -> Result<Step, LogError> {
         self.refuse_after_end()?;
-        let result = if self.is_tail_unproven { self.store_empty() } else { self.free_dead_files() };
+        let result = if self.is_tail_unproven { self.store_empty() } else { self.free_files() };
         self.end_after(result)
     }
 
@@ -204,11 +204,13 @@ impl LogWriter {
     /// Writes a batch and syncs it. When the disk is full the batch is kept, to be written to the same place.
     fn store(&mut self, mut batch: Batch, is_clean: bool) -> Result<Step, LogError> {
         while let Err(error) = self.write(&mut batch, is_clean) {
-            if !error.is_disk_full() {
+            if !error.is_passing() {
                 return Err(error);
             }
-            self.shared.stall(&error);
-            if !self.give_up_reserve() {
+            if self.give_up_reserve() {
+                self.shared.warn(&error);
+            } else {
+                self.shared.stall(&error);
                 let is_closed = self.shared.pending().is_closed();
                 self.stuck = Some(batch);
                 return if is_closed { Err(error) } else { Ok(Step::Stalled) };
@@ -295,7 +297,8 @@ impl LogWriter {
         let number = self.files.number;
         let has_live =
             self.shared.pending().live.file(number).is_some_and(|file_use| file_use.live_count > 0);
-        if let Some(index) = self.index.take().filter(|_| has_live) {
+        if let Some(mut index) = self.index.take().filter(|_| has_live) {
+            index.sort();
             index.write(self.disk.as_ref(), number, epoch(self.shared.options().salt, number));
         }
     }
@@ -316,13 +319,17 @@ impl LogWriter {
         Some(Snapshot { content, dead, appended_bytes: pending.appended_bytes() })
     }
 
-    fn free_dead_files(&mut self) -> Result<Step, LogError> {
+    /// Dead files, or mostly dead ones, which are dead when they are packed.
+    fn free_files(&mut self) -> Result<Step, LogError> {
         let snapshot = {
             let pending = self.shared.pending();
             if dead_files(&pending).is_empty() { None } else { self.snapshot(&pending, false) }
         };
-        let Some(snapshot) = snapshot else { return Ok(Step::Idle) };
-        Ok(if self.write_checkpoint(snapshot)? { Step::Worked } else { Step::Idle })
+        let has_worked = match snapshot {
+            Some(snapshot) => self.write_checkpoint(snapshot)?,
+            None => self.packer.pack_some(&self.files)?,
+        };
+        Ok(if has_worked { Step::Worked } else { Step::Idle })
     }
 
     /// Everything in the snapshot is on stable storage. False if the disk has no room for it, which may pass.
@@ -331,26 +338,19 @@ impl LogWriter {
         self.checkpoint_at = snapshot.appended_bytes;
         let written = checkpoint::write(self.disk.as_ref(), &snapshot.content);
         match written.map_err(|error| LogError::io("write", checkpoint::NAME, &error)) {
-            Err(error) if error.is_disk_full() => return Ok(false),
+            Err(error) if error.is_passing() => return Ok(false),
             written => written?,
         }
         self.files.checkpoint += 1;
-        for number in snapshot.dead {
-            self.release(number)?;
+        for &number in &snapshot.dead {
+            if let Err(error) = release(self.disk.as_ref(), &mut self.files, number) {
+                // It is not read again, and released after the next start.
+                tracing::warn!("message log: cannot release {}: {error}", log_name(number));
+            }
+            self.shared.reader().forget(number);
         }
+        self.shared.pending().live.drop_files(&snapshot.dead);
         Ok(true)
-    }
-
-    fn release(&mut self, number: u64) -> Result<(), LogError> {
-        let result = release(self.disk.as_ref(), &mut self.files, number);
-        match result.map_err(|error| LogError::io("release", &log_name(number), &error)) {
-            // It is not read again, and released after the next start.
-            Err(error) if error.is_disk_full() => {}
-            result => result?,
-        }
-        self.shared.reader().forget(number);
-        self.shared.pending().live.drop_file(number);
-        Ok(())
     }
 }
 
