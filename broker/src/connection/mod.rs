@@ -463,6 +463,9 @@ impl Connection {
     }
 
     fn handle_stored(&mut self, result: Result<(), StoreError>, now: Instant) {
+        if self.run.is_held {
+            return self.release_run(&result);
+        }
         let Some((number, class, id)) = self.deferred.take() else { return };
         match (result, class) {
             (Ok(()), Some(class)) => self.outbox.write_method(number, &class),
@@ -509,7 +512,7 @@ impl Connection {
             self.end();
             return;
         }
-        if self.deferred.is_some() {
+        if self.deferred.is_some() || self.run.is_held {
             // Nothing is read while the disk is waited for: the peer is not silent, we are deaf.
             self.heartbeat.received(now);
         }
@@ -555,6 +558,7 @@ impl Connection {
             }
             _ => tracing::error!(connection = %name, "closing connection: {exception} ({method})"),
         }
+        self.run.end_hold();
         self.flush();
         // Nothing follows a close: not even an answer that waits for the disk.
         self.deferred = None;

@@ -20,3 +20,4 @@ mod routing;
 mod settle;
 mod store;
 mod story;
+mod unstored;
