@@ -13,6 +13,8 @@ mod damage_tests;
 pub mod data_dir;
 pub mod definitions;
 mod definitions_copy;
+#[cfg(test)]
+mod definitions_crash_tests;
 mod definitions_file;
 mod definitions_recovery;
 #[cfg(test)]
