@@ -15,6 +15,8 @@ pub mod definitions;
 mod definitions_copy;
 #[cfg(test)]
 mod definitions_crash_tests;
+#[cfg(test)]
+mod definitions_damage_tests;
 mod definitions_file;
 mod definitions_recovery;
 #[cfg(test)]
