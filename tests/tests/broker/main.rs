@@ -11,6 +11,7 @@ mod admin;
 mod channel_exceptions;
 mod connection_exceptions;
 mod consumers;
+mod data_dir;
 mod delivering;
 mod exchanges;
 mod framing;
