@@ -182,7 +182,7 @@ impl Connection {
             }
         };
         self.reply(number, AMQPClass::Queue(ok), nowait);
-        if self.deferred.is_none() {
+        if self.deferred.is_empty() {
             self.notify_cancelled();
         }
         Ok(())

@@ -222,39 +222,34 @@ fn a_held_message_is_not_lost_when_its_publisher_is_closed() {
 
 #[test]
 fn a_passive_declare_finds_what_is_durable() {
-    let passive_exchange = || declare_exchange(1, "x", "direct", |it| it.passive = true);
+    let passively = || {
+        let exchange = declare_exchange(2, "x", "direct", |it| it.passive = true);
+        [declare(1, "q", |it| it.passive = true), exchange]
+    };
     check(
         [
             store_holds(),
             A.sends(declare(1, "q", durable)),
-            B.sends([declare(1, "q", |it| it.passive = true), passive_exchange()]),
             C.sends(declare_exchange(1, "x", "direct", |it| it.durable = true)),
+            B.sends(passively()),
             store_catches_up(),
-            B.sends([declare(1, "q", |it| it.passive = true), passive_exchange()]),
             store_holds(),
-            C.sends(declare_exchange(1, "y", "direct", |it| it.durable = true)),
-            B.sends(declare_exchange(1, "y", "direct", |it| it.passive = true)),
-            store_catches_up(),
+            B.sends(passively()),
         ],
         &expect![[r#"
             C: queue.declare 1 queue="q" durable=true
-            C2: queue.declare 1 queue="q" passive=true
-            C2: exchange.declare 1 exchange="x" type="direct" passive=true
             C3: exchange.declare 1 exchange="x" type="direct" durable=true
+            C2: queue.declare 1 queue="q" passive=true
+            C2: exchange.declare 2 exchange="x" type="direct" passive=true
                the store catches up
             S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
             S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
-            S2: exchange.declare-ok 1
+            S2: exchange.declare-ok 2
             S3: exchange.declare-ok 1
             C2: queue.declare 1 queue="q" passive=true
-            C2: exchange.declare 1 exchange="x" type="direct" passive=true
+            C2: exchange.declare 2 exchange="x" type="direct" passive=true
             S2: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
-            S2: exchange.declare-ok 1
-            C3: exchange.declare 1 exchange="y" type="direct" durable=true
-            C2: exchange.declare 1 exchange="y" type="direct" passive=true
-               the store catches up
-            S2: exchange.declare-ok 1
-            S3: exchange.declare-ok 1
+            S2: exchange.declare-ok 2
         "#]],
     );
 }
