@@ -158,16 +158,20 @@ fn model_of(definitions: Vec<Definition>) -> Model {
 
 /// Every change of the disk as the last before a crash; each recovery crashed once more.
 fn check_crashes(name: &str, actions: &[Action]) {
-    let (ops, count) = crash_everywhere(name, actions, 1);
+    let (ops, count) = crash_everywhere(name, actions, states(), 1);
     println!("{name}: {ops} changes of the disk, {count} states");
 }
 
-fn crash_everywhere(name: &str, actions: &[Action], seed: u64) -> (usize, usize) {
+/// One stands for the least that takes every change once.
+fn states() -> usize {
+    env::var(STATES_VARIABLE).map_or(1, |states| states.parse().unwrap())
+}
+
+fn crash_everywhere(name: &str, actions: &[Action], states: usize, seed: u64) -> (usize, usize) {
     let mut run = Run::new(SimDisk::recording(State::default())).unwrap();
     run.note();
     actions.iter().for_each(|action| run.act(action));
     let ops = run.disk.ops();
-    let states: usize = env::var(STATES_VARIABLE).map_or(1, |states| states.parse().unwrap());
     let rounds = states.div_ceil(ops.len() * 3);
     let (mut state, mut count) = (State::default(), 0);
     let mut seeded = Seeded::new(seed);
@@ -322,15 +326,14 @@ fn crash_of_grow() {
 
 #[test]
 fn crash_of_random_workloads() {
-    let states: usize = env::var(STATES_VARIABLE).map_or(1, |states| states.parse().unwrap());
-    let workloads = if states > 1 { 40 } else { 2 };
-    let (mut ops, mut count) = (0, 0);
-    for seed in 1..=workloads {
+    let (mut ops, mut count, mut seed) = (0, 0, 0);
+    while seed < 2 || count < states() {
+        seed += 1;
         let actions = random_actions(&mut Seeded::new(seed));
-        let done = crash_everywhere(&format!("random {seed}"), &actions, seed);
+        let done = crash_everywhere(&format!("random {seed}"), &actions, 1, seed);
         (ops, count) = (ops + done.0, count + done.1);
     }
-    println!("{workloads} random workloads: {ops} changes of the disk, {count} states");
+    println!("{seed} random workloads: {ops} changes of the disk, {count} states");
 }
 
 /// One failure at each change of the disk, for a while or for good; then a restart.
