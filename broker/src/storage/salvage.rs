@@ -1,8 +1,13 @@
 //! What can be read of a definitions file that is not as it was written: each value that can be proven whole.
 
-use std::mem::ManuallyDrop;
+use std::{
+    collections::BTreeMap,
+    io,
+    mem::ManuallyDrop,
+    sync::{Arc, Mutex},
+};
 
-use redb::{Database, StorageBackend, backends::InMemoryBackend};
+use redb::{Database, StorageBackend};
 
 use crate::storage::{
     StoreError, codec,
@@ -11,7 +16,11 @@ use crate::storage::{
         read_queue_ids_mark, refuse_newer_format,
     },
     disk::read_all,
+    inbox::lock,
 };
+
+/// By so much, beside as much again, a damaged file may grow while it is read, bytes.
+const GROWTH_MAX: usize = 16 << 20;
 
 /// What could be saved.
 #[derive(Debug, Default)]
@@ -27,18 +36,16 @@ impl DefinitionsFile {
     ///
     /// In memory, not in place: opening changes what is opened.
     pub(super) fn salvage(&self) -> Result<Option<Saved>, StoreError> {
+        let scratch = Scratch::default();
         let opened = self.guarded("read", || {
-            let bytes = read_all(self.disk.open(FILE_NAME)?.as_ref())?;
-            let backend = InMemoryBackend::new();
-            backend.set_len(bytes.len() as u64)?;
-            backend.write(0, &bytes)?;
+            *lock(&scratch.0) = read_all(self.disk.open(FILE_NAME)?.as_ref())?;
             // Never dropped: the engine's tidying up may panic over what is damaged, and a second panic while
             // the first unwinds would end the process.
-            let database = ManuallyDrop::new(open_backend(backend, Check::Nothing)?);
+            let database = ManuallyDrop::new(open_backend(scratch.clone(), Check::Nothing)?);
             refuse_newer_format(&database)?;
             Ok(database)
         });
-        match opened {
+        let saved = match opened {
             Ok(database) => {
                 let saved = self.read_what_can_be_read(&database);
                 let is_nothing = saved.contents.entries.is_empty() && !saved.lost.is_empty();
@@ -46,13 +53,16 @@ impl DefinitionsFile {
             }
             Err(newer @ StoreError::NewerFormat { .. }) => Err(newer),
             Err(_) => Ok(None),
-        }
+        };
+        // What the engine keeps of it for good is to be little.
+        *lock(&scratch.0) = Vec::new();
+        saved
     }
 
     /// From both ends, so that one damaged page costs no more than what is in it and under it.
     fn read_what_can_be_read(&self, database: &Database) -> Saved {
         let mut saved = Saved::default();
-        let mut found = std::collections::BTreeMap::new();
+        let mut found = BTreeMap::new();
         let read = [false, true].map(|is_backwards| {
             self.guarded("read", || {
                 for_each_entry(database, is_backwards, |key, value| {
@@ -72,5 +82,46 @@ impl DefinitionsFile {
         saved.contents.queue_ids_mark = self.guarded("read", || read_queue_ids_mark(database)).ok().flatten();
         saved.contents.change_number = self.guarded("read", || read_change_number(database)).ok().flatten();
         saved
+    }
+}
+
+/// The bytes of the file, which the engine may change without harm.
+#[derive(Clone, Debug, Default)]
+struct Scratch(Arc<Mutex<Vec<u8>>>);
+
+impl StorageBackend for Scratch {
+    fn len(&self) -> io::Result<u64> {
+        Ok(lock(&self.0).len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let bytes = lock(&self.0);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
+        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut bytes = lock(&self.0);
+        // What a damaged head asks for is no reason to fill the memory.
+        if len > bytes.len().saturating_mul(2).saturating_add(GROWTH_MAX) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        bytes.resize(len, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut bytes = lock(&self.0);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let place = start.checked_add(data.len()).and_then(|end| bytes.get_mut(start..end));
+        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        Ok(())
     }
 }
