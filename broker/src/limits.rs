@@ -57,6 +57,8 @@ pub const PATTERN_BYTES_MAX: usize = 1_024;
 pub const USER_TAGS_MAX: usize = 32;
 /// Body of one HTTP request, bytes.
 pub const HTTP_BODY_MAX: usize = 10 << 20;
+/// Answers of one connection that may wait for the disk: so many declares and binds may share its commits.
+pub const DEFERRED_MAX: usize = 1_024;
 /// Messages of one run of a dispatch: so many are handed out before the first of them is written. Runs
 /// follow each other under the queue's lock until nothing is ready or no consumer has credit and room: what
 /// bounds a dispatch is the room of the consumers' outboxes ([`OUTBOX_BYTES_MAX`] each).

@@ -14,7 +14,7 @@ use crate::{
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{
-        DataDir, LogError, RedbStore,
+        DataDir, LogError, RedbStore, StoreError,
         disk::RealDisk,
         log::{Log, LogOptions, Recovered},
         record::Record,
@@ -57,6 +57,7 @@ pub(super) async fn boot(
     data_dir: &DataDir,
     stop: watch::Sender<bool>,
 ) -> Result<(Arc<Node>, Writers), StartError> {
+    check_belongings(data_dir).map_err(StartError::Store)?;
     let (store, writer) = RedbStore::open(data_dir).map_err(StartError::Store)?;
     let definitions = spawn("definitions", move || writer.run())?;
     let disk = RealDisk::open(&data_dir.path().join(MESSAGES)).map_err(StartError::Store)?;
@@ -81,6 +82,22 @@ pub(super) async fn boot(
     }
     let writers = Writers { log, definitions, messages };
     Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone())), writers))
+}
+
+/// Messages without definitions are messages of queues that nobody knows: to start would be to drop them.
+fn check_belongings(data_dir: &DataDir) -> Result<(), StoreError> {
+    if RedbStore::is_in(data_dir)? || !data_dir.contains(MESSAGES)? {
+        return Ok(());
+    }
+    let messages = data_dir.path().join(MESSAGES);
+    Err(StoreError::Damaged {
+        path: data_dir.path().to_path_buf(),
+        reason: format!(
+            "the definitions and their copy are missing, and there are messages: put one of them back, or remove {} \
+             to start anew",
+            messages.display()
+        ),
+    })
 }
 
 /// Puts the log's messages into their queues. Those of queues that are not there any more are dropped, for such a

@@ -207,7 +207,7 @@ impl LogWriter {
             if !error.is_passing() {
                 return Err(error);
             }
-            if self.give_up_reserve() {
+            if self.give_up_something() {
                 self.shared.warn(&error);
             } else {
                 self.shared.stall(&error);
@@ -226,13 +226,15 @@ impl LogWriter {
         Ok(Step::Worked)
     }
 
-    /// Until there is a reserve again publishers wait: what room it gave is for acks.
-    fn give_up_reserve(&mut self) -> bool {
-        let is_given_up = self.files.spares.give_up_reserve(self.disk.as_ref());
-        if is_given_up {
-            self.shared.set_reserve_used(true);
+    /// Makes room on a full disk: the reserve, or else indexes, which can be made again. Until there is a reserve
+    /// publishers wait, for that room is for acks.
+    fn give_up_something(&mut self) -> bool {
+        let disk = self.disk.as_ref();
+        if !self.files.spares.give_up_reserve(disk) && !self.shared.reader().drop_indexes() {
+            return false;
         }
-        is_given_up
+        self.shared.set_reserve_used(true);
+        true
     }
 
     /// False if there is nothing to make.
@@ -336,10 +338,14 @@ impl LogWriter {
     fn write_checkpoint(&mut self, snapshot: Snapshot) -> Result<bool, LogError> {
         self.is_checkpoint_wanted = false;
         self.checkpoint_at = snapshot.appended_bytes;
-        let written = checkpoint::write(self.disk.as_ref(), &snapshot.content);
-        match written.map_err(|error| LogError::io("write", checkpoint::NAME, &error)) {
-            Err(error) if error.is_passing() => return Ok(false),
-            written => written?,
+        while let Err(error) = checkpoint::write(self.disk.as_ref(), &snapshot.content) {
+            let error = LogError::io("write", checkpoint::NAME, &error);
+            if !error.is_passing() {
+                return Err(error);
+            }
+            if !self.give_up_something() {
+                return Ok(false);
+            }
         }
         self.files.checkpoint += 1;
         for &number in &snapshot.dead {

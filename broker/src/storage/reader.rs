@@ -16,7 +16,7 @@ use crate::{
         disk::{Disk, DiskFile, is_passing, read_up_to},
         file_index::{Directory, FileIndex, IndexEntry},
         live::{FileUse, Placed},
-        log_file::{FILE_HEADER_SIZE, FileHeader, ReadHeader, index_name, log_name},
+        log_file::{FILE_HEADER_SIZE, FileHeader, ReadHeader, index_name, is_index, log_name},
         record::OwnedRecord,
     },
 };
@@ -154,6 +154,14 @@ impl Reader {
         cache.files.forget(|file| *file == number);
         cache.directories.forget(|file| *file == number);
         cache.slices.forget(|(file, _)| *file == number);
+    }
+
+    /// Removes the indexes of all files; false if there was none.
+    pub(super) fn drop_indexes(&self) -> bool {
+        self.cache().directories.forget(|_| true);
+        let names = self.disk.list().unwrap_or_default();
+        let indexes = names.iter().filter(|name| is_index(name));
+        indexes.filter(|name| self.disk.remove(name).is_ok()).count() > 0
     }
 
     fn slice(&self, file: &OpenFile, file_use: &FileUse, queue: QueueId) -> io::Result<Arc<[IndexEntry]>> {

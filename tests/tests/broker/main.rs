@@ -13,6 +13,7 @@ mod backlog;
 mod channel_exceptions;
 mod connection_exceptions;
 mod consumers;
+mod data_dir;
 mod delivering;
 mod exchanges;
 mod framing;
