@@ -37,6 +37,7 @@ pub mod admin;
 pub mod amqp;
 pub mod binaries;
 pub mod broker;
+pub mod campaign;
 pub mod codec;
 pub mod http;
 pub mod method;

@@ -1,0 +1,93 @@
+//! Reading every queue to its end: then nothing is open any more, and all can be judged.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_lite::StreamExt;
+use lapin::{
+    Channel, Connection,
+    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
+    types::FieldTable,
+};
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{
+    history::{Event, MessageId, QueueIndex},
+    shared::Shared,
+    topology::{Seen, ready},
+    workload::{name, queues},
+};
+
+/// After so long without a delivery the broker is asked whether there is any.
+const SILENCE: Duration = Duration::from_millis(60);
+
+/// So many silences while messages are ready mean that the queue is stuck.
+const SILENCES_MAX: u32 = 300;
+
+/// Reads all queues that are there to their ends, on one connection, and tells so.
+pub async fn drain(shared: &Arc<Shared>, url: &str, seen: &Seen) -> lapin::Result<()> {
+    let connection = Arc::new(Connection::connect(url, Default::default()).await?);
+    let mut tasks = JoinSet::new();
+    for queue in queues().filter(|queue| seen.has_queue(*queue)) {
+        tasks.spawn(drain_queue(shared.clone(), connection.clone(), queue));
+    }
+    while let Some(drained) = tasks.join_next().await {
+        drained.expect("draining does not panic")?;
+    }
+    connection.close(200, "bye".into()).await?;
+    shared.observe(Event::Drained);
+    Ok(())
+}
+
+async fn drain_queue(
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    queue: QueueIndex,
+) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    channel.basic_qos(1_000, BasicQosOptions::default()).await?;
+    let index = shared.open(queue, true, false);
+    let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+    let mut consumer = channel.basic_consume(name(queue).into(), "".into(), options, arguments).await?;
+    let mut held: Vec<(u64, MessageId)> = Vec::new();
+    let mut silences = 0;
+    while silences < SILENCES_MAX {
+        match timeout(SILENCE, consumer.next()).await {
+            Ok(None) => break,
+            Ok(Some(delivery)) => {
+                let delivery = delivery?;
+                silences = 0;
+                if let Some(message) = shared.deliver(index, &delivery) {
+                    held.push((delivery.delivery_tag, message));
+                }
+                if held.len() < 200 {
+                    continue;
+                }
+            }
+            // All deliveries before the answer have come before it.
+            Err(_) if held.is_empty() && ready(&channel, queue).await? == 0 => break,
+            Err(_) => silences += 1,
+        }
+        ack(&shared, &channel, index, &mut held).await?;
+    }
+    if silences == SILENCES_MAX {
+        shared.observe(Event::GaveUp { what: format!("{} does not empty", name(queue)) });
+    }
+    shared.observe(Event::CloseSent { channel: index });
+    channel.close(200, "bye".into()).await?;
+    shared.observe(Event::Barrier { channel: index });
+    shared.set_crowd(queue, 0);
+    Ok(())
+}
+
+async fn ack(
+    shared: &Shared,
+    channel: &Channel,
+    index: super::history::ChannelIndex,
+    held: &mut Vec<(u64, MessageId)>,
+) -> lapin::Result<()> {
+    let Some((tag, _)) = held.last().copied() else { return Ok(()) };
+    for (_, message) in held.drain(..) {
+        shared.observe(Event::AckSent { channel: index, message });
+    }
+    channel.basic_ack(tag, BasicAckOptions { multiple: true }).await
+}

@@ -1,0 +1,20 @@
+//! Campaigns: long runs of random load and real faults against the real broker, judged by one checker.
+pub mod background;
+pub mod clients;
+pub mod command;
+pub mod consumers;
+pub mod content;
+pub mod crashes;
+pub mod drain;
+pub mod getter;
+pub mod ground;
+pub mod history;
+pub mod process;
+pub mod publishers;
+pub mod random;
+pub mod report;
+pub mod shared;
+pub mod topology;
+pub mod trouble;
+pub mod wire_publisher;
+pub mod workload;
