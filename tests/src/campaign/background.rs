@@ -31,7 +31,7 @@ pub async fn purge(
         pause(Duration::from_millis(random.between(5, 200))).await;
         shared.observe(Event::PurgeSent { queue: queue::PURGED });
         channel.queue_purge(name(queue::PURGED).into(), QueuePurgeOptions::default()).await?;
-        shared.observe(Event::Purged { queue: queue::PURGED });
+        shared.answered(Event::Purged { queue: queue::PURGED });
         shared.set_crowd(queue::PURGED, 0);
     }
     channel.close(200, "bye".into()).await
@@ -77,7 +77,7 @@ async fn churn_messages(
     if random.chance(40) {
         shared.observe(Event::DeleteSent { queue: queue::CHURN });
         delete_queue(shared, channel, name(queue::CHURN)).await?;
-        shared.observe(Event::Deleted { queue: queue::CHURN });
+        shared.answered(Event::Deleted { queue: queue::CHURN });
         shared.set_crowd(queue::CHURN, 0);
     }
     Ok(())
@@ -109,7 +109,7 @@ async fn churn_queue(shared: &Shared, channel: &Channel, random: &mut Random) ->
     let binding = binding_entity(exchange, &queue, key);
     shared.observe(Event::EntitySent { entity: binding.clone(), is_durable: true });
     delete_queue(shared, channel, &queue).await?;
-    shared.observe(Event::EntityDone { entity: binding, is_there: false });
+    shared.answered(Event::EntityDone { entity: binding, is_there: false });
     Ok(())
 }
 
@@ -166,7 +166,7 @@ impl Transacting<'_> {
                 self.shared.thin(queue::TX_A, i64::try_from(acks.len()).expect("a few"));
                 self.shared.observe(Event::CommitSent { publishes, channel: self.getting.index, acks });
                 self.channel.tx_commit().await?;
-                self.shared.observe(Event::Committed { publisher: publisher::TX });
+                self.shared.answered(Event::Committed { publisher: publisher::TX });
                 Ok(true)
             }
             86..=95 => {

@@ -18,8 +18,11 @@ use super::{
     workload::{publisher, queue},
 };
 
-/// How long clients may take to end once the broker is dead or they were told to stop.
+/// How long clients may take to end in order.
 const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long clients may take to see that the broker is dead.
+const DEATH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Publishers that share a connection.
 const PUBLISHER_GROUPS: [&[PublisherIndex]; 4] = [
@@ -80,13 +83,12 @@ impl Clients {
     pub async fn end(mut self) {
         self.shared.stop();
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(END_PATIENCE, all).await.is_err() {
-            let text = format!("{} clients do not end", self.tasks.len());
-            if self.shared.is_killed() {
-                // With a dead broker that is a client library's fault.
-                eprintln!("note: {text}, though the broker is dead");
-            } else {
-                self.shared.observe(Event::GaveUp { what: text });
+        let patience = if self.shared.is_killed() { DEATH_PATIENCE } else { END_PATIENCE };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            // With a dead broker it is the client library that hangs.
+            if !self.shared.is_killed() {
+                let what = format!("{} clients do not end", self.tasks.len());
+                self.shared.observe(Event::GaveUp { what });
             }
             self.tasks.shutdown().await;
         }

@@ -207,7 +207,7 @@ impl<'a> Consuming<'a> {
         if self.role.style == Style::NoAck || random.chance(30) {
             let tag = self.consumer.tag();
             self.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
-            self.shared.observe(Event::Barrier { channel: self.index });
+            self.shared.answered(Event::Barrier { channel: self.index });
             // What came before cancel-ok is there still.
             while let Some(delivery) = self.consumer.next().await {
                 self.take(&delivery?);
@@ -220,7 +220,7 @@ impl<'a> Consuming<'a> {
             Some(connection) => connection.close(200, "bye".into()).await?,
             None => self.channel.close(200, "bye".into()).await?,
         }
-        self.shared.observe(Event::Barrier { channel: self.index });
+        self.shared.answered(Event::Barrier { channel: self.index });
         Ok(())
     }
 }

@@ -76,6 +76,21 @@ impl Campaign {
 
     /// Crashes the broker as often as ordered, or until a promise is broken; then reads all queues to their ends.
     pub async fn run(mut self) -> Result<Report, Trouble> {
+        match self.crash_again_and_again().await {
+            Ok(complaints) => Ok(self.report(complaints)),
+            // With a promise broken the broker may well refuse to go on; that is the report then.
+            Err(trouble) if self.is_broken() => {
+                let complaints = self.ground.complaints();
+                let mut report = self.report(complaints);
+                report.notes.push(format!("ended by: {trouble}"));
+                Ok(report)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// What is wrong with the file system at the end.
+    async fn crash_again_and_again(&mut self) -> Result<String, Trouble> {
         let (mut broker, addresses) = self.start().await?;
         self.set_up(addresses, true).await?;
         let mut before = broker.usage();
@@ -127,6 +142,9 @@ impl Campaign {
         self.shared.observe(Event::EntitiesSeen { entities: seen.entities.clone() });
         for entity in &seen.dangling {
             self.shared.observe(Event::Dangling { entity: entity.clone() });
+        }
+        if self.is_broken() && !self.orders.keep_going {
+            return Ok(());
         }
         let connection = self.connect(addresses).await?;
         let channel = connection.create_channel().await.doing("opening a channel")?;
@@ -212,7 +230,7 @@ impl Campaign {
     }
 
     /// One life more, to the end: everything is read, and the broker ends in order.
-    async fn finish(mut self, broker: Process, addresses: Option<Addresses>) -> Result<Report, Trouble> {
+    async fn finish(&mut self, broker: Process, addresses: Option<Addresses>) -> Result<String, Trouble> {
         let (broker, addresses) = match addresses {
             Some(addresses) => (broker, addresses),
             None => {
@@ -228,8 +246,7 @@ impl Campaign {
         if !ended.is_some_and(|status| status.success()) {
             self.shared.observe(Event::GaveUp { what: format!("an orderly end: {ended:?}") });
         }
-        let complaints = if self.is_broken() { self.ground.complaints() } else { String::new() };
-        Ok(self.report(complaints))
+        Ok(if self.is_broken() { self.ground.complaints() } else { String::new() })
     }
 
     fn report(&self, complaints: String) -> Report {

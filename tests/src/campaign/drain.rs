@@ -74,7 +74,7 @@ async fn drain_queue(
     }
     shared.observe(Event::CloseSent { channel: index });
     channel.close(200, "bye".into()).await?;
-    shared.observe(Event::Barrier { channel: index });
+    shared.answered(Event::Barrier { channel: index });
     shared.set_crowd(queue, 0);
     Ok(())
 }

@@ -96,7 +96,7 @@ impl<'a> Getting<'a> {
     pub async fn close(self) -> lapin::Result<()> {
         self.shared.observe(Event::CloseSent { channel: self.index });
         self.channel.close(200, "bye".into()).await?;
-        self.shared.observe(Event::Barrier { channel: self.index });
+        self.shared.answered(Event::Barrier { channel: self.index });
         Ok(())
     }
 }

@@ -97,7 +97,7 @@ impl Image {
     fn stir(&self, random: &mut Random) {
         let percent = random.pick(&[0, 0, 10, 50]);
         for file in files(&self.mount.point) {
-            if random.chance(percent + 1) && percent > 0 {
+            if random.chance(percent) {
                 // A file that has gone meanwhile needs no sync.
                 File::open(file).and_then(|file| file.sync_data()).ok();
             }
@@ -122,7 +122,8 @@ impl Image {
 #[derive(Debug)]
 pub struct Mount {
     pub point: PathBuf,
-    guard: Child,
+    /// Unmounts if this process ends first. None once unmounted: the place may be another's then.
+    guard: Option<Child>,
 }
 
 impl Mount {
@@ -139,13 +140,15 @@ impl Mount {
         fs::create_dir_all(point).doing("making a mount point")?;
         run(Command::new("mount").args(options).arg(what).arg(point))?;
         let guard = when_this_process_ends("umount -l \"$1\"", point.as_os_str())?;
-        Ok(Mount { point: point.to_owned(), guard })
+        Ok(Mount { point: point.to_owned(), guard: Some(guard) })
     }
 
     fn end(&mut self) {
-        end_guard(&mut self.guard);
-        // Twice unmounted is unmounted.
-        Command::new("umount").arg(&self.point).stderr(Stdio::null()).status().ok();
+        let Some(mut guard) = self.guard.take() else { return };
+        end_guard(&mut guard);
+        if let Err(trouble) = run(Command::new("umount").arg(&self.point)) {
+            eprintln!("note: {trouble}");
+        }
     }
 }
 

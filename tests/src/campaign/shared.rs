@@ -60,6 +60,14 @@ impl Shared {
         self.history().observe(now, event);
     }
 
+    /// Tells what an answer of the broker means. Once the broker was killed a client library may take the end of its
+    /// connection for an answer: then nothing is told, and what was asked for stays open.
+    pub fn answered(&self, event: Event) {
+        if !self.is_killed() {
+            self.observe(event);
+        }
+    }
+
     pub fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

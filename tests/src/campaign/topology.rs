@@ -180,7 +180,7 @@ fn asked(shared: &Shared, entity: String, is_durable: bool) -> Asked<'_> {
 
 impl Asked<'_> {
     fn done(self, is_there: bool) {
-        self.shared.observe(Event::EntityDone { entity: self.entity, is_there });
+        self.shared.answered(Event::EntityDone { entity: self.entity, is_there });
     }
 }
 
