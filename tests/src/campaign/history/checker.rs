@@ -230,21 +230,18 @@ impl History {
         self.totals.redelivered += u64::from(is_redelivered);
         self.see(Sign::Delivered);
         let queue = self.channels[&channel].queue;
-        if let Some((invariant, reason)) = self.judge_delivery(queue, message, is_redelivered, is_intact) {
-            let text = format!("{} in {}: {reason}", self.message_name(message), self.queue_name(queue));
-            self.complain(invariant, text);
-        }
+        let wrong = self.judge_delivery(queue, message, is_redelivered, is_intact);
         self.transactions.deliver(queue, message);
         let Some(consumer) = self.channels.get_mut(&channel) else { return };
-        let before = consumer.deliver(message);
+        let is_in_order = consumer.deliver(message);
         let is_no_ack = consumer.is_no_ack;
         if let Some(stream) = self.streams.get_mut(&(message.publisher, queue)) {
             stream.deliver(message.number, is_no_ack);
         }
-        if let Some(before) = before {
-            let name = self.message_name(message);
-            let text = format!("{name} in {}: after number {before} on one channel", self.queue_name(queue));
-            self.complain(Invariant::Order, text);
+        let late = (Invariant::Order, "delivered after a later one on the same channel");
+        if let Some((invariant, reason)) = wrong.or((!is_in_order).then_some(late)) {
+            let text = format!("{} in {}: {reason}", self.message_name(message), self.queue_name(queue));
+            self.complain(invariant, text);
         }
     }
 

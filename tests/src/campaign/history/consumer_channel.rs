@@ -31,18 +31,18 @@ impl ConsumerChannel {
         }
     }
 
-    /// Notes a delivery; the number that came before it and should not have.
-    pub(super) fn deliver(&mut self, message: MessageId) -> Option<u32> {
+    /// Notes a delivery. False if it comes after a later one of the same publisher.
+    pub(super) fn deliver(&mut self, message: MessageId) -> bool {
         if self.is_no_ack {
             self.acked.push(message);
         } else {
             self.held.insert(message);
         }
         if !self.is_sole || self.requeued.contains(&message) {
-            return None;
+            return true;
         }
         let before = self.last.insert(message.publisher, message.number);
-        before.filter(|before| *before >= message.number)
+        before.is_none_or(|before| before < message.number)
     }
 
     /// False if the channel does not hold the message.
