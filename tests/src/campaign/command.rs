@@ -3,6 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -10,12 +11,18 @@ use tempfile::TempDir;
 
 use super::{
     crashes::{Campaign, Orders},
-    ground::{Ground, Image},
+    ground::{Ground, Image, Mount},
     process::Launch,
     report::Report,
     trouble::{Doing, Trouble},
 };
 use crate::binaries::binary;
+
+/// How long anything may take after a crash.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long anything may take once a full disk has room.
+const DISKFULL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Random load and real faults against the real broker, judged by one checker.
 #[derive(Debug, Parser)]
@@ -46,6 +53,17 @@ enum Command {
         /// Let the broker not sync, and succeed when losses are found
         #[arg(long)]
         unsafe_no_fsync: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A disk that is full again and again (needs root)
+    Diskfull {
+        /// How often to fill it
+        #[arg(long, default_value_t = 10)]
+        rounds: u32,
+        /// Size of the file system, MiB
+        #[arg(long, default_value_t = 160)]
+        size_mib: u64,
         #[command(flatten)]
         common: Common,
     },
@@ -127,6 +145,17 @@ impl Arguments {
                 campaign.is_control |= unsafe_no_fsync;
                 campaign.run(Ground::Image(image), work_dir)
             }
+            Command::Diskfull { rounds, size_mib, common } => {
+                let work_dir = WorkDir::make(&common, None)?;
+                let mount = Mount::in_memory(&work_dir.path().join("mounted"), size_mib)?;
+                let mut campaign = common.crashes("diskfull", rounds, 0, &work_dir, Vec::new());
+                campaign.orders.patience = DISKFULL_PATIENCE;
+                campaign.orders.ballast_mib = size_mib / 2;
+                let (seed, ground) = (campaign.orders.seed, Ground::Small(mount));
+                let report =
+                    run_async(Campaign::new(campaign.launch, ground, campaign.orders).run_diskfull())?;
+                finish(report, &campaign.name, seed, campaign.is_control, campaign.has_ledger, work_dir)
+            }
         }
     }
 }
@@ -158,6 +187,8 @@ impl Common {
                 crashes,
                 drain_every: self.drain_every.max(1),
                 load_ms_max,
+                ballast_mib: 0,
+                patience: PATIENCE,
                 count_unconfirmed: self.count_unconfirmed,
                 keep_going: self.keep_going,
             },

@@ -29,8 +29,6 @@ pub enum Sizes {
     Small,
     /// 1 to 64 KiB.
     Large,
-    /// 1 to 512 KiB: to fill disks.
-    Huge,
 }
 
 /// The contents of a publisher's messages.
@@ -82,7 +80,6 @@ fn size(random: &mut Random, sizes: Sizes) -> usize {
         (Sizes::Small, 0) => random.between(200, 4_096),
         (Sizes::Small, _) => random.between(0, 200),
         (Sizes::Large, _) => random.between(1 << 10, 64 << 10),
-        (Sizes::Huge, _) => random.between(1 << 10, 512 << 10),
     };
     HEAD_BYTES + usize::try_from(bytes).expect("fits a body")
 }

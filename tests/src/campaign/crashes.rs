@@ -24,9 +24,6 @@ use super::{
 };
 use crate::wait::pause;
 
-/// How long anything may take after a crash.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Between two looks at what the process uses, after its clients have gone.
 const USAGE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -39,6 +36,10 @@ pub struct Orders {
     pub drain_every: u32,
     /// Longest load before a crash.
     pub load_ms_max: u64,
+    /// Of a disk that is to be filled, so much is taken at most.
+    pub ballast_mib: u64,
+    /// How long anything may take after a fault.
+    pub patience: Duration,
     pub count_unconfirmed: bool,
     /// Go on after a violation.
     pub keep_going: bool,
@@ -47,12 +48,12 @@ pub struct Orders {
 /// A campaign on its way.
 #[derive(Debug)]
 pub struct Campaign {
-    shared: Arc<Shared>,
-    launch: Launch,
-    ground: Ground,
-    orders: Orders,
-    random: Random,
-    crashes: u32,
+    pub(super) shared: Arc<Shared>,
+    pub(super) launch: Launch,
+    pub(super) ground: Ground,
+    pub(super) orders: Orders,
+    pub(super) random: Random,
+    pub(super) crashes: u32,
     crashes_at_start: u32,
     slowest_start: Duration,
     begin: Instant,
@@ -60,7 +61,7 @@ pub struct Campaign {
 
 impl Campaign {
     pub fn new(launch: Launch, ground: Ground, orders: Orders) -> Campaign {
-        let judgement = Judgement { patience: PATIENCE, count_unconfirmed: orders.count_unconfirmed };
+        let judgement = Judgement { patience: orders.patience, count_unconfirmed: orders.count_unconfirmed };
         Campaign {
             shared: Arc::new(Shared::new(orders.seed, judgement)),
             launch,
@@ -76,21 +77,26 @@ impl Campaign {
 
     /// Crashes the broker as often as ordered, or until a promise is broken; then reads all queues to their ends.
     pub async fn run(mut self) -> Result<Report, Trouble> {
-        match self.crash_again_and_again().await {
-            Ok(complaints) => Ok(self.report(complaints)),
-            // With a promise broken the broker may well refuse to go on; that is the report then.
-            Err(trouble) if self.is_broken() => {
-                let complaints = self.ground.complaints();
-                let mut report = self.report(complaints);
-                report.notes.push(format!("ended by: {trouble}"));
-                Ok(report)
-            }
-            Err(trouble) => Err(trouble),
-        }
+        let result = self.crash_again_and_again().await;
+        self.conclude(result)
     }
 
-    /// What is wrong with the file system at the end.
-    async fn crash_again_and_again(&mut self) -> Result<String, Trouble> {
+    /// The report. Trouble after a broken promise is part of it: the broker may well refuse to go on then.
+    pub(super) fn conclude(mut self, result: Result<(), Trouble>) -> Result<Report, Trouble> {
+        if !self.is_broken() {
+            result?;
+            return Ok(self.report());
+        }
+        let mut report = self.report();
+        report.notes.extend(result.err().map(|trouble| format!("ended by: {trouble}")));
+        let complaints = self.ground.complaints();
+        if !complaints.is_empty() {
+            report.notes.push(format!("e2fsck: {}", complaints.replace(['\n', '\t'], " ")));
+        }
+        Ok(report)
+    }
+
+    async fn crash_again_and_again(&mut self) -> Result<(), Trouble> {
         let (mut broker, addresses) = self.start().await?;
         self.set_up(addresses, true).await?;
         let mut before = broker.usage();
@@ -121,12 +127,13 @@ impl Campaign {
     }
 
     /// Starts the broker and waits until it is ready.
-    async fn start(&mut self) -> Result<(Process, Addresses), Trouble> {
+    pub(super) async fn start(&mut self) -> Result<(Process, Addresses), Trouble> {
         self.shared.begin_life();
         self.shared.observe(Event::FaultOver);
         let begin = Instant::now();
         let broker = self.launch.start(&self.ground.data_dir())?;
-        let Some(addresses) = broker.wait_ready(3 * PATIENCE) else {
+        let Some(addresses) = broker.wait_ready(3 * self.orders.patience) else {
+            self.shared.observe(Event::GaveUp { what: "the broker's start".to_owned() });
             return Err(Trouble::new(format!(
                 "the broker does not start; its log is {}",
                 self.launch.log.display()
@@ -137,8 +144,8 @@ impl Campaign {
     }
 
     /// Compares what the broker shows after a crash with what it must show, and tries it.
-    async fn reconcile(&mut self, addresses: Addresses) -> Result<(), Trouble> {
-        let seen = look(addresses.http, PATIENCE)?;
+    pub(super) async fn reconcile(&mut self, addresses: Addresses) -> Result<(), Trouble> {
+        let seen = look(addresses.http, self.orders.patience)?;
         self.shared.observe(Event::EntitiesSeen { entities: seen.entities.clone() });
         for entity in &seen.dangling {
             self.shared.observe(Event::Dangling { entity: entity.clone() });
@@ -158,7 +165,7 @@ impl Campaign {
     }
 
     /// Declares what is missing, and passes one message through.
-    async fn set_up(&mut self, addresses: Addresses, is_first: bool) -> Result<(), Trouble> {
+    pub(super) async fn set_up(&mut self, addresses: Addresses, is_first: bool) -> Result<(), Trouble> {
         let connection = self.connect(addresses).await?;
         self.shared.observe(Event::Accepted);
         let trying = async {
@@ -171,7 +178,7 @@ impl Campaign {
             getting.ack_all().await?;
             getting.close().await
         };
-        match tokio::time::timeout(2 * PATIENCE, trying).await {
+        match tokio::time::timeout(2 * self.orders.patience, trying).await {
             Ok(tried) => tried.doing("trying the broker after its start")?,
             Err(_) => self.shared.observe(Event::GaveUp { what: "one message, there and back".to_owned() }),
         }
@@ -202,15 +209,15 @@ impl Campaign {
         Ok(())
     }
 
-    async fn drain(&mut self, addresses: Addresses) -> Result<(), Trouble> {
-        let seen = look(addresses.http, PATIENCE)?;
+    pub(super) async fn drain(&mut self, addresses: Addresses) -> Result<(), Trouble> {
+        let seen = look(addresses.http, self.orders.patience)?;
         drain(&self.shared, &url(addresses), &seen).await.doing("draining the queues")
     }
 
     /// What the process uses must go down again; it may take a moment.
     async fn check_usage(&self, broker: &Process, before: Option<Usage>) {
         let Some(before) = before else { return };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.orders.patience;
         loop {
             let Some(after) = broker.usage() else { return };
             if after.excess(&before).is_none() || Instant::now() > deadline {
@@ -221,7 +228,7 @@ impl Campaign {
         }
     }
 
-    fn crash(&mut self, broker: Process) -> Result<(), Trouble> {
+    pub(super) fn crash(&mut self, broker: Process) -> Result<(), Trouble> {
         broker.kill();
         self.shared.observe(Event::Killed);
         self.shared.observe(Event::LifeEnded);
@@ -230,7 +237,7 @@ impl Campaign {
     }
 
     /// One life more, to the end: everything is read, and the broker ends in order.
-    async fn finish(&mut self, broker: Process, addresses: Option<Addresses>) -> Result<String, Trouble> {
+    async fn finish(&mut self, broker: Process, addresses: Option<Addresses>) -> Result<(), Trouble> {
         let (broker, addresses) = match addresses {
             Some(addresses) => (broker, addresses),
             None => {
@@ -246,19 +253,16 @@ impl Campaign {
         if !ended.is_some_and(|status| status.success()) {
             self.shared.observe(Event::GaveUp { what: format!("an orderly end: {ended:?}") });
         }
-        Ok(if self.is_broken() { self.ground.complaints() } else { String::new() })
+        Ok(())
     }
 
-    fn report(&self, complaints: String) -> Report {
+    pub(super) fn report(&self) -> Report {
         let history = self.shared.history();
-        let mut notes = vec![
+        let notes = vec![
             format!("{} kills during recovery", self.crashes_at_start),
             format!("slowest start {} ms", self.slowest_start.as_millis()),
             format!("transactions {}", if self.shared.has_transactions() { "yes" } else { "no" }),
         ];
-        if !complaints.is_empty() {
-            notes.push(format!("e2fsck: {}", complaints.replace(['\n', '\t'], " ")));
-        }
         Report {
             count: self.crashes,
             totals: history.totals(),
@@ -269,17 +273,18 @@ impl Campaign {
         }
     }
 
-    async fn connect(&self, addresses: Addresses) -> Result<Connection, Trouble> {
+    pub(super) async fn connect(&self, addresses: Addresses) -> Result<Connection, Trouble> {
         let url = url(addresses);
-        let connected = tokio::time::timeout(PATIENCE, Connection::connect(&url, Default::default())).await;
+        let connected =
+            tokio::time::timeout(self.orders.patience, Connection::connect(&url, Default::default())).await;
         connected.doing("connecting")?.doing("connecting")
     }
 
-    fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         self.shared.history().violation_count() > 0
     }
 
-    fn tell_progress(&self) {
+    pub(super) fn tell_progress(&self) {
         if self.crashes % 20 == 0 {
             let history = self.shared.history();
             eprintln!(

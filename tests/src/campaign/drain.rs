@@ -28,7 +28,7 @@ pub async fn drain(shared: &Arc<Shared>, url: &str, seen: &Seen) -> lapin::Resul
     let connection = Arc::new(Connection::connect(url, Default::default()).await?);
     let mut tasks = JoinSet::new();
     for queue in queues().filter(|queue| seen.has_queue(*queue)) {
-        tasks.spawn(drain_queue(shared.clone(), connection.clone(), queue));
+        tasks.spawn(take(shared.clone(), connection.clone(), queue, u64::MAX));
     }
     while let Some(drained) = tasks.join_next().await {
         drained.expect("draining does not panic")?;
@@ -38,10 +38,12 @@ pub async fn drain(shared: &Arc<Shared>, url: &str, seen: &Seen) -> lapin::Resul
     Ok(())
 }
 
-async fn drain_queue(
+/// Takes messages off a queue for good: at least so many, or all there are.
+pub async fn take(
     shared: Arc<Shared>,
     connection: Arc<Connection>,
     queue: QueueIndex,
+    least: u64,
 ) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     channel.basic_qos(1_000, BasicQosOptions::default()).await?;
@@ -49,17 +51,18 @@ async fn drain_queue(
     let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
     let mut consumer = channel.basic_consume(name(queue).into(), "".into(), options, arguments).await?;
     let mut held: Vec<(u64, MessageId)> = Vec::new();
-    let mut silences = 0;
-    while silences < SILENCES_MAX {
+    let (mut silences, mut taken) = (0, 0);
+    while silences < SILENCES_MAX && taken < least {
         match timeout(SILENCE, consumer.next()).await {
             Ok(None) => break,
             Ok(Some(delivery)) => {
                 let delivery = delivery?;
                 silences = 0;
+                taken += 1;
                 if let Some(message) = shared.deliver(index, &delivery) {
                     held.push((delivery.delivery_tag, message));
                 }
-                if held.len() < 200 {
+                if held.len() < 200 && taken < least {
                     continue;
                 }
             }
@@ -67,6 +70,7 @@ async fn drain_queue(
             Err(_) if held.is_empty() && ready(&channel, queue).await? == 0 => break,
             Err(_) => silences += 1,
         }
+        shared.thin(queue, i64::try_from(held.len()).expect("a batch is small"));
         ack(&shared, &channel, index, &mut held).await?;
     }
     if silences == SILENCES_MAX {
@@ -75,7 +79,6 @@ async fn drain_queue(
     shared.observe(Event::CloseSent { channel: index });
     channel.close(200, "bye".into()).await?;
     shared.answered(Event::Barrier { channel: index });
-    shared.set_crowd(queue, 0);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ pub mod command;
 pub mod consumers;
 pub mod content;
 pub mod crashes;
+pub mod diskfull;
 pub mod drain;
 pub mod getter;
 pub mod ground;

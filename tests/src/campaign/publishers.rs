@@ -17,6 +17,9 @@ use super::{
 };
 use crate::wait::pause;
 
+/// Open publishes of a publisher at full speed.
+const FULL_SPEED_WINDOW: usize = 200;
+
 /// Publishes until the campaign stops or the broker dies; then all that was open is told, too.
 pub async fn publish(
     shared: Arc<Shared>,
@@ -28,6 +31,28 @@ pub async fn publish(
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let mut open = Open { shared: &shared, publishes: VecDeque::new() };
     let result = publish_in_bursts(&shared, &channel, publisher, &mut random, &mut open).await;
+    let settled = open.settle(0).await;
+    result.and(settled)?;
+    shared.observe(Event::AllConfirmed { publisher });
+    channel.close(200, "bye".into()).await
+}
+
+/// Publishes without a pause, however full the queues are, until the campaign stops.
+pub async fn publish_at_full_speed(
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    publisher: PublisherIndex,
+) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let mut open = Open { shared: &shared, publishes: VecDeque::new() };
+    let mut result = Ok(());
+    while result.is_ok() && !shared.is_stopping() {
+        for _ in 0..FULL_SPEED_WINDOW / 2 {
+            result = result.and(open.publish(&channel, publisher).await);
+        }
+        result = result.and(open.settle(FULL_SPEED_WINDOW / 2).await);
+    }
     let settled = open.settle(0).await;
     result.and(settled)?;
     shared.observe(Event::AllConfirmed { publisher });
