@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod campaign;
 mod channel_exceptions;
 mod connection_exceptions;
 mod consumers;
