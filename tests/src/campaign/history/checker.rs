@@ -395,7 +395,11 @@ impl History {
 
     fn drain(&mut self) {
         // Before the streams forget what was seen since.
-        for open in self.transactions.drain() {
+        let was_taken = |queue, message: MessageId| {
+            let stream = self.streams.get(&(message.publisher, queue));
+            stream.is_some_and(|stream| stream.has(message.number, bit::ACKED_BEFORE | bit::FINAL))
+        };
+        for open in self.transactions.drain(was_taken) {
             self.judge_transaction(&open);
         }
         let mut keys: Vec<_> = self.streams.keys().copied().collect();
@@ -443,26 +447,19 @@ impl History {
         self.totals.acked += commit.acks.len() as u64;
     }
 
-    /// A transaction that was open at a crash: all of it happened, or nothing.
     fn judge_transaction(&mut self, open: &OpenCommit) {
-        let (mut all, mut seen) = (0, 0);
-        for message in &open.publishes {
-            for queue in &self.publisher_plan(message.publisher).queues {
-                all += 1;
-                let stream = &self.streams[&(message.publisher, *queue)];
-                seen += usize::from(stream.has(message.number, bit::SEEN));
-            }
+        if open.is_atomic() {
+            return;
         }
-        let is_whole = seen == all && open.returned == 0;
-        let is_nothing = seen == 0 && open.returned == open.acks;
-        if !is_whole && !is_nothing {
-            let name = open.publishes.first().map_or_else(String::new, |first| self.message_name(*first));
-            let text = format!(
-                "the transaction from {name} on: {seen} of {all} publishes are there, {} of {} acks are undone",
-                open.returned, open.acks
-            );
-            self.complain(Invariant::Transactions, text);
-        }
+        let text = format!(
+            "the transaction from {} on: {} publishes are there and {} are missing, {} of {} acks are undone",
+            self.message_name(open.first),
+            open.present,
+            open.missing,
+            open.returned,
+            open.acks
+        );
+        self.complain(Invariant::Transactions, text);
     }
 
     fn end_life(&mut self) {
@@ -478,7 +475,7 @@ impl History {
                 }
             }
         }
-        for (queue, message) in self.transactions.end_life() {
+        for (queue, message) in self.transactions.end_life(&self.plan) {
             if let Some(stream) = self.streams.get_mut(&(message.publisher, queue)) {
                 stream.leave_acked(message.number);
             }

@@ -306,6 +306,24 @@ fn i10_a_transaction_at_the_crash_is_whole_or_nothing() {
 }
 
 #[test]
+fn i10_what_was_taken_before_the_crash_says_nothing() {
+    // Its publishes were delivered before it was on disk, one of them was acked; then all of it is gone.
+    let mut story = Story::new();
+    story.open(C, Q);
+    for number in [0, 1] {
+        let message = p(number);
+        story.tell(Event::Published { message, is_persistent: true, in_transaction: true });
+    }
+    story.tell(Event::CommitSent { publishes: vec![p(0), p(1)], channel: C, acks: vec![] });
+    story.deliver(C, p(0), false);
+    story.deliver(C, p(1), false);
+    story.ack(C, 0);
+    story.crash();
+    story.tell(Event::Drained);
+    story.expect(&[]);
+}
+
+#[test]
 fn i10_a_transaction_is_invisible_before_its_commit() {
     let mut story = Story::new();
     story.tell(Event::Published { message: p(0), is_persistent: true, in_transaction: true });
