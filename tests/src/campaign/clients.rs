@@ -22,7 +22,7 @@ use super::{
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long clients may take to see that the broker is dead.
-const DEATH_PATIENCE: Duration = Duration::from_secs(2);
+pub const DEATH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Publishers that share a connection.
 const PUBLISHER_GROUPS: [&[PublisherIndex]; 4] = [
@@ -130,7 +130,7 @@ async fn publish_group(
     let connection = Arc::new(Connection::connect(&url, Default::default()).await?);
     let mut publishers = JoinSet::new();
     for publisher in group {
-        let random = Random::new(random.next(), 0);
+        let random = Random::new(random.bits(), 0);
         publishers.spawn(publish(shared.clone(), connection.clone(), *publisher, random));
     }
     all_well(publishers).await?;

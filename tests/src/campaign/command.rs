@@ -40,7 +40,7 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         kills: u32,
         #[command(flatten)]
-        common: Common,
+        settings: Settings,
     },
     /// Power cuts by the real kernel's rules: what was not synced is gone (needs root)
     Powercut {
@@ -54,7 +54,7 @@ enum Command {
         #[arg(long)]
         unsafe_no_fsync: bool,
         #[command(flatten)]
-        common: Common,
+        settings: Settings,
     },
     /// A disk that is full again and again (needs root)
     Diskfull {
@@ -64,13 +64,16 @@ enum Command {
         /// Size of the file system, MiB
         #[arg(long, default_value_t = 160)]
         size_mib: u64,
+        /// The broker's --disk-free-limit; of several one by chance in each round
+        #[arg(long, value_delimiter = ',', default_values_t = ["0".to_owned(), "24MiB".to_owned()])]
+        disk_free_limit: Vec<String>,
         #[command(flatten)]
-        common: Common,
+        settings: Settings,
     },
 }
 
 #[derive(Debug, Args)]
-struct Common {
+struct Settings {
     /// What random numbers begin with
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -129,28 +132,29 @@ impl Arguments {
     /// Runs the campaign that was asked for.
     pub fn run(self) -> Result<Outcome, Trouble> {
         match self.campaign {
-            Command::Kill9 { kills, common } => {
-                let work_dir = WorkDir::make(&common, None)?;
+            Command::Kill9 { kills, settings } => {
+                let work_dir = WorkDir::make(&settings, None)?;
                 let data_dir = work_dir.path().join("data");
-                let campaign = common.crashes("kill9", kills, 800, &work_dir, Vec::new());
+                let campaign = settings.crashes("kill9", kills, 800, &work_dir, Vec::new());
                 campaign.run(Ground::Directory(data_dir), work_dir)
             }
-            Command::Powercut { cuts, image_mib, unsafe_no_fsync, common } => {
-                let work_dir = WorkDir::make(&common, Some(Path::new("/dev/shm")))?;
+            Command::Powercut { cuts, image_mib, unsafe_no_fsync, settings } => {
+                let work_dir = WorkDir::make(&settings, Some(Path::new("/dev/shm")))?;
                 let image = Image::make(work_dir.path(), image_mib)?;
                 let arguments =
                     if unsafe_no_fsync { vec!["--unsafe-no-fsync".to_owned()] } else { Vec::new() };
                 let name = if unsafe_no_fsync { "powercut --unsafe-no-fsync" } else { "powercut" };
-                let mut campaign = common.crashes(name, cuts, 400, &work_dir, arguments);
+                let mut campaign = settings.crashes(name, cuts, 400, &work_dir, arguments);
                 campaign.is_control |= unsafe_no_fsync;
                 campaign.run(Ground::Image(image), work_dir)
             }
-            Command::Diskfull { rounds, size_mib, common } => {
-                let work_dir = WorkDir::make(&common, None)?;
+            Command::Diskfull { rounds, size_mib, disk_free_limit, settings } => {
+                let work_dir = WorkDir::make(&settings, None)?;
                 let mount = Mount::in_memory(&work_dir.path().join("mounted"), size_mib)?;
-                let mut campaign = common.crashes("diskfull", rounds, 0, &work_dir, Vec::new());
+                let mut campaign = settings.crashes("diskfull", rounds, 0, &work_dir, Vec::new());
                 campaign.orders.patience = DISKFULL_PATIENCE;
                 campaign.orders.ballast_mib = size_mib / 2;
+                campaign.orders.alarm_sizes = disk_free_limit;
                 let (seed, ground) = (campaign.orders.seed, Ground::Small(mount));
                 let report =
                     run_async(Campaign::new(campaign.launch, ground, campaign.orders).run_diskfull())?;
@@ -169,7 +173,7 @@ struct Crashes {
     has_ledger: bool,
 }
 
-impl Common {
+impl Settings {
     fn crashes(
         &self,
         name: &str,
@@ -188,6 +192,7 @@ impl Common {
                 drain_every: self.drain_every.max(1),
                 load_ms_max,
                 ballast_mib: 0,
+                alarm_sizes: Vec::new(),
                 patience: PATIENCE,
                 count_unconfirmed: self.count_unconfirmed,
                 keep_going: self.keep_going,
@@ -245,10 +250,10 @@ struct WorkDir(TempDir);
 
 impl WorkDir {
     /// A new directory where the user said, or in `usual`, or where throw-away files go.
-    fn make(common: &Common, usual: Option<&Path>) -> Result<WorkDir, Trouble> {
+    fn make(settings: &Settings, usual: Option<&Path>) -> Result<WorkDir, Trouble> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("liebre-campaign-");
-        let made = match common.work_dir.as_deref().or(usual) {
+        let made = match settings.work_dir.as_deref().or(usual) {
             Some(parent) => builder.tempdir_in(parent),
             None => builder.tempdir(),
         };

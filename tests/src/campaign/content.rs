@@ -55,7 +55,7 @@ impl Contents {
     pub fn of(&self, message: MessageId) -> Content {
         let part = u64::from(message.publisher.0) << 32 | u64::from(message.number);
         let mut random = Random::new(self.seed, part);
-        let is_persistent = self.transient_every == 0 || random.next() % self.transient_every != 0;
+        let is_persistent = self.transient_every == 0 || !random.bits().is_multiple_of(self.transient_every);
         let properties = if self.is_plain {
             BasicProperties::default().with_delivery_mode(if is_persistent { 2 } else { 1 })
         } else {
@@ -90,7 +90,7 @@ fn body(random: &mut Random, message: MessageId, size: usize) -> Vec<u8> {
     body.push(message.publisher.0);
     body.extend(message.number.to_be_bytes());
     while body.len() < size {
-        body.extend(random.next().to_le_bytes());
+        body.extend(random.bits().to_le_bytes());
     }
     body.truncate(size);
     body
@@ -108,7 +108,7 @@ fn properties(random: &mut Random, message: MessageId, is_persistent: bool) -> B
         properties = properties
             .with_message_id(format!("{}-{}", message.publisher.0, message.number).into())
             .with_content_type("application/octet-stream".into())
-            .with_timestamp(random.next() >> 32);
+            .with_timestamp(random.bits() >> 32);
     }
     if random.chance(5) {
         let mut headers = FieldTable::default();

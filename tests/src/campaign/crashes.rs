@@ -38,6 +38,8 @@ pub struct Orders {
     pub load_ms_max: u64,
     /// Of a disk that is to be filled, so much is taken at most.
     pub ballast_mib: u64,
+    /// Of these free sizes one is the broker's limit in each round; 0 is no limit.
+    pub alarm_sizes: Vec<String>,
     /// How long anything may take after a fault.
     pub patience: Duration,
     pub count_unconfirmed: bool,
@@ -194,7 +196,7 @@ impl Campaign {
     ) -> Result<(), Trouble> {
         let clients = Clients::start(&self.shared, addresses, u64::from(self.crashes) + 1);
         pause(Duration::from_millis(self.random.between(20, self.orders.load_ms_max))).await;
-        let is_drain = (self.crashes + 1) % self.orders.drain_every == 0;
+        let is_drain = (self.crashes + 1).is_multiple_of(self.orders.drain_every);
         if !is_drain {
             self.shared.expect_failures();
             broker.kill_now();
@@ -258,11 +260,13 @@ impl Campaign {
 
     pub(super) fn report(&self) -> Report {
         let history = self.shared.history();
-        let notes = vec![
-            format!("{} kills during recovery", self.crashes_at_start),
+        let mut notes = vec![
             format!("slowest start {} ms", self.slowest_start.as_millis()),
             format!("transactions {}", if self.shared.has_transactions() { "yes" } else { "no" }),
         ];
+        if self.crashes_at_start > 0 {
+            notes.push(format!("{} kills during recovery", self.crashes_at_start));
+        }
         Report {
             count: self.crashes,
             totals: history.totals(),
@@ -285,7 +289,7 @@ impl Campaign {
     }
 
     pub(super) fn tell_progress(&self) {
-        if self.crashes % 20 == 0 {
+        if self.crashes.is_multiple_of(20) {
             let history = self.shared.history();
             eprintln!(
                 "{:>6} s: {} crashes, {} messages confirmed, {} delivered, {} violations",

@@ -14,6 +14,7 @@ use lapin::Connection;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
+    clients::DEATH_PATIENCE,
     crashes::Campaign,
     drain::take,
     getter::Getting,
@@ -39,9 +40,8 @@ const PUBLISHERS: [PublisherIndex; 2] = [publisher::LARGE, publisher::WORK];
 /// A queue that is deleted while the disk is full.
 const SPARE_QUEUE: &str = "campaign.spare";
 
-/// The option that sets the broker's disk alarm, and sizes for it: off, so that writes fail, and before that.
+/// The option that sets the broker's disk alarm.
 const ALARM_OPTION: &str = "--disk-free-limit";
-const ALARM_SIZES: [&str; 2] = ["0", "24MiB"];
 
 /// Looks at what was confirmed.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
@@ -51,6 +51,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 struct Tally {
     rounds_with_alarm: u32,
     rounds_by_consuming: u32,
+    starts_on_full: u32,
     slowest_resume: Duration,
 }
 
@@ -62,33 +63,54 @@ impl Campaign {
         let mut report = self.conclude(result)?;
         report.notes.push(format!("{} rounds with a disk alarm", tally.rounds_with_alarm));
         report.notes.push(format!("{} times room by consuming", tally.rounds_by_consuming));
+        report.notes.push(format!("{} starts on a full disk", tally.starts_on_full));
         report.notes.push(format!("slowest resumption {} ms", tally.slowest_resume.as_millis()));
         Ok(report)
     }
 
     async fn fill_again_and_again(&mut self, tally: &mut Tally) -> Result<(), Trouble> {
         let has_alarm = self.has_alarm_option();
+        self.choose_alarm(has_alarm, tally);
         let (mut broker, mut addresses) = self.start().await?;
         self.set_up(addresses, true).await?;
         while self.crashes < self.orders.crashes && (self.orders.keep_going || !self.is_broken()) {
-            let result = self.fill_once(addresses, tally).await;
+            let (result, publishers) = self.fill_once(addresses, tally).await;
             if !broker.is_running() {
                 self.shared.observe(Event::GaveUp { what: "the broker has ended by itself".to_owned() });
             }
-            result?;
-            self.end_life(broker)?;
+            if !self.orders.keep_going {
+                result?;
+            }
+            let is_start_on_full = publishers.is_some();
+            if let Some(publishers) = publishers {
+                tally.starts_on_full += 1;
+                self.crash_on_full(broker, publishers).await?;
+            } else {
+                self.end_life(broker)?;
+            }
             self.tell_progress();
-            if has_alarm {
-                let size = self.random.pick(&ALARM_SIZES);
-                tally.rounds_with_alarm += u32::from(size != "0");
-                self.launch.arguments = vec![ALARM_OPTION.to_owned(), size.to_owned()];
+            self.choose_alarm(has_alarm, tally);
+            if !is_start_on_full {
+                self.make_room();
             }
             (broker, addresses) = self.start().await?;
+            self.make_room();
             self.reconcile(addresses).await?;
             self.drain(addresses).await?;
         }
         self.shared.expect_failures();
-        self.end_life(broker)
+        broker.kill();
+        Ok(())
+    }
+
+    /// Without an alarm writes fail when the disk is full; with one there is room for them still.
+    fn choose_alarm(&mut self, has_alarm: bool, tally: &mut Tally) {
+        if has_alarm {
+            let index = self.random.between(0, self.orders.alarm_sizes.len() as u64 - 1);
+            let size = self.orders.alarm_sizes[usize::try_from(index).expect("an index")].clone();
+            tally.rounds_with_alarm += u32::from(size != "0");
+            self.launch.arguments = vec![ALARM_OPTION.to_owned(), size];
+        }
     }
 
     /// An older broker has no alarm.
@@ -112,47 +134,75 @@ impl Campaign {
         Ok(())
     }
 
-    /// Until it is full, while it is full, and after.
-    async fn fill_once(&mut self, addresses: Addresses, tally: &mut Tally) -> Result<(), Trouble> {
-        let ballast = self.ballast()?;
+    /// The broker is killed while the disk is full and publishers wait.
+    async fn crash_on_full(&mut self, broker: Process, publishers: JoinSet<()>) -> Result<(), Trouble> {
+        self.shared.expect_failures();
+        broker.kill_now();
+        self.shared.observe(Event::Killed);
+        self.end_publishers(publishers).await;
+        self.crash(broker)
+    }
+
+    /// Until it is full, while it is full, and after. The publishers, if they still wait for room.
+    async fn fill_once(
+        &mut self,
+        addresses: Addresses,
+        tally: &mut Tally,
+    ) -> (Result<(), Trouble>, Option<JoinSet<()>>) {
+        let mut publishers = JoinSet::new();
+        if let Err(trouble) = self.fill(addresses, &mut publishers).await {
+            return (Err(trouble), None);
+        }
+        if self.random.chance(25) {
+            return (Ok(()), Some(publishers));
+        }
+        (self.resume(addresses, publishers, tally).await, None)
+    }
+
+    /// Fills the disk, and tries what frees room: that has to go on while there is none.
+    async fn fill(&mut self, addresses: Addresses, publishers: &mut JoinSet<()>) -> Result<(), Trouble> {
+        self.fill_with_ballast()?;
         let connection = self.connect(addresses).await?;
         let channel = connection.create_channel().await.doing("opening a channel")?;
         declare_queue(&self.shared, &channel, SPARE_QUEUE, true).await.doing("declaring a queue")?;
-        let publishers = self.start_publishers(addresses).await?;
+        self.start_publishers(addresses, publishers).await?;
         self.wait_full().await?;
         self.shared.observe(Event::FaultOver);
-        // What frees room has to go on while there is none.
         self.in_time("acks while the disk is full", self.take(&connection, 200)).await?;
-        self.in_time("a deletion while the disk is full", async {
-            delete_queue(&self.shared, &channel, SPARE_QUEUE).await
-        })
-        .await?;
-        let by_consuming = self.random.chance(30);
-        if by_consuming {
+        let deleted = delete_queue(&self.shared, &channel, SPARE_QUEUE);
+        self.in_time("a deletion while the disk is full", deleted).await?;
+        connection.close(200, "bye".into()).await.doing("closing a connection")
+    }
+
+    /// Makes room, and waits until everything goes on by itself.
+    async fn resume(
+        &mut self,
+        addresses: Addresses,
+        publishers: JoinSet<()>,
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
+        if self.random.chance(30) {
             tally.rounds_by_consuming += 1;
             self.consume(addresses).await?;
         } else {
-            fs::remove_file(&ballast).doing("making room")?;
+            self.make_room();
         }
         self.shared.observe(Event::FaultOver);
         self.shared.observe(Event::Accepted);
         let freed_at = Instant::now();
         self.in_time("confirms after the disk was full", self.wait_confirms()).await?;
+        let connection = self.connect(addresses).await?;
         self.in_time("deliveries after the disk was full", self.take(&connection, 20)).await?;
         tally.slowest_resume = tally.slowest_resume.max(freed_at.elapsed());
-        if by_consuming {
-            // The publishers have filled the disk again, or are about to.
-            fs::remove_file(&ballast).doing("making room")?;
-        }
+        // After consuming, the publishers have filled the disk again, or are about to.
+        self.make_room();
         self.end_publishers(publishers).await;
         connection.close(200, "bye".into()).await.doing("closing a connection")
     }
 
     /// A file that takes some of the disk, so that it is full at another place each time.
-    fn ballast(&mut self) -> Result<PathBuf, Trouble> {
-        let dir = self.ground.data_dir();
-        let path = dir.parent().unwrap_or(&dir).join("ballast");
-        let mut file = File::create(&path).doing("making ballast")?;
+    fn fill_with_ballast(&mut self) -> Result<(), Trouble> {
+        let mut file = File::create(self.ballast()).doing("making ballast")?;
         let zeros = vec![0; 1 << 20];
         let mib = self.random.between(self.orders.ballast_mib / 2, self.orders.ballast_mib);
         for _ in 0..mib {
@@ -161,32 +211,50 @@ impl Campaign {
                 break;
             }
         }
-        Ok(path)
+        Ok(())
     }
 
-    async fn start_publishers(&self, addresses: Addresses) -> Result<JoinSet<()>, Trouble> {
-        let mut publishers = JoinSet::new();
+    /// Takes the ballast away, if it is there.
+    fn make_room(&self) {
+        fs::remove_file(self.ballast()).ok();
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.ground.data_dir().with_file_name("ballast")
+    }
+
+    async fn start_publishers(
+        &self,
+        addresses: Addresses,
+        publishers: &mut JoinSet<()>,
+    ) -> Result<(), Trouble> {
         for publisher in PUBLISHERS {
             let connection = Arc::new(self.connect(addresses).await?);
             let shared = self.shared.clone();
             publishers.spawn(async move {
                 let published = publish_at_full_speed(shared.clone(), connection.clone(), publisher).await;
                 if let Err(error) = published {
+                    if shared.is_killed() {
+                        return;
+                    }
                     shared.observe(Event::GaveUp { what: format!("a publisher on a full disk: {error}") });
                     return;
                 }
                 connection.close(200, "bye".into()).await.ok();
             });
         }
-        Ok(publishers)
+        Ok(())
     }
 
     async fn end_publishers(&self, mut publishers: JoinSet<()>) {
         self.shared.stop();
         let all = async { while publishers.join_next().await.is_some() {} };
-        if timeout(FILL_PATIENCE, all).await.is_err() {
-            let what = "the last confirms after the disk was full".to_owned();
-            self.shared.observe(Event::GaveUp { what });
+        let patience = if self.shared.is_killed() { DEATH_PATIENCE } else { FILL_PATIENCE };
+        if timeout(patience, all).await.is_err() {
+            if !self.shared.is_killed() {
+                let what = "the last confirms after the disk was full".to_owned();
+                self.shared.observe(Event::GaveUp { what });
+            }
             // Their failures mean nothing any more.
             publishers.shutdown().await;
         }

@@ -8,12 +8,12 @@ impl Random {
     /// The sequence of a seed; `part` makes sequences that have nothing to do with each other.
     pub fn new(seed: u64, part: u64) -> Random {
         let mut random = Random(seed ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93));
-        random.next();
+        random.bits();
         random
     }
 
     /// 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -22,7 +22,7 @@ impl Random {
 
     /// A number from `least` to `most`, both included.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
-        least + self.next() % (most - least + 1)
+        least + self.bits() % (most - least + 1)
     }
 
     /// True in `percent` of 100 cases.
@@ -45,7 +45,7 @@ mod tests {
     fn a_seed_comes_again_and_its_parts_differ() {
         let numbers = |seed, part| {
             let mut random = Random::new(seed, part);
-            [random.next(), random.next()]
+            [random.bits(), random.bits()]
         };
         assert_eq!(numbers(1, 2), numbers(1, 2));
         assert_ne!(numbers(1, 2), numbers(1, 3));

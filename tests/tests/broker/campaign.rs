@@ -26,6 +26,7 @@ async fn a_few_kills_break_no_promise() {
         drain_every: 2,
         load_ms_max: 300,
         ballast_mib: 0,
+        alarm_sizes: Vec::new(),
         patience: Duration::from_secs(20),
         count_unconfirmed: false,
         keep_going: false,
