@@ -122,6 +122,7 @@ impl Campaign {
             }
             let (started, ready_at) = self.start().await?;
             self.reconcile(ready_at).await?;
+            self.set_up(ready_at, false).await?;
             before = started.usage();
             (broker, addresses) = (started, Some(ready_at));
         }
@@ -145,7 +146,7 @@ impl Campaign {
         Ok((broker, addresses))
     }
 
-    /// Compares what the broker shows after a crash with what it must show, and tries it.
+    /// Compares what the broker shows after a crash with what it must show.
     pub(super) async fn reconcile(&mut self, addresses: Addresses) -> Result<(), Trouble> {
         let seen = look(addresses.http, self.orders.patience)?;
         self.shared.observe(Event::EntitiesSeen { entities: seen.entities.clone() });
@@ -162,8 +163,7 @@ impl Campaign {
             self.shared.observe(Event::Counted { queue, ready });
             self.shared.set_crowd(queue, ready);
         }
-        connection.close(200, "bye".into()).await.doing("closing a connection")?;
-        self.set_up(addresses, false).await
+        connection.close(200, "bye".into()).await.doing("closing a connection")
     }
 
     /// Declares what is missing, and passes one message through.
@@ -246,6 +246,7 @@ impl Campaign {
                 self.crash(broker)?;
                 let (broker, addresses) = self.start().await?;
                 self.reconcile(addresses).await?;
+                self.set_up(addresses, false).await?;
                 (broker, addresses)
             }
         };

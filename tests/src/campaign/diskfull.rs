@@ -96,7 +96,9 @@ impl Campaign {
             (broker, addresses) = self.start().await?;
             self.make_room();
             self.reconcile(addresses).await?;
+            // Before anything is published: the disk may be full without the ballast, too.
             self.drain(addresses).await?;
+            self.set_up(addresses, false).await?;
         }
         self.shared.expect_failures();
         broker.kill();

@@ -45,7 +45,22 @@ pub async fn take(
     queue: QueueIndex,
     least: u64,
 ) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
+    let mut taken = 0;
+    loop {
+        let channel = connection.create_channel().await?;
+        taken += take_on(&shared, &channel, queue, least - taken).await?;
+        // What was on its way when the channel was closed is in the queue again.
+        let counting = connection.create_channel().await?;
+        let left = ready(&counting, queue).await?;
+        counting.close(200, "bye".into()).await?;
+        if taken >= least || left == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes messages on one channel until so many have come, or nothing is ready any more. How many it were.
+async fn take_on(shared: &Shared, channel: &Channel, queue: QueueIndex, least: u64) -> lapin::Result<u64> {
     channel.basic_qos(1_000, BasicQosOptions::default()).await?;
     let index = shared.open(queue, true, false);
     let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
@@ -66,12 +81,11 @@ pub async fn take(
                     continue;
                 }
             }
-            // All deliveries before the answer have come before it.
-            Err(_) if held.is_empty() && ready(&channel, queue).await? == 0 => break,
+            Err(_) if held.is_empty() && ready(channel, queue).await? == 0 => break,
             Err(_) => silences += 1,
         }
         shared.thin(queue, i64::try_from(held.len()).expect("a batch is small"));
-        ack(&shared, &channel, index, &mut held).await?;
+        ack(shared, channel, index, &mut held).await?;
     }
     if silences == SILENCES_MAX {
         shared.observe(Event::GaveUp { what: format!("{} does not empty", name(queue)) });
@@ -79,7 +93,7 @@ pub async fn take(
     shared.observe(Event::CloseSent { channel: index });
     channel.close(200, "bye".into()).await?;
     shared.answered(Event::Barrier { channel: index });
-    Ok(())
+    Ok(taken)
 }
 
 async fn ack(
