@@ -61,8 +61,8 @@ enum Command {
         /// How often to fill it
         #[arg(long, default_value_t = 10)]
         rounds: u32,
-        /// Size of the file system, MiB
-        #[arg(long, default_value_t = 160)]
+        /// Size of the file system, MiB; up to half of it is taken by others
+        #[arg(long, default_value_t = 256)]
         size_mib: u64,
         /// The broker's --disk-free-limit; of several one by chance in each round
         #[arg(long, value_delimiter = ',', default_values_t = ["0".to_owned(), "24MiB".to_owned()])]

@@ -163,10 +163,10 @@ impl Campaign {
 
     /// Fills the disk, and tries what frees room: that has to go on while there is none.
     async fn fill(&mut self, addresses: Addresses, publishers: &mut JoinSet<()>) -> Result<(), Trouble> {
-        self.fill_with_ballast()?;
         let connection = self.connect(addresses).await?;
         let channel = connection.create_channel().await.doing("opening a channel")?;
         declare_queue(&self.shared, &channel, SPARE_QUEUE, true).await.doing("declaring a queue")?;
+        self.fill_with_ballast()?;
         self.start_publishers(addresses, publishers).await?;
         self.wait_full().await?;
         self.shared.observe(Event::FaultOver);
