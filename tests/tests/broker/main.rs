@@ -10,6 +10,7 @@
 mod admin;
 mod alarms;
 mod backlog;
+mod campaign;
 mod channel_exceptions;
 mod connection_exceptions;
 mod consumers;
