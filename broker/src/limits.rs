@@ -38,6 +38,10 @@ pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 pub const QUEUE_MEMORY_MAX: usize = 32 << 20;
 /// So much of its next messages stays in memory then, bytes.
 pub const QUEUE_HEAD_BYTES: usize = 1 << 20;
+/// What the ready messages of all queues may take in memory before a queue keeps only its share, bytes.
+pub const READY_MEMORY_MAX: usize = 256 << 20;
+/// A queue's share then, bytes.
+pub const QUEUE_MEMORY_SHARE: usize = 2 << 20;
 /// So much is brought back from disk at once, bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
 /// Messages that a transaction may hold until it is committed: that bounds how long a commit keeps its queues
@@ -55,6 +59,8 @@ pub const PATTERN_BYTES_MAX: usize = 1_024;
 pub const USER_TAGS_MAX: usize = 32;
 /// Body of one HTTP request, bytes.
 pub const HTTP_BODY_MAX: usize = 10 << 20;
+/// Answers of one connection that may wait for the disk: so many declares and binds may share its commits.
+pub const DEFERRED_MAX: usize = 1_024;
 /// Messages of one run of a dispatch: so many are handed out before the first of them is written. Runs
 /// follow each other under the queue's lock until nothing is ready or no consumer has credit and room: what
 /// bounds a dispatch is the room of the consumers' outboxes ([`OUTBOX_BYTES_MAX`] each).

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::{SocketAddr, ToSocketAddrs},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -106,6 +106,18 @@ impl Broker {
         self.process = Some(process);
     }
 
+    /// Starts a broker that is to refuse this data directory; gives what it says.
+    pub fn refused(data_dir: &Path) -> String {
+        let mut child = Process::command(data_dir, &[]).spawn().expect("the broker starts");
+        let ended = wait::until_or(PATIENCE, || child.try_wait().expect("the broker is our child"));
+        kill_and_reap(&mut child);
+        let mut said = String::new();
+        let stderr = child.stderr.as_mut().expect("stderr is piped");
+        stderr.read_to_string(&mut said).expect("the log is text");
+        assert_eq!(ended.and_then(|status| status.code()), Some(1), "{said}");
+        said
+    }
+
     /// Where the broker keeps its files. None for an external one.
     pub fn data_dir(&self) -> Option<&Path> {
         self.data_dir.as_ref().map(TempDir::path)
@@ -165,18 +177,22 @@ struct Process {
 }
 
 impl Process {
-    /// Returns when the broker has said that it is ready.
-    fn spawn(data_dir: &Path, options: &[String]) -> Process {
-        let mut child = Command::new(binary("liebre", "liebre"))
+    fn command(data_dir: &Path, options: &[String]) -> Command {
+        let mut command = Command::new(binary("liebre", "liebre"));
+        command
             .args(["--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .args(options)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the broker starts");
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Returns when the broker has said that it is ready.
+    fn spawn(data_dir: &Path, options: &[String]) -> Process {
+        let mut child = Process::command(data_dir, options).spawn().expect("the broker starts");
         let guard = guard(child.id(), data_dir);
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = follow(&mut child, log.clone());

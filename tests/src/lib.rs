@@ -10,13 +10,14 @@
 //! | [`codec`], [`method`] | the frames and methods that `raw` says, written by hand |
 //! | [`http`] | the management API, for users, permissions and vhosts |
 //! | [`program`], [`python`] | a program whose lines are waited for; Python with pika |
+//! | [`campaign`] | long runs of random load and real faults, with a checker of histories |
 //! | [`wait`] | waiting for a state that no event announces |
 //! | [`source`] | the source tree, for tests of its rules |
 //!
 //! `LIEBRE_TEST_AMQP=host:port[/vhost]` and `LIEBRE_TEST_HTTP=host:port` run the same tests against a broker that is
 //! already there. RabbitMQ is the judge of every expectation: it must pass them too.
 //!
-//! Nothing here waits for a fixed time; everything that waits has a deadline.
+//! Nothing here waits for a fixed time (campaigns do, for a random one); everything that waits has a deadline.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -37,6 +38,7 @@ pub mod admin;
 pub mod amqp;
 pub mod binaries;
 pub mod broker;
+pub mod campaign;
 pub mod codec;
 pub mod http;
 pub mod method;

@@ -1,6 +1,7 @@
 //! Waiting for a state that no event announces: ask again and again, with a deadline.
 //!
-//! This file holds the only pauses of the tests.
+//! This file holds the only pauses of the tests. A test never waits for a fixed time; a campaign, whose load and faults
+//! come at random times, does.
 
 use std::time::{Duration, Instant};
 
@@ -38,4 +39,9 @@ pub async fn until_async<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>)
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Lets time pass, where chance says how much of it.
+pub async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
 }

@@ -69,6 +69,7 @@ impl Confirms {
             multiple: false,
             is_ack: false,
         }));
+        self.note_answered();
     }
 
     /// The log is synced up to here.
@@ -82,6 +83,7 @@ impl Confirms {
         }
         if let Some(last) = last {
             self.confirm_up_to(last, true, confirms);
+            self.note_answered();
         }
     }
 
@@ -102,6 +104,13 @@ impl Confirms {
     #[must_use]
     pub fn last_waiting(&self) -> Option<Lsn> {
         self.waiting.back().map(|(lsn, _)| *lsn)
+    }
+
+    /// When nothing waits, everything that was appended or refused has its answer.
+    fn note_answered(&mut self) {
+        if self.waiting.is_empty() {
+            self.confirmed = self.appended;
+        }
     }
 
     fn confirm_up_to(&mut self, number: u64, is_ack: bool, confirms: &mut Vec<Confirm>) {
@@ -165,7 +174,8 @@ mod tests {
         assert_eq!(said(|out| confirms.appended(None, out)), "ack 2, ack 3");
         assert_eq!(said(|out| confirms.synced(Lsn(5), out)), "ack 1");
         published(&mut confirms, 1);
-        assert_eq!(said(|out| confirms.appended(None, out)), "ack ..4");
+        assert_eq!(said(|out| confirms.appended(None, out)), "ack 4");
+        assert_eq!(confirms.unconfirmed_count(), 0);
     }
 
     #[test]
@@ -176,5 +186,8 @@ mod tests {
         published(&mut confirms, 1);
         assert_eq!(said(|out| confirms.refused(out)), "nack 4");
         assert_eq!(said(|out| confirms.failed(out)), "nack ..3");
+        published(&mut confirms, 1);
+        assert_eq!(said(|out| confirms.refused(out)), "nack 5");
+        assert_eq!(confirms.unconfirmed_count(), 0);
     }
 }

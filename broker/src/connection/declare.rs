@@ -23,6 +23,7 @@ use crate::{
         declare::{DeclareQueueError, DeclaredQueue, DeletedQueue},
         queue::SharedQueue,
         subscription::Subscription,
+        topology::NoExchange,
     },
     wire::frame::ChannelNumber,
 };
@@ -80,13 +81,11 @@ impl Connection {
         let exchange_name = without_newlines(declare.exchange.as_str());
         if declare.passive {
             self.authorize(&Operation::FindExchange { exchange: &exchange_name })?;
-            return match vhost.exchange(&exchange_name) {
-                Some(_) => Ok(()),
-                None => {
-                    let text = format!("no exchange '{exchange_name}' in vhost '{}'", vhost.name());
-                    Err(Exception::new(ReplyCode::NotFound, text))
-                }
-            };
+            self.ticket = vhost.find_exchange(&exchange_name).map_err(|NoExchange| {
+                let text = format!("no exchange '{exchange_name}' in vhost '{}'", vhost.name());
+                Exception::new(ReplyCode::NotFound, text)
+            })?;
+            return Ok(());
         }
         let Some(kind) = ExchangeKind::parse(declare.kind.as_str()) else {
             let text = format!("unknown exchange type '{}'", declare.kind);
@@ -183,7 +182,7 @@ impl Connection {
             }
         };
         self.reply(number, AMQPClass::Queue(ok), nowait);
-        if self.deferred.is_none() {
+        if self.deferred.is_empty() {
             self.notify_cancelled();
         }
         Ok(())
@@ -199,6 +198,7 @@ impl Connection {
         if declare.passive {
             self.authorize(&Operation::FindQueue { queue: &queue_name })?;
             let queue = self.use_queue(&queue_name)?;
+            self.ticket = vhost.store_queues(std::slice::from_ref(&queue));
             self.open_channel(number)?.last_queue = Some(queue_name);
             return Ok(queue);
         }

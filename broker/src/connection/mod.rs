@@ -14,6 +14,7 @@ pub mod confirms;
 mod consume;
 pub mod content;
 mod declare;
+mod deferred;
 pub mod exception;
 mod handshake;
 mod heartbeat;
@@ -25,6 +26,7 @@ mod tests;
 pub mod transaction;
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -58,6 +60,7 @@ use crate::{
 };
 use channel::{Channel, unimplemented_method};
 use content::OutOfTurn;
+use deferred::Deferred;
 use exception::{Exception, ReplyCode};
 use handshake::Tuning;
 use heartbeat::Heartbeat;
@@ -100,8 +103,8 @@ pub struct Connection {
     freed_channels: Vec<ChannelNumber>,
     /// A change on its way to disk; nothing more is read until it is there.
     ticket: Option<Ticket>,
-    /// The answer that waits for it, and which method it is for.
-    deferred: Option<(ChannelNumber, Option<AMQPClass>, MethodId)>,
+    /// The answers that wait for the disk.
+    deferred: VecDeque<Deferred>,
     /// Consumers of a queue that this connection deleted: told after delete-ok, as RabbitMQ does. A client
     /// that closes when it hears of the cancel would otherwise miss its answer.
     cancelled: Vec<Arc<Subscription>>,
@@ -194,7 +197,7 @@ impl Connection {
             last_settled: None,
             freed_channels: Vec::new(),
             ticket: None,
-            deferred: None,
+            deferred: VecDeque::new(),
             cancelled: Vec::new(),
         }
     }
@@ -211,7 +214,7 @@ impl Connection {
             Event::Woken => self.handle_woken(now),
             Event::Tick => self.handle_tick(now),
         }
-        let flow = match (self.phase, self.ticket.take()) {
+        let flow = match (self.phase, self.next_ticket()) {
             (Phase::Ended, _) => Flow::End,
             (_, Some(ticket)) => Flow::Wait(ticket),
             (_, None) if self.outbox.is_full_of_replies() || self.is_blocked() => Flow::Hold,
@@ -264,6 +267,7 @@ impl Connection {
                 break;
             }
             match parse_frame(&bytes[consumed..], self.tuning.frame_max) {
+                Ok(Some((frame, _))) if !self.may_follow_deferred(&frame) => break,
                 Ok(Some((frame, size))) => {
                     self.handle_frame(&frame, now, arena);
                     consumed += size;
@@ -309,7 +313,7 @@ impl Connection {
             (_, Some(_)) => (self.handle_content(frame, arena), MethodId::PUBLISH),
         };
         if let Err(exception) = result {
-            self.fail(frame.channel, &exception, id, now);
+            self.raise(frame.channel, exception, id, now);
         }
     }
 
@@ -372,9 +376,7 @@ impl Connection {
             AMQPClass::Tx(method) => self.handle_tx(number, method),
             AMQPClass::Connection(_) | AMQPClass::Access(_) => Err(unimplemented_method()),
         };
-        if let Some((_, _, deferred_id)) = &mut self.deferred {
-            *deferred_id = id;
-        }
+        self.name_deferred(id);
         result
     }
 
@@ -408,7 +410,7 @@ impl Connection {
                 self.await_settled();
                 let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
                 self.reply(ChannelNumber(0), AMQPClass::Connection(close_ok), false);
-                if self.ticket.is_none() {
+                if self.deferred.is_empty() {
                     self.phase = Phase::Ended;
                 }
                 Ok(())
@@ -456,38 +458,6 @@ impl Connection {
         }
     }
 
-    /// Sends an answer, or keeps it until what it promises is durable.
-    pub(super) fn reply(&mut self, number: ChannelNumber, class: AMQPClass, nowait: bool) {
-        let class = (!nowait).then_some(class);
-        if self.ticket.is_some() {
-            self.deferred = Some((number, class, MethodId::NONE));
-        } else if let Some(class) = class {
-            self.outbox.write_method(number, &class);
-        }
-    }
-
-    fn handle_stored(&mut self, result: Result<(), StoreError>, now: Instant) {
-        let Some(result) = self.stored_at_last(result) else { return };
-        let Some((number, class, id)) = self.deferred.take() else { return };
-        match (result, class) {
-            (Ok(()), Some(class)) => self.outbox.write_method(number, &class),
-            (Ok(()), None) => {}
-            (Err(error), _) => self.fail(number, &Exception::of_store(&error), id, now),
-        }
-        self.notify_cancelled();
-        if self.is_closed_by_peer {
-            self.phase = Phase::Ended;
-        }
-    }
-
-    /// An -ok that ends a consumer, channel or connection also says that what was settled before is durable:
-    /// it waits for the log.
-    pub(super) fn await_settled(&mut self) {
-        if let (Some(lsn), Some(vhost)) = (self.last_settled, &self.vhost) {
-            self.ticket = Ticket::synced(&**vhost.log(), lsn);
-        }
-    }
-
     /// The own consumers of a queue that was deleted end.
     fn notify_cancelled(&mut self) {
         for subscription in self.cancelled.drain(..) {
@@ -515,8 +485,10 @@ impl Connection {
             self.end();
             return;
         }
-        if self.deferred.is_some() || self.is_blocked() || self.is_throttled() {
-            // Nothing is read while the disk is waited for, or space: the peer is not silent, we are deaf.
+        let is_deaf =
+            !self.deferred.is_empty() || self.run.is_held || self.is_blocked() || self.is_throttled();
+        if is_deaf {
+            // Nothing is read while the disk is waited for, or space: the peer is not silent.
             self.heartbeat.received(now);
         }
         if self.heartbeat.is_peer_dead(now) {
@@ -532,7 +504,7 @@ impl Connection {
     /// Answers an exception: on the channel if its code allows, else on the connection.
     fn fail(&mut self, number: ChannelNumber, exception: &Exception, id: MethodId, now: Instant) {
         self.flush();
-        self.deferred = None;
+        self.deferred.clear();
         let is_open = number.0 != 0 && self.phase == Phase::Running && self.channel(number).is_some();
         if exception.code.is_soft() && is_open {
             tracing::error!(
@@ -561,9 +533,10 @@ impl Connection {
             }
             _ => tracing::error!(connection = %name, "closing connection: {exception} ({method})"),
         }
+        self.run.end_hold();
         self.flush();
         // Nothing follows a close: not even an answer that waits for the disk.
-        self.deferred = None;
+        self.deferred.clear();
         self.release_all();
         let close = connection::Close {
             reply_code: exception.code as u16,

@@ -16,6 +16,7 @@ use crate::{
         message::{Arena, Message},
         permission::Operation,
     },
+    storage::StoreError,
     vhost::Route,
     wire::{
         content::parse_content_header,
@@ -33,6 +34,8 @@ pub(super) struct PublishRun {
     messages: Vec<Message>,
     /// Channels in confirm mode that published in this run.
     confirming: Vec<ChannelNumber>,
+    /// It waits until the queues it goes to are on stable storage.
+    pub(super) is_held: bool,
 }
 
 impl Connection {
@@ -69,8 +72,11 @@ impl Connection {
     /// A whole message: routes it and adds it to the run.
     fn publish(&mut self, number: ChannelNumber, message: Message) -> Result<(), Exception> {
         let route = self.route(number, &message)?;
+        let is_ahead_of_queue = route.as_ref().is_some_and(|route| !route.is_stored)
+            && message.is_persistent()
+            && self.open_channel(number)?.confirms.is_some();
         if let Some(route) = &route
-            && !self.run.continues(route, &message)
+            && (is_ahead_of_queue || !self.run.continues(route, &message))
         {
             self.flush_messages();
         }
@@ -84,6 +90,9 @@ impl Connection {
         }
         match route {
             Some(route) => {
+                if is_ahead_of_queue {
+                    self.hold_run(&route);
+                }
                 self.run.route = Some(route);
                 self.run.messages.push(message);
             }
@@ -118,12 +127,35 @@ impl Connection {
             .route(exchange, message.routing_key(), headers)
             .map_err(|error| Exception::of_route(&error, vhost.name()))?;
         if !route.depends_on_headers
+            && route.is_stored
             && let Some(channel) = self.channel(number)
         {
             let place = message.route().to_vec();
             channel.memo = Some(Memo { place, route: route.clone(), access_epoch });
         }
         Ok(route.some())
+    }
+
+    /// Another connection is still making a queue durable. A confirm would promise that the message is there
+    /// after a crash, when the queue may not be: the run, and everything behind it, waits for the queue.
+    fn hold_run(&mut self, route: &Route) {
+        let Some(vhost) = &self.vhost else { return };
+        self.ticket = vhost.store_queues(&route.queues);
+        self.run.is_held = self.ticket.is_some();
+    }
+
+    /// The queues that the run waits for are durable, or can't be stored: then it is refused.
+    pub(super) fn release_run(&mut self, result: &Result<(), StoreError>) {
+        self.run.is_held = false;
+        if let Err(error) = result {
+            tracing::warn!(connection = %self.info.name(), "refused a message: its queue can't be stored: {error}");
+            self.run.route = None;
+            self.run.messages.clear();
+            for number in std::mem::take(&mut self.run.confirming) {
+                self.answer(number, Confirms::refused);
+            }
+        }
+        self.flush();
     }
 
     /// `basic.return`, before the confirm that the message gets all the same.
@@ -154,6 +186,9 @@ impl Connection {
 
     /// Ends the run. What waits for the disk is confirmed when the log says so.
     pub(super) fn flush_run(&mut self) {
+        if self.run.is_held {
+            return;
+        }
         self.flush_messages();
         self.await_sync();
     }
@@ -257,6 +292,13 @@ impl Connection {
 }
 
 impl PublishRun {
+    /// The publisher is closed before its queues are durable: the messages go to them, the confirms go.
+    pub(super) fn end_hold(&mut self) {
+        if std::mem::take(&mut self.is_held) {
+            self.confirming.clear();
+        }
+    }
+
     /// Whether the message belongs to the run: same queues, and safe in the same way, since nothing
     /// transient waits for the disk.
     fn continues(&self, route: &Route, message: &Message) -> bool {

@@ -24,3 +24,4 @@ mod settle;
 mod store;
 mod story;
 mod transactions;
+mod unstored;

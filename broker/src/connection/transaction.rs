@@ -117,6 +117,10 @@ impl Connection {
         if route.is_none() && !is_mandatory {
             return Ok(());
         }
+        // As with a confirm: the queues have to be durable before a commit can promise that the message is.
+        if let (Some(vhost), Some(route)) = (&self.vhost, &route) {
+            self.ticket = vhost.store_queues(&route.queues);
+        }
         let held = HeldMessage { message, is_mandatory };
         self.transaction(number)?.hold(route.unwrap_or_default(), held)
     }
@@ -142,9 +146,9 @@ impl Connection {
         &mut self,
         result: Result<(), StoreError>,
     ) -> Option<Result<(), StoreError>> {
-        let is_commit = matches!(self.deferred, Some((_, _, MethodId::TX_COMMIT)));
+        let is_commit = self.deferred.front().is_some_and(|first| first.is_for(MethodId::TX_COMMIT));
         match &result {
-            Err(StoreError::Log(error)) if is_commit && error.is_disk_full() => {
+            Err(StoreError::Log(error)) if is_commit && error.is_passing() => {
                 self.await_settled();
                 self.ticket.is_none().then_some(Ok(()))
             }

@@ -14,7 +14,7 @@ use crate::{
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{
-        DataDir, RedbStore,
+        DataDir, LogError, RedbStore, StoreError,
         disk::RealDisk,
         log::{Log, LogOptions, Recovered},
     },
@@ -56,6 +56,7 @@ pub(super) async fn boot(
     data_dir: &DataDir,
     stop: watch::Sender<bool>,
 ) -> Result<(Arc<Node>, Writers), StartError> {
+    check_belongings(data_dir).map_err(StartError::Store)?;
     let (store, writer) = RedbStore::open(data_dir).map_err(StartError::Store)?;
     let definitions = spawn("definitions", move || writer.run())?;
     let disk = RealDisk::open(&data_dir.path().join(MESSAGES)).map_err(StartError::Store)?;
@@ -74,7 +75,7 @@ pub(super) async fn boot(
     for loss in lost.iter().chain(&recovered.lost) {
         tracing::error!("{loss}");
     }
-    restore(&broker, &log, recovered);
+    restore(&broker, &log, recovered, lost.is_empty()).map_err(StartError::Log)?;
     if broker.is_blank() {
         make_default_user(&broker, &settings.default_user).await?;
     }
@@ -82,9 +83,30 @@ pub(super) async fn boot(
     Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone())), writers))
 }
 
-/// Puts the log's messages into their queues. Those of queues that are not there any more are dropped: the
-/// queue's deletion was stored before its messages' was.
-fn restore(broker: &Broker, log: &Log, recovered: Recovered) {
+/// Messages without definitions are messages of queues that nobody knows: to start would be to drop them.
+fn check_belongings(data_dir: &DataDir) -> Result<(), StoreError> {
+    if RedbStore::is_in(data_dir)? || !data_dir.contains(MESSAGES)? {
+        return Ok(());
+    }
+    let messages = data_dir.path().join(MESSAGES);
+    Err(StoreError::Damaged {
+        path: data_dir.path().to_path_buf(),
+        reason: format!(
+            "the definitions and their copy are missing, and there are messages: put one of them back, or remove {} \
+             to start anew",
+            messages.display()
+        ),
+    })
+}
+
+/// Puts the log's messages into their queues. Those of queues that are not there any more are dropped, for such a
+/// queue was deleted, or its declaration never answered; but not if definitions were lost.
+fn restore(
+    broker: &Broker,
+    log: &Log,
+    recovered: Recovered,
+    has_all_definitions: bool,
+) -> Result<(), LogError> {
     let queues = broker.vhosts().into_iter().flat_map(|vhost| vhost.queues());
     let mut queues: BTreeMap<_, _> = queues.map(|queue| (queue.id, queue)).collect();
     let mut count = 0;
@@ -94,13 +116,21 @@ fn restore(broker: &Broker, log: &Log, recovered: Recovered) {
                 count += messages.count;
                 queue.restore(messages, recovered.is_clean);
             }
-            // Fails only when the log did, which stops the broker.
-            None => drop(log.forget(id)),
+            None if has_all_definitions => drop(log.forget(id)?),
+            None if messages.count > 0 => {
+                tracing::error!(
+                    "{} messages of queue {} are kept: its definition is lost",
+                    messages.count,
+                    id.0
+                );
+            }
+            None => {}
         }
     }
     if count > 0 {
         tracing::info!("restored {count} messages");
     }
+    Ok(())
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, StartError> {

@@ -32,6 +32,7 @@ use crate::{
 };
 
 const CHECKSUM_BYTES: usize = 4;
+const NO_MATCH: &str = "its checksum does not match";
 
 /// The key a definition is stored under.
 pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
@@ -65,13 +66,23 @@ pub(super) fn encode(definition: &Definition) -> Result<(Vec<u8>, Vec<u8>), Stor
     Ok((key, value))
 }
 
+/// Whether the value is as it was stored under `key`; otherwise what was lost and why, as a sentence. It may still
+/// be of a kind that is not known here.
+pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
+    unseal(key, value).map(|_| ()).ok_or_else(|| damaged(key, NO_MATCH))
+}
+
 /// The definition that was stored under `key`; otherwise what was lost and why, as a sentence.
 pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Definition, String> {
     let definition = unseal(key, value)
-        .ok_or_else(|| "its checksum does not match".to_owned())
+        .ok_or_else(|| NO_MATCH.to_owned())
         .and_then(|body| serde_json::from_slice::<Record>(body).map_err(|error| error.to_string()))
         .and_then(Definition::try_from);
-    definition.map_err(|reason| format!("{} is damaged: {reason}", describe_key(key)))
+    definition.map_err(|reason| damaged(key, &reason))
+}
+
+fn damaged(key: &[u8], reason: &str) -> String {
+    format!("{} is damaged: {reason}", describe_key(key))
 }
 
 /// `body` with a checksum that ties it to `key`.
@@ -104,7 +115,7 @@ fn write_names(bytes: &mut Vec<u8>, kind: u8, names: &[&str]) {
 }
 
 /// A key as an operator reads it, also when its value is gone and the key itself is not to be trusted.
-fn describe_key(key: &[u8]) -> String {
+pub(super) fn describe_key(key: &[u8]) -> String {
     let key_text = || match key.split_first()? {
         (1, rest) => Some(DefinitionKey::Vhost(read_names::<1>(rest)?.into_iter().next()?).to_string()),
         (2, rest) => Some(DefinitionKey::User(read_names::<1>(rest)?.into_iter().next()?).to_string()),

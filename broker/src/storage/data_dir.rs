@@ -1,19 +1,20 @@
-//! The data directory: made, locked, and the helpers that make its entries durable.
-//!
-//! A new file is durable only when its directory is synced too: whoever creates, renames or removes something
-//! in here uses [`create_durable`] or ends with [`sync_dir`].
+//! The data directory: made durably, and locked. What is in it is reached through [`DataDir::disk`].
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process,
+    sync::Arc,
 };
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::storage::StoreError;
+use crate::storage::{
+    StoreError,
+    disk::{Disk, RealDisk},
+};
 
 /// The directory's own user alone: definitions hold password hashes, queues hold messages.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -36,6 +37,17 @@ impl DataDir {
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 
+    /// What is in it.
+    #[must_use]
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(RealDisk::of(self.path.clone()))
+    }
+
+    /// Whether there is a file or directory of this name in it.
+    pub fn contains(&self, name: &str) -> Result<bool, StoreError> {
+        self.disk().exists(name).map_err(|error| StoreError::io("find", &self.path.join(name), &error))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -43,32 +55,9 @@ impl DataDir {
     }
 }
 
-/// Creates the file with `content` so that a crash leaves either none or all of it, replacing one of that
-/// name.
-pub fn create_durable(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = draft_of(path);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    rename_durable(&draft, path)
-}
-
-/// Gives a file, synced by the caller, its final name, durably.
-pub fn rename_durable(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
-    sync_dir(parent_of(to))
-}
-
 /// Makes what was created, renamed or removed in the directory durable.
-pub fn sync_dir(path: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
-}
-
-/// The name under which a file is built before it is complete.
-pub(super) fn draft_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_os_string();
-    name.push(".new");
-    PathBuf::from(name)
 }
 
 pub(super) fn create_dir_durable(path: &Path) -> io::Result<()> {
@@ -120,7 +109,7 @@ fn parent_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 
@@ -153,16 +142,6 @@ mod tests {
         fs::write(root.path().join(LOCK_FILE), "?").unwrap();
         let error = DataDir::open(root.path()).unwrap_err();
         assert_eq!(error, StoreError::Locked { directory: root.path().to_path_buf(), holder: None });
-    }
-
-    #[test]
-    fn durable_file_replaces_the_old_one() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("file");
-        create_durable(&path, b"one").unwrap();
-        create_durable(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert!(!draft_of(&path).exists());
     }
 
     #[test]

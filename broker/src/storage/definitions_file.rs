@@ -3,28 +3,30 @@
 //! ```text
 //! table meta         "format_version"  -> sealed u64    1
 //!                    "queue_ids"       -> sealed u64    ids below it may have been given to a queue
+//!                    "change_number"   -> sealed u64    how many commits changed definitions
 //! table definitions  key -> value                       see `codec`
 //! sealed u64 = crc32 of key and number, u32 little-endian | number, u64 little-endian
 //! ```
 
 use std::{
     any::Any,
-    fs::{self, File, OpenOptions},
+    collections::BTreeMap,
     io,
-    os::unix::fs::OpenOptionsExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
 use crate::storage::{
     Loaded, StoreError, codec,
-    data_dir::{FILE_MODE, draft_of, rename_durable},
+    disk::{Disk, DiskFile},
     watched_file::{Watch, WatchedFile},
 };
 
+/// Its name in the data directory.
+pub(super) const FILE_NAME: &str = "definitions.redb";
 /// The format written, and the newest that is understood.
 pub(super) const FORMAT_VERSION: u64 = 1;
 
@@ -33,16 +35,18 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const DEFINITIONS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("definitions");
 const FORMAT_VERSION_KEY: &str = "format_version";
 const QUEUE_IDS_KEY: &str = "queue_ids";
+const CHANGE_NUMBER_KEY: &str = "change_number";
 
 /// Where the file is and what is known of it beyond one opening.
 #[derive(Debug)]
 pub(super) struct DefinitionsFile {
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) path: PathBuf,
     pub(super) watch: Arc<Watch>,
 }
 
 /// One change, as bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Write {
     /// Add or replace.
     Put { key: Vec<u8>, value: Vec<u8> },
@@ -50,8 +54,23 @@ pub(super) enum Write {
     Delete { key: Vec<u8> },
 }
 
-/// A key and its value, sealed.
-pub(super) type Entry = (Vec<u8>, Vec<u8>);
+/// Numbers that change with a commit, where there are any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    pub(super) queue_ids: Option<u64>,
+    pub(super) change_number: Option<u64>,
+}
+
+/// Everything that is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Contents {
+    /// Keys and values, sealed.
+    pub(super) entries: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Ids below it may have been given to a queue. None: it cannot be trusted.
+    pub(super) queue_ids_mark: Option<u64>,
+    /// How many commits led to this. None: it cannot be trusted.
+    pub(super) change_number: Option<u64>,
+}
 
 /// What to look at before trusting a file.
 #[derive(Clone, Copy, Debug)]
@@ -62,42 +81,26 @@ pub(super) enum Check {
     Nothing,
 }
 
-/// The upper end of the queue ids ever reserved.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum QueueIdsMark {
-    /// No file had one yet.
-    Unused,
-    /// Ids below it may have been given.
-    UpTo(u64),
-    /// It was there and cannot be trusted.
-    Damaged,
-}
-
 impl DefinitionsFile {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, watch: Arc::default() }
+    pub(super) fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
+        Self { disk, path: directory.join(FILE_NAME), watch: Arc::default() }
     }
 
-    /// Opens the file, made before if there was none, and tells what was lost in it. A file of a newer format
-    /// is refused.
-    pub(super) fn open(&self) -> Result<(Database, Vec<String>), StoreError> {
-        if !self.path.exists() {
-            self.guarded("create", || self.create(&[], None))?;
-        }
-        match self.reopen() {
-            Ok(database) => Ok((database, Vec::new())),
-            Err(StoreError::Damaged { reason, .. }) => {
-                let lost = self.salvage(&reason)?;
-                Ok((self.reopen()?, lost))
-            }
-            Err(error) => Err(error),
-        }
+    /// Whether there is one.
+    pub(super) fn exists(&self) -> Result<bool, StoreError> {
+        self.guarded("find", || Ok(self.disk.exists(FILE_NAME)?))
     }
 
-    /// Opens the file, which is there, if all of it is as it was written.
-    pub(super) fn reopen(&self) -> Result<Database, StoreError> {
+    /// Opens the file, which is there, if all of it is as it was written. A file of a newer format is
+    /// refused.
+    pub(super) fn open(&self) -> Result<Database, StoreError> {
         self.guarded("open", || {
-            let database = self.open_at(&self.path, Check::EveryPage)?;
+            let file = self.disk.open(FILE_NAME)?;
+            if file.is_empty()? {
+                // The engine would make a new one of it.
+                return Err(Failure::Damage("it is empty".to_owned()));
+            }
+            let database = self.open_file(file, Check::EveryPage)?;
             refuse_newer_format(&database)?;
             Ok(database)
         })
@@ -119,8 +122,19 @@ impl DefinitionsFile {
         })
     }
 
-    pub(super) fn queue_ids_mark(&self, database: &Database) -> Result<QueueIdsMark, StoreError> {
-        self.guarded("read", || read_queue_ids_mark(database))
+    /// All entries as they are, and the marks.
+    pub(super) fn contents(&self, database: &Database) -> Result<Contents, StoreError> {
+        self.guarded("read", || {
+            let mut contents = Contents {
+                queue_ids_mark: read_queue_ids_mark(database)?,
+                change_number: read_change_number(database)?,
+                ..Contents::default()
+            };
+            for_each_entry(database, false, |key, value| {
+                contents.entries.insert(key, value);
+            })?;
+            Ok(contents)
+        })
     }
 
     /// One transaction, on stable storage when this returns. After an error the database must be dropped.
@@ -128,7 +142,7 @@ impl DefinitionsFile {
         &self,
         database: &Database,
         writes: impl Iterator<Item = &'a Write>,
-        queue_ids_mark: Option<u64>,
+        marks: Marks,
     ) -> Result<(), StoreError> {
         self.guarded("write", || {
             let mut transaction = database.begin_write()?;
@@ -144,52 +158,35 @@ impl DefinitionsFile {
                     };
                 }
             }
-            if let Some(mark) = queue_ids_mark {
-                put_u64(&transaction, QUEUE_IDS_KEY, mark)?;
-            }
+            put_marks(&transaction, marks)?;
             Ok(transaction.commit()?)
         })
     }
 
-    /// Makes the file with these entries, built under another name, so that a file of this name is complete.
-    pub(super) fn create(&self, entries: &[Entry], queue_ids_mark: Option<u64>) -> Result<(), Failure> {
-        let draft = draft_of(&self.path);
-        if draft.exists() {
-            fs::remove_file(&draft)?;
-        }
-        OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&draft)?;
-        let database = self.open_at(&draft, Check::Nothing)?;
-        let transaction = database.begin_write()?;
-        put_u64(&transaction, FORMAT_VERSION_KEY, FORMAT_VERSION)?;
-        if let Some(mark) = queue_ids_mark {
-            put_u64(&transaction, QUEUE_IDS_KEY, mark)?;
-        }
-        {
-            let mut table = transaction.open_table(DEFINITIONS)?;
-            for (key, value) in entries {
-                table.insert(key.as_slice(), value.as_slice())?;
+    /// Makes the file with these contents, built under another name, so that a file of this name is complete.
+    /// Replaces the one that is there.
+    pub(super) fn create(&self, contents: &Contents) -> Result<(), StoreError> {
+        self.guarded("create", || {
+            let draft = format!("{FILE_NAME}.new");
+            let file = self.disk.create(&draft)?;
+            let database = self.open_file(Arc::clone(&file), Check::Nothing)?;
+            let mut transaction = database.begin_write()?;
+            transaction.set_quick_repair(true);
+            put_u64(&transaction, FORMAT_VERSION_KEY, FORMAT_VERSION)?;
+            let marks = Marks { queue_ids: contents.queue_ids_mark, change_number: contents.change_number };
+            put_marks(&transaction, marks)?;
+            {
+                let mut table = transaction.open_table(DEFINITIONS)?;
+                for (key, value) in &contents.entries {
+                    table.insert(key.as_slice(), value.as_slice())?;
+                }
             }
-        }
-        transaction.commit()?;
-        drop(database);
-        File::open(&draft)?.sync_all()?;
-        Ok(rename_durable(&draft, &self.path)?)
-    }
-
-    pub(super) fn open_at(&self, path: &Path, check: Check) -> Result<Database, Failure> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let backend = WatchedFile::new(file, Arc::clone(&self.watch))?;
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(matches!(check, Check::EveryPage));
-        Ok(builder.create_with_backend(backend)?)
-    }
-
-    #[cfg(test)]
-    pub(super) fn damage_queue_ids_mark(&self) {
-        let (database, _) = self.open().unwrap();
-        let transaction = database.begin_write().unwrap();
-        transaction.open_table(META).unwrap().insert(QUEUE_IDS_KEY, b"damage".as_slice()).unwrap();
-        transaction.commit().unwrap();
+            transaction.commit()?;
+            drop(database);
+            file.sync_data()?;
+            self.disk.rename(&draft, FILE_NAME)?;
+            Ok(self.disk.sync_dir()?)
+        })
     }
 
     /// Runs `step` on the engine. A damaged file can make the engine panic: that too is an answer, not an
@@ -209,9 +206,50 @@ impl DefinitionsFile {
             }
         })
     }
+
+    fn open_file(&self, file: Arc<dyn DiskFile>, check: Check) -> Result<Database, Failure> {
+        open_backend(WatchedFile::new(file, Arc::clone(&self.watch)), check)
+    }
+
+    #[cfg(test)]
+    pub(super) fn put_for_test(&self, key: &str, value: &[u8]) {
+        let database = self.open().unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert(key, value).unwrap();
+        transaction.commit().unwrap();
+    }
+}
+
+impl Write {
+    pub(super) fn key(&self) -> &[u8] {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } => key,
+        }
+    }
+}
+
+impl Contents {
+    /// Nothing yet: of a store that was never used.
+    pub(super) fn blank() -> Self {
+        Self { entries: BTreeMap::new(), queue_ids_mark: Some(1), change_number: Some(0) }
+    }
+
+    /// A sentence about each entry or mark that is not as it was written.
+    pub(super) fn damages(&self) -> Vec<String> {
+        let checked = self.entries.iter().map(|(key, value)| codec::check(key, value));
+        let mut damages: Vec<String> = checked.filter_map(Result::err).collect();
+        if self.queue_ids_mark.is_none() {
+            damages.push("the mark of used queue ids is damaged".to_owned());
+        }
+        if self.change_number.is_none() {
+            damages.push("the change number is damaged".to_owned());
+        }
+        damages
+    }
 }
 
 /// Why a step failed, before the file's name is added.
+#[derive(Debug)]
 pub(super) enum Failure {
     Io(io::Error),
     Damage(String),
@@ -244,25 +282,33 @@ impl EngineError for redb::TableError {}
 impl EngineError for redb::StorageError {}
 impl EngineError for redb::CommitError {}
 
-/// Visits the entries from the first to the last, or the other way.
+pub(super) fn open_backend(backend: impl StorageBackend, check: Check) -> Result<Database, Failure> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(matches!(check, Check::EveryPage));
+    Ok(builder.create_with_backend(backend)?)
+}
+
+/// Visits keys and values from the first to the last, or the other way.
 pub(super) fn for_each_entry(
     database: &Database,
     is_backwards: bool,
-    mut visit: impl FnMut(Entry),
+    mut visit: impl FnMut(Vec<u8>, Vec<u8>),
 ) -> Result<(), Failure> {
     let table = database.begin_read()?.open_table(DEFINITIONS)?;
     let mut entries = table.iter()?;
     while let Some(entry) = if is_backwards { entries.next_back() } else { entries.next() } {
         let (key, value) = entry?;
-        visit((key.value().to_vec(), value.value().to_vec()));
+        visit(key.value().to_vec(), value.value().to_vec());
     }
     Ok(())
 }
 
-pub(super) fn read_queue_ids_mark(database: &Database) -> Result<QueueIdsMark, Failure> {
-    let table = database.begin_read()?.open_table(META)?;
-    let Some(value) = table.get(QUEUE_IDS_KEY)? else { return Ok(QueueIdsMark::Unused) };
-    Ok(unseal_u64(QUEUE_IDS_KEY, value.value()).map_or(QueueIdsMark::Damaged, QueueIdsMark::UpTo))
+pub(super) fn read_queue_ids_mark(database: &Database) -> Result<Option<u64>, Failure> {
+    read_u64(database, QUEUE_IDS_KEY)
+}
+
+pub(super) fn read_change_number(database: &Database) -> Result<Option<u64>, Failure> {
+    read_u64(database, CHANGE_NUMBER_KEY)
 }
 
 /// A version that is itself damaged passes: each value has a checksum of its own.
@@ -282,6 +328,22 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     format!("the engine stopped: {}", text.unwrap_or("no reason given"))
 }
 
+/// None if it is not there or not as it was written.
+fn read_u64(database: &Database, key: &str) -> Result<Option<u64>, Failure> {
+    let table = database.begin_read()?.open_table(META)?;
+    let value = table.get(key)?;
+    Ok(value.and_then(|value| unseal_u64(key, value.value())))
+}
+
+fn put_marks(transaction: &redb::WriteTransaction, marks: Marks) -> Result<(), Failure> {
+    for (key, number) in [(QUEUE_IDS_KEY, marks.queue_ids), (CHANGE_NUMBER_KEY, marks.change_number)] {
+        if let Some(number) = number {
+            put_u64(transaction, key, number)?;
+        }
+    }
+    Ok(())
+}
+
 fn put_u64(transaction: &redb::WriteTransaction, key: &str, number: u64) -> Result<(), Failure> {
     let value = codec::seal(key.as_bytes(), &number.to_le_bytes());
     transaction.open_table(META)?.insert(key, value.as_slice())?;
@@ -296,25 +358,39 @@ fn unseal_u64(key: &str, value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::sim_disk::SimDisk;
+
+    fn blank_file() -> DefinitionsFile {
+        let file = DefinitionsFile::new(Arc::new(SimDisk::default()), Path::new(""));
+        file.create(&Contents::blank()).unwrap();
+        file
+    }
 
     #[test]
     fn newer_format_is_refused_with_both_versions() {
-        let root = tempfile::tempdir().unwrap();
-        let file = DefinitionsFile::new(root.path().join("definitions.redb"));
-        let (database, _) = file.open().unwrap();
-        let transaction = database.begin_write().unwrap();
-        put_u64(&transaction, FORMAT_VERSION_KEY, FORMAT_VERSION + 1).ok().unwrap();
-        transaction.commit().unwrap();
-        drop(database);
-        let text = file.open().unwrap_err().to_string();
-        assert!(text.contains("has format version 2,"), "{text}");
-        assert!(text.contains("knows format versions up to 1"), "{text}");
+        let file = blank_file();
+        let newer = codec::seal(FORMAT_VERSION_KEY.as_bytes(), &(FORMAT_VERSION + 1).to_le_bytes());
+        file.put_for_test(FORMAT_VERSION_KEY, &newer);
+        assert_eq!(
+            file.open().unwrap_err().to_string(),
+            "definitions.redb has format version 2, written by a newer version of this broker; this one knows \
+             format versions up to 1"
+        );
     }
 
     #[test]
     fn panic_of_the_engine_is_damage() {
-        let file = DefinitionsFile::new("definitions.redb".into());
-        let error = file.guarded::<()>("read", || panic!("page {} is odd", 7)).unwrap_err();
+        let error = blank_file().guarded::<()>("read", || panic!("page {} is odd", 7)).unwrap_err();
         assert_eq!(error.to_string(), "definitions.redb is damaged: the engine stopped: page 7 is odd");
+    }
+
+    #[test]
+    fn damaged_marks_are_told() {
+        let file = blank_file();
+        let contents = file.contents(&file.open().unwrap()).unwrap();
+        assert_eq!((contents.damages(), &contents), (Vec::new(), &Contents::blank()));
+        file.put_for_test(QUEUE_IDS_KEY, b"damage");
+        let contents = file.contents(&file.open().unwrap()).unwrap();
+        assert_eq!(contents.damages(), ["the mark of used queue ids is damaged"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The directory that the message log lives in, as a trait: the tests put a disk in its place that forgets.
+//! A directory that something durable lives in, as a trait: the tests put a disk in its place that forgets.
 //!
 //! A new name is durable after [`Disk::sync_dir`], bytes after [`DiskFile::sync_data`], nothing before.
 //! [`create_durable`] and [`replace_durable`] are the two ways to give a complete file its name.
@@ -67,6 +67,13 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// Whether the system refused for want of something that others may give back: room, memory, descriptors.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    let scarce = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM];
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 /// A file of `content` that is there whole or not at all. Fails if the name is taken.
 pub fn create_durable(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
     if disk.exists(name)? {
@@ -85,6 +92,11 @@ pub fn replace_durable(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Resul
     disk.sync_dir()
 }
 
+/// The same content under another name, durably. Replaces a file of that name.
+pub fn copy_durable(disk: &dyn Disk, from: &str, to: &str) -> io::Result<()> {
+    replace_durable(disk, to, &read_all(disk.open(from)?.as_ref())?)
+}
+
 /// Writes all of `data`, also through a disk that takes it in pieces.
 pub fn write_all_at(file: &dyn DiskFile, mut data: &[u8], mut offset: u64) -> io::Result<()> {
     while !data.is_empty() {
@@ -99,6 +111,15 @@ pub fn write_all_at(file: &dyn DiskFile, mut data: &[u8], mut offset: u64) -> io
         }
     }
     Ok(())
+}
+
+/// Everything in a file.
+pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(file.len()?).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    let mut bytes = vec![0; size];
+    let count = read_up_to(file, &mut bytes, 0)?;
+    bytes.truncate(count);
+    Ok(bytes)
 }
 
 /// Fills `buffer` as far as the file goes; returns how far that was.
@@ -126,6 +147,11 @@ impl RealDisk {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         create_dir_durable(path).map_err(|error| StoreError::io("create directory", path, &error))?;
         Ok(Self { path: path.to_path_buf() })
+    }
+
+    /// A directory that is there.
+    pub(super) fn of(path: PathBuf) -> Self {
+        Self { path }
     }
 
     fn options() -> OpenOptions {

@@ -92,6 +92,7 @@ impl FileIndex {
             index.note(at, head.kind, &body);
         }
         index.has_gap = chain.error().is_some();
+        index.sort();
         Ok(index)
     }
 
@@ -103,12 +104,15 @@ impl FileIndex {
             // What is so far behind or so large is not found again; no file or record comes near.
             let (Ok(offset), Some(size)) = (offset, size) else { return };
             let size = if holder.is_part { size | PART } else { size };
-            let slice = self.queues.entry(queue).or_default();
             let entry = IndexEntry { position: position.0, offset, size };
-            let at = slice.partition_point(|before| before.position < position.0);
-            slice.insert(at, entry);
+            self.queues.entry(queue).or_default().push(entry);
         });
         debug_assert!(noted.is_some(), "a record that was just written or checked");
+    }
+
+    /// After the last note: packed files have positions in any order.
+    pub(super) fn sort(&mut self) {
+        self.queues.values_mut().for_each(|slice| slice.sort_unstable_by_key(|entry| entry.position));
     }
 
     /// Notes the messages of a batch that was written at this offset.

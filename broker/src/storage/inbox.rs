@@ -1,6 +1,9 @@
 //! What waits for the definitions' next commit: change sets, and the wish for more queue ids.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crate::storage::{Completion, StoreError, definitions_file::Write};
 
@@ -24,8 +27,18 @@ pub(super) struct Submission {
     pub(super) done: Completion,
 }
 
-/// What goes into one commit.
+/// What there is for the writer.
 #[derive(Debug)]
+pub(super) enum Work {
+    Commit(Batch),
+    /// Nothing came for a while.
+    Quiet,
+    /// Nothing will come any more.
+    Closed,
+}
+
+/// What goes into one commit.
+#[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) submissions: Vec<Submission>,
     /// The queue ids' new mark, if more are wanted.
@@ -101,16 +114,25 @@ impl Inbox {
         lock(&self.state).failure.clone()
     }
 
-    /// Waits for something to commit; none when closed and empty.
-    pub(super) fn next_batch(&self) -> Option<Batch> {
+    /// Waits for something to do, for so long at most.
+    pub(super) fn next(&self, patience: Option<Duration>) -> Work {
         let guard = lock(&self.state);
-        let mut state =
-            self.work.wait_while(guard, |state| state.is_idle()).unwrap_or_else(PoisonError::into_inner);
+        let is_idle = |state: &mut State| state.is_idle();
+        let mut state = match patience {
+            Some(patience) => {
+                let waited = self.work.wait_timeout_while(guard, patience, is_idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self.work.wait_while(guard, is_idle).unwrap_or_else(PoisonError::into_inner),
+        };
+        if state.is_idle() {
+            return Work::Quiet;
+        }
         if state.submissions.is_empty() && state.is_closed {
-            return None;
+            return Work::Closed;
         }
         let ids_end = state.ids.is_wanted.then(|| state.ids.end.saturating_add(ID_BLOCK));
-        Some(Batch { submissions: std::mem::take(&mut state.submissions), ids_end })
+        Work::Commit(Batch { submissions: std::mem::take(&mut state.submissions), ids_end })
     }
 
     /// Opens a reserved block for use. After an error nobody asks again until the next id is wanted, so that

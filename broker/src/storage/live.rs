@@ -155,11 +155,11 @@ impl Live {
         self.files.insert(at, file_use);
     }
 
-    /// Forgets a file without live messages.
-    pub(super) fn drop_file(&mut self, number: u64) {
-        self.files.retain(|file_use| file_use.number != number);
+    /// Forgets files without live messages.
+    pub(super) fn drop_files(&mut self, numbers: &[u64]) {
+        self.files.retain(|file_use| !numbers.contains(&file_use.number));
         for live_queue in self.queues.values_mut() {
-            live_queue.places.retain(|_, file| *file != number);
+            live_queue.places.retain(|_, file| !numbers.contains(file));
         }
     }
 
@@ -188,12 +188,11 @@ impl Live {
         live_queue.live.contains(position.0).then(|| live_queue.file_of(position.0))
     }
 
-    /// Where a queue's messages begin that lie in the file `from` or behind; above all positions if none do.
-    pub(super) fn first_position_in(&self, queue: QueueId, from: u64) -> Position {
-        let Some(live_queue) = self.queues.get(&queue) else { return Position(u64::MAX) };
-        let newest = live_queue.places.iter().rev();
-        let unsealed = newest.take_while(|(_, file)| !is_packed(**file) && **file >= from);
-        Position(unsealed.last().map_or(u64::MAX, |(position, _)| *position))
+    /// Where a queue's messages begin that lie in the file `from` or behind.
+    pub(super) fn first_position_in(&self, queue: QueueId, from: u64) -> Option<Position> {
+        let newest = self.queues.get(&queue)?.places.iter().rev();
+        let incomplete = newest.take_while(|(_, file)| !is_packed(**file) && **file >= from);
+        incomplete.last().map(|(position, _)| Position(*position))
     }
 
     /// Every queue that the log knows.

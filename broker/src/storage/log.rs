@@ -12,7 +12,7 @@ use std::{
     io, slice,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -99,10 +99,14 @@ pub(super) struct Shared {
     unsynced_bytes: AtomicU64,
     /// The disk was full when the writer last tried.
     is_stalled: AtomicBool,
+    /// The room that was kept for acks is in use.
+    is_reserve_used: AtomicBool,
     /// All files before this one are complete.
     written_file: AtomicU64,
     reader: Reader,
     aside: Aside,
+    /// What the ready messages of all queues take in memory.
+    ready_bytes: AtomicUsize,
     options: LogOptions,
 }
 
@@ -130,8 +134,6 @@ pub(super) struct Pending {
     is_writer_lingering: bool,
     /// Somebody waits for something that was appended.
     is_urgent: bool,
-    /// Somebody asked to try a full disk again.
-    is_retry_asked: bool,
 }
 
 /// What one write and one sync make durable.
@@ -205,6 +207,13 @@ impl Log {
         self.append(&Record::Delete { queue })
     }
 
+    /// The ready messages of a queue took `before` in memory and take `after` now; says what all queues' take.
+    pub fn note_ready_bytes(&self, before: usize, after: usize) -> usize {
+        // Wraps around when it shrinks, and back.
+        let change = after.wrapping_sub(before);
+        self.shared.ready_bytes.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
+    }
+
     /// Puts messages aside that nobody promised to keep, in a file that goes with the process.
     pub fn put_aside(&self, entries: &[&Entry]) -> io::Result<Chunk> {
         self.shared.aside.put(entries)
@@ -237,8 +246,7 @@ impl Log {
     /// Whether publishers should wait: too much is not yet on stable storage, or the disk is full.
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
-        self.shared.is_stalled.load(Ordering::Relaxed)
-            || self.unsynced_bytes() > self.shared.options.unsynced_max_bytes
+        self.is_stalled() || self.unsynced_bytes() > self.shared.options.unsynced_max_bytes
     }
 
     /// What is not yet on stable storage, bytes.
@@ -247,22 +255,16 @@ impl Log {
         self.shared.unsynced_bytes.load(Ordering::Relaxed)
     }
 
-    /// Tries again now what could not be written because the disk was full.
-    pub fn retry(&self) {
-        lock(&self.shared.pending).is_retry_asked = true;
-        self.shared.work.notify_one();
-    }
-
     /// The failure after which nothing is stored any more.
     #[must_use]
     pub fn failure(&self) -> Option<LogError> {
         lock(&self.shared.pending).failure.clone()
     }
 
-    /// Whether the disk was full at the last try.
+    /// Whether the disk was full at the last try, or there is room only for what frees some.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
-        self.shared.is_stalled.load(Ordering::Relaxed)
+        self.shared.is_stalled.load(Ordering::Relaxed) || self.shared.is_reserve_used()
     }
 
     /// Takes nothing new. What was appended is still written; then [`LogWriter::run`] returns.
@@ -289,7 +291,6 @@ impl Shared {
             is_writer_waiting: false,
             is_writer_lingering: false,
             is_urgent: false,
-            is_retry_asked: false,
         };
         Self {
             pending: Mutex::new(pending),
@@ -298,9 +299,11 @@ impl Shared {
             synced: AtomicU64::new(synced),
             unsynced_bytes: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
+            is_reserve_used: AtomicBool::new(false),
             written_file: AtomicU64::new(0),
             reader: Reader::new(Arc::clone(&disk)),
             aside: Aside::new(disk),
+            ready_bytes: AtomicUsize::new(0),
             options,
         }
     }
@@ -315,6 +318,14 @@ impl Shared {
 
     pub(super) fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    pub(super) fn is_reserve_used(&self) -> bool {
+        self.is_reserve_used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_reserve_used(&self, is_used: bool) {
+        self.is_reserve_used.store(is_used, Ordering::Relaxed);
     }
 
     /// All files before this one are complete: they can be read.
@@ -343,6 +354,13 @@ impl Shared {
         if batch.bytes.capacity() <= IDLE_BUFFER_MAX {
             pending.idle_buffer = batch.bytes;
         }
+    }
+
+    /// Tells those who watch the log that there is room only for what frees some; nothing that was appended suffers.
+    pub(super) fn warn(&self, error: &LogError) {
+        let last = self.pending().last_lsn();
+        let woken = lock(&self.waiters).take_above(last);
+        woken.into_iter().for_each(|synced| synced(Err(error.clone())));
     }
 
     /// Tells everybody who waits that the disk is full; those who come later wait for the next try.
@@ -398,18 +416,11 @@ impl Shared {
         !pending.is_idle()
     }
 
-    /// Waits until somebody wants a full disk to be tried again.
+    /// Waits before a full disk is tried again, unless the log is closed.
     pub(super) fn wait_for_retry(&self, timeout: Duration) {
-        let mut pending = self.pending();
-        let appended = pending.next_lsn;
-        pending.is_writer_waiting = true;
-        let is_unasked = |pending: &mut Pending| {
-            !pending.is_retry_asked && !pending.is_closed && pending.next_lsn == appended
-        };
-        let waited = self.work.wait_timeout_while(pending, timeout, is_unasked);
-        let mut pending = waited.unwrap_or_else(PoisonError::into_inner).0;
-        pending.is_retry_asked = false;
-        pending.is_writer_waiting = false;
+        let pending = self.pending();
+        let waited = self.work.wait_timeout_while(pending, timeout, |pending| !pending.is_closed);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{error, fmt, io, sync::Arc};
 
+use crate::storage::disk::is_passing;
+
 /// What can go wrong with the log. Cloned to everybody who waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogError {
@@ -11,8 +13,8 @@ pub enum LogError {
         action: &'static str,
         /// To which file of the log's directory.
         file: String,
-        /// The system's own kind, to tell a full disk from a broken one.
-        kind: io::ErrorKind,
+        /// It may pass by itself, as a full disk does and a broken one does not.
+        is_passing: bool,
         /// The system's own words.
         reason: String,
     },
@@ -48,17 +50,17 @@ pub enum LogError {
 
 impl LogError {
     pub(super) fn io(action: &'static str, file: &str, error: &io::Error) -> Self {
-        Self::Io { action, file: file.to_owned(), kind: error.kind(), reason: error.to_string() }
+        Self::Io { action, file: file.to_owned(), is_passing: is_passing(error), reason: error.to_string() }
     }
 
     pub(super) fn sync(file: &str, error: &io::Error) -> Self {
         Self::SyncFailed { file: file.to_owned(), reason: error.to_string() }
     }
 
-    /// Whether the disk is full: the one failure that may pass by itself.
+    /// Whether it may pass by itself: the disk is full, or the process has too many files open.
     #[must_use]
-    pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Io { kind: io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, .. })
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Io { is_passing: true, .. })
     }
 }
 

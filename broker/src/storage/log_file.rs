@@ -111,6 +111,11 @@ pub(super) fn index_name(number: u64) -> String {
     log_name(number) + ".index"
 }
 
+/// Whether it is the name of an index.
+pub(super) fn is_index(name: &str) -> bool {
+    name.ends_with(".index")
+}
+
 /// The name of a file to be used again.
 pub(super) fn spare_name(number: u64) -> String {
     format!("{number:08}.spare")

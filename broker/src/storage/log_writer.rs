@@ -113,6 +113,10 @@ impl LogWriter {
             };
             match step {
                 Step::Worked => {}
+                Step::Idle if self.shared.is_reserve_used() => {
+                    self.shared.wait_for_work(Some(RETRY));
+                    self.files.spares.try_again();
+                }
                 Step::Idle => {
                     self.shared.wait_for_work(None);
                 }
@@ -133,7 +137,7 @@ impl LogWriter {
     /// files of which nothing is needed. Idle when all is done.
     pub fn rest(&mut self) -> Result<Step, LogError> {
         self.refuse_after_end()?;
-        let result = if self.is_tail_unproven { self.store_empty() } else { self.free_dead_files() };
+        let result = if self.is_tail_unproven { self.store_empty() } else { self.free_files() };
         self.end_after(result)
     }
 
@@ -169,7 +173,7 @@ impl LogWriter {
             self.is_checkpoint_wanted = self.packer.pack_some(&self.files)?;
             return Ok(Step::Worked);
         }
-        if has_batch || !is_closed && self.files.spares.fill_some(self.disk.as_ref()) {
+        if has_batch || !is_closed && self.fill_spares() {
             return Ok(Step::Worked);
         }
         if is_closed { self.finish() } else { Ok(Step::Idle) }
@@ -199,15 +203,18 @@ impl LogWriter {
 
     /// Writes a batch and syncs it. When the disk is full the batch is kept, to be written to the same place.
     fn store(&mut self, mut batch: Batch, is_clean: bool) -> Result<Step, LogError> {
-        match self.write(&mut batch, is_clean) {
-            Ok(()) => {}
-            Err(error) if error.is_disk_full() => {
+        while let Err(error) = self.write(&mut batch, is_clean) {
+            if !error.is_passing() {
+                return Err(error);
+            }
+            if self.give_up_something() {
+                self.shared.warn(&error);
+            } else {
+                self.shared.stall(&error);
                 let is_closed = self.shared.pending().is_closed();
                 self.stuck = Some(batch);
-                self.shared.stall(&error);
                 return if is_closed { Err(error) } else { Ok(Step::Stalled) };
             }
-            Err(error) => return Err(error),
         }
         if !self.shared.options().unsafe_no_fsync {
             let synced = self.files.file.sync_data();
@@ -217,6 +224,26 @@ impl LogWriter {
         self.is_tail_unproven = batch.record_count > 0;
         self.shared.publish_synced(batch);
         Ok(Step::Worked)
+    }
+
+    /// Makes room on a full disk: the reserve, or else indexes, which can be made again. Until there is a reserve
+    /// publishers wait, for that room is for acks.
+    fn give_up_something(&mut self) -> bool {
+        let disk = self.disk.as_ref();
+        if !self.files.spares.give_up_reserve(disk) && !self.shared.reader().drop_indexes() {
+            return false;
+        }
+        self.shared.set_reserve_used(true);
+        true
+    }
+
+    /// False if there is nothing to make.
+    fn fill_spares(&mut self) -> bool {
+        let has_filled = self.files.spares.fill_some(self.disk.as_ref());
+        if self.shared.is_reserve_used() && self.files.spares.has_reserve() {
+            self.shared.set_reserve_used(false);
+        }
+        has_filled
     }
 
     fn write(&mut self, batch: &mut Batch, is_clean: bool) -> Result<(), LogError> {
@@ -272,7 +299,8 @@ impl LogWriter {
         let number = self.files.number;
         let has_live =
             self.shared.pending().live.file(number).is_some_and(|file_use| file_use.live_count > 0);
-        if let Some(index) = self.index.take().filter(|_| has_live) {
+        if let Some(mut index) = self.index.take().filter(|_| has_live) {
+            index.sort();
             index.write(self.disk.as_ref(), number, epoch(self.shared.options().salt, number));
         }
     }
@@ -285,7 +313,7 @@ impl LogWriter {
     /// What a checkpoint says when everything that is appended by now is on stable storage; none if some of it is not
     /// even on its way there.
     fn snapshot(&self, pending: &Pending, is_clean: bool) -> Option<Snapshot> {
-        let (file, offset) = pending.place_at_rest()?;
+        let (file, offset) = pending.place_at_rest().filter(|_| self.stuck.is_none())?;
         let place =
             Place { number: self.files.checkpoint + 1, lsn: pending.last_lsn(), file, offset, is_clean };
         let dead = dead_files(pending);
@@ -293,41 +321,42 @@ impl LogWriter {
         Some(Snapshot { content, dead, appended_bytes: pending.appended_bytes() })
     }
 
-    fn free_dead_files(&mut self) -> Result<Step, LogError> {
+    /// Dead files, or mostly dead ones, which are dead when they are packed.
+    fn free_files(&mut self) -> Result<Step, LogError> {
         let snapshot = {
             let pending = self.shared.pending();
             if dead_files(&pending).is_empty() { None } else { self.snapshot(&pending, false) }
         };
-        let Some(snapshot) = snapshot else { return Ok(Step::Idle) };
-        Ok(if self.write_checkpoint(snapshot)? { Step::Worked } else { Step::Idle })
+        let has_worked = match snapshot {
+            Some(snapshot) => self.write_checkpoint(snapshot)?,
+            None => self.packer.pack_some(&self.files)?,
+        };
+        Ok(if has_worked { Step::Worked } else { Step::Idle })
     }
 
     /// Everything in the snapshot is on stable storage. False if the disk has no room for it, which may pass.
     fn write_checkpoint(&mut self, snapshot: Snapshot) -> Result<bool, LogError> {
         self.is_checkpoint_wanted = false;
         self.checkpoint_at = snapshot.appended_bytes;
-        let written = checkpoint::write(self.disk.as_ref(), &snapshot.content);
-        match written.map_err(|error| LogError::io("write", checkpoint::NAME, &error)) {
-            Err(error) if error.is_disk_full() => return Ok(false),
-            written => written?,
+        while let Err(error) = checkpoint::write(self.disk.as_ref(), &snapshot.content) {
+            let error = LogError::io("write", checkpoint::NAME, &error);
+            if !error.is_passing() {
+                return Err(error);
+            }
+            if !self.give_up_something() {
+                return Ok(false);
+            }
         }
         self.files.checkpoint += 1;
-        for number in snapshot.dead {
-            self.release(number)?;
+        for &number in &snapshot.dead {
+            if let Err(error) = release(self.disk.as_ref(), &mut self.files, number) {
+                // It is not read again, and released after the next start.
+                tracing::warn!("message log: cannot release {}: {error}", log_name(number));
+            }
+            self.shared.reader().forget(number);
         }
+        self.shared.pending().live.drop_files(&snapshot.dead);
         Ok(true)
-    }
-
-    fn release(&mut self, number: u64) -> Result<(), LogError> {
-        let result = release(self.disk.as_ref(), &mut self.files, number);
-        match result.map_err(|error| LogError::io("release", &log_name(number), &error)) {
-            // It is not read again, and released after the next start.
-            Err(error) if error.is_disk_full() => {}
-            result => result?,
-        }
-        self.shared.reader().forget(number);
-        self.shared.pending().live.drop_file(number);
-        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! What outlives the process: the data directory and the definitions in it.
 //!
 //! Blocking, and without threads of its own: [`Writer::run`] is a loop that the server layer puts on a
-//! thread. Only the two traits' words leave this module; file and engine types stay inside.
+//! thread. Only the two traits' words leave this module; file and engine types stay inside. Files are
+//! touched by `disk` and `data_dir` alone.
 
 mod aside;
 mod chain;
@@ -13,7 +14,15 @@ mod crash_tests;
 mod damage_tests;
 pub mod data_dir;
 pub mod definitions;
+mod definitions_copy;
+#[cfg(test)]
+mod definitions_crash_tests;
+#[cfg(test)]
+mod definitions_damage_tests;
 mod definitions_file;
+mod definitions_recovery;
+#[cfg(test)]
+mod definitions_tests;
 pub mod disk;
 mod error;
 #[cfg(test)]
@@ -56,9 +65,11 @@ pub trait MetadataStore: fmt::Debug + Send + Sync {
     /// Stores `changes` as one atomic step and tells `done` when they are on stable storage.
     ///
     /// Returns at once. Change sets are applied in the order of these calls; `done` is called exactly once,
-    /// on the writer's thread (or on this one, when the store has closed or failed), and must be quick. After
-    /// an error the changes are not stored, except that one of a failing disk may turn out to be after a
-    /// restart.
+    /// on the writer's thread (or on this one, when the store has closed or failed), and must be quick.
+    ///
+    /// After an error the changes are not stored, except that one of a failing disk may turn out to be after
+    /// a restart. When it was a full disk they are stored before the next ones, so that these never stand on
+    /// what is not there: whoever is told that a change is durable knows that all before it are.
     fn submit(&self, changes: Vec<Change>, done: Completion);
 
     /// A queue id that was never given before, also not before a restart.

@@ -4,7 +4,7 @@
 //! A packed file counts from the next checkpoint on, which lists it instead of the files that it was made from. Until
 //! then a crash leaves those, and the packed file is removed.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{collections::BTreeSet, io, mem, sync::Arc};
 
 use crate::{
     model::{queue::Position, queue_id::QueueId},
@@ -12,6 +12,7 @@ use crate::{
         LogError,
         chain::{Chain, Item},
         disk::{Disk, write_all_at},
+        live::FileUse,
         log::{Shared, epoch},
         log_file::{FileHeader, MARK_SIZE, Mark, is_packed, log_name, packed_number},
         log_writer::{Files, write_padded},
@@ -69,7 +70,7 @@ impl Packer {
         self.next_number += 1;
         let end = Lsn(u64::from(draft.record_count) + 2);
         match self.write(number, &mut draft, files.checkpoint) {
-            Err(error) if error.is_disk_full() => {
+            Err(error) if error.is_passing() => {
                 self.disk.remove(&log_name(number)).ok();
                 return Ok(false);
             }
@@ -92,13 +93,19 @@ impl Packer {
         let pending = self.shared.pending();
         let complete =
             || pending.live.files().iter().filter(|file_use| !pending.is_written_to(file_use.number));
-        let used: u64 = complete().map(|file_use| file_use.bytes).sum();
-        let live: u64 = complete().map(|file_use| file_use.live_bytes().min(file_use.bytes)).sum();
+        // What is written of a file is little of it when each start begins another.
+        let size = |file_use: &FileUse| match is_packed(file_use.number) {
+            true => file_use.bytes,
+            false => file_use.bytes.max(options.file_size),
+        };
+        let used: u64 = complete().map(size).sum();
+        let live: u64 = complete().map(FileUse::live_bytes).sum();
         if used < options.budget_bytes || live > used / 2 {
             return Vec::new();
         }
         let candidates = complete().filter(|file_use| {
-            !self.unreadable.contains(&file_use.number) && file_use.live_bytes() < file_use.bytes / 2
+            let is_mostly_dead = file_use.live_bytes() < size(file_use) / 2;
+            file_use.live_count > 0 && is_mostly_dead && !self.unreadable.contains(&file_use.number)
         });
         let mut candidates: Vec<(u64, u64)> =
             candidates.map(|file_use| (file_use.live_bytes(), file_use.number)).collect();
@@ -137,8 +144,9 @@ impl Packer {
             let before = draft.batch.len();
             let lsn = Lsn(u64::from(draft.record_count) + 1);
             Record::Publish { places: &live, message }.body().write(draft.epoch, lsn, &mut draft.batch);
-            let size = (draft.batch.len() - before) as u64;
-            draft.copied.extend(live.into_iter().map(|place| (place, file, size)));
+            // Counted once, whatever the number of its places.
+            let mut size = (draft.batch.len() - before) as u64;
+            draft.copied.extend(live.into_iter().map(|place| (place, file, mem::take(&mut size))));
         }
     }
 

@@ -101,16 +101,22 @@ pub trait QueueLog: fmt::Debug + Send + Sync {
     /// nothing to write to: the broker stops.
     fn record(&self, queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn>;
 
-    /// Persistent messages of a durable queue below this need not be kept in memory: they can be read back.
+    /// The ready messages of a queue took `before` in memory and take `after` now; says what all queues' take, if the
+    /// log keeps count.
+    fn note_ready_bytes(&self, _before: usize, after: usize) -> usize {
+        after
+    }
+
+    /// Persistent messages of a durable queue below this need not be kept in memory: they can be read back. None: all.
     /// Nothing, unless the log knows better.
-    fn readable_below(&self, _queue: QueueId) -> Position {
-        Position(0)
+    fn readable_below(&self, _queue: QueueId) -> Option<Position> {
+        Some(Position(0))
     }
 
     /// Reads persistent messages of a queue, whose lock is held, from a position to before another: about `bytes_max`
     /// of them.
     fn read(&self, _queue: QueueId, (_, to): (Position, Position), _bytes_max: usize) -> ReadBack {
-        ReadBack { messages: Vec::new(), lost: Vec::new(), next: to }
+        ReadBack { messages: Vec::new(), lost: Vec::new(), refusal: None, next: to }
     }
 
     /// Puts transient messages on disk for as long as the process lives, so that they need no memory.
@@ -177,8 +183,12 @@ impl QueueLog for Log {
         Log::append(self, &record.log_record(queue, &record.ranges())).ok()
     }
 
-    fn readable_below(&self, queue: QueueId) -> Position {
+    fn readable_below(&self, queue: QueueId) -> Option<Position> {
         Log::readable_below(self, queue)
+    }
+
+    fn note_ready_bytes(&self, before: usize, after: usize) -> usize {
+        Log::note_ready_bytes(self, before, after)
     }
 
     fn read(&self, queue: QueueId, range: (Position, Position), bytes_max: usize) -> ReadBack {

@@ -1,7 +1,7 @@
 //! Messages that are not in memory any more, back from the log.
 
 use crate::{
-    model::{message::Message, queue::Position, queue_id::QueueId},
+    model::{queue::Position, queue_id::QueueId},
     storage::{
         live::Placed,
         log::{Log, RecoveredMessage},
@@ -20,8 +20,10 @@ const TRIES: usize = 4;
 pub struct ReadBack {
     /// In order. Whether one was delivered before only the delivery count tells.
     pub messages: Vec<RecoveredMessage>,
-    /// What is there but cannot be read, one sentence each. It stays in its file.
+    /// What is damaged, one sentence each. It stays in its file, but nobody asks for it again before a restart.
     pub lost: Vec<String>,
+    /// Why no more could be read now: it may pass.
+    pub refusal: Option<String>,
     /// Where to go on.
     pub next: Position,
 }
@@ -32,17 +34,17 @@ impl Log {
     #[must_use]
     pub fn read(&self, queue: QueueId, (from, to): (Position, Position), bytes_max: usize) -> ReadBack {
         let placed = self.shared.pending().live.placed(queue, from, to, COUNT_MAX);
-        let mut back = ReadBack { messages: Vec::new(), lost: Vec::new(), next: to };
+        let mut back = ReadBack { messages: Vec::new(), lost: Vec::new(), refusal: None, next: to };
         let (mut rest, mut bytes) = (placed.as_slice(), 0);
         while let Some(first) = rest.first()
             && bytes < bytes_max
         {
             let same_file = rest.iter().take_while(|placed| placed.file == first.file).count();
             let found = self.read_from(queue, &rest[..same_file], bytes_max - bytes);
-            let read = found.len();
-            for (placed, found) in rest.iter().zip(found) {
+            let mut read = found.len();
+            for (index, (placed, found)) in rest.iter().zip(found).enumerate() {
                 match self.settle_finding(queue, *placed, found) {
-                    Ok(message) => {
+                    Found::Message(message) => {
                         bytes += message.size();
                         back.messages.push(RecoveredMessage {
                             position: placed.position,
@@ -50,10 +52,18 @@ impl Log {
                             delivery_count: placed.delivery_count,
                         });
                     }
-                    Err(lost) => back.lost.push(lost),
+                    Found::Not(lost) => back.lost.push(lost),
+                    Found::NotNow(refusal) => {
+                        back.refusal = Some(refusal);
+                        read = index;
+                        break;
+                    }
                 }
             }
             rest = &rest[read..];
+            if back.refusal.is_some() {
+                break;
+            }
         }
         match (rest.first(), placed.last()) {
             (Some(left), _) => back.next = left.position,
@@ -63,9 +73,9 @@ impl Log {
         back
     }
 
-    /// Messages of a queue below this can be read back, as far as they were appended at all.
+    /// Messages of a queue below this can be read back, as far as they were appended at all; none: all of them.
     #[must_use]
-    pub fn readable_below(&self, queue: QueueId) -> Position {
+    pub fn readable_below(&self, queue: QueueId) -> Option<Position> {
         let written = self.shared.written_file();
         self.shared.pending().live.first_position_in(queue, written)
     }
@@ -81,24 +91,22 @@ impl Log {
     }
 
     /// What was not found is looked up again, for it may have been moved.
-    fn settle_finding(&self, queue: QueueId, placed: Placed, found: Found) -> Result<Message, String> {
+    fn settle_finding(&self, queue: QueueId, placed: Placed, found: Found) -> Found {
         let (mut placed, mut found) = (placed, found);
         for _ in 0..TRIES {
-            let reason = match found {
-                Found::Message(message) => return Ok(message),
-                Found::Not(reason) => reason,
-            };
+            let Found::Not(reason) = found else { return found };
             let file = self.shared.pending().live.file_of(queue, placed.position);
             match file {
                 Some(file) if file != placed.file => placed.file = file,
                 _ => {
                     let (file, position) = (log_name(placed.file), placed.position.0);
-                    return Err(format!("{file}: message {position} of queue {} is lost: {reason}", queue.0));
+                    let lost = format!("{file}: message {position} of queue {} is lost: {reason}", queue.0);
+                    return Found::Not(lost);
                 }
             }
             let again = self.read_from(queue, &[placed], 0);
             found = again.into_iter().next().unwrap_or(Found::Not(reason));
         }
-        Err(format!("message {} of queue {} is moved too often to be read", placed.position.0, queue.0))
+        Found::NotNow(format!("message {} of queue {} is moved too often", placed.position.0, queue.0))
     }
 }

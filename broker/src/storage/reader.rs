@@ -13,10 +13,10 @@ use bytes::Bytes;
 use crate::{
     model::{message::Message, queue::Position, queue_id::QueueId},
     storage::{
-        disk::{Disk, DiskFile, read_up_to},
+        disk::{Disk, DiskFile, is_passing, read_up_to},
         file_index::{Directory, FileIndex, IndexEntry},
         live::{FileUse, Placed},
-        log_file::{FILE_HEADER_SIZE, FileHeader, ReadHeader, index_name, log_name},
+        log_file::{FILE_HEADER_SIZE, FileHeader, ReadHeader, index_name, is_index, log_name},
         record::OwnedRecord,
     },
 };
@@ -29,6 +29,8 @@ const EXTENT_MAX: u64 = 512 << 10;
 const FILES_MAX: usize = 16;
 /// Directories kept in memory.
 const DIRECTORIES_MAX: usize = 8;
+/// Slices of indexes kept in memory.
+const SLICES_MAX: usize = 64;
 /// Index entries kept in memory.
 const ENTRIES_MAX: usize = 256 << 10;
 
@@ -71,8 +73,21 @@ type Wanted = (Position, Option<IndexEntry>);
 #[derive(Debug)]
 pub(super) enum Found {
     Message(Message),
-    /// Why there is none.
+    /// It is damaged, and how.
     Not(String),
+    /// The system has no means to read it now, and why.
+    NotNow(String),
+}
+
+impl Found {
+    /// The disk or the system refused.
+    fn failed(error: &io::Error) -> Self {
+        if is_passing(error) {
+            Self::NotNow(error.to_string())
+        } else {
+            Self::Not(format!("it cannot be read: {error}"))
+        }
+    }
 }
 
 impl Reader {
@@ -98,7 +113,7 @@ impl Reader {
         let opened = opened.and_then(|file| Ok((self.slice(&file, file_use, queue)?, file)));
         let (slice, file) = match opened {
             Ok(opened) => opened,
-            Err(error) => return placed.iter().map(|_| Found::Not(error.to_string())).collect(),
+            Err(error) => return placed.iter().map(|_| Found::failed(&error)).collect(),
         };
         let wanted = placed.iter().map(|placed| (placed.position, entry_of(&slice, placed.position)));
         let wanted: Vec<Wanted> = wanted.collect();
@@ -141,6 +156,14 @@ impl Reader {
         cache.slices.forget(|(file, _)| *file == number);
     }
 
+    /// Removes the indexes of all files; false if there was none.
+    pub(super) fn drop_indexes(&self) -> bool {
+        self.cache().directories.forget(|_| true);
+        let names = self.disk.list().unwrap_or_default();
+        let indexes = names.iter().filter(|name| is_index(name));
+        indexes.filter(|name| self.disk.remove(name).is_ok()).count() > 0
+    }
+
     fn slice(&self, file: &OpenFile, file_use: &FileUse, queue: QueueId) -> io::Result<Arc<[IndexEntry]>> {
         let key = (file_use.number, queue);
         if let Some(slice) = self.cache().slices.find(&key) {
@@ -150,7 +173,9 @@ impl Reader {
             Some(slice) => slice.into(),
             None => self.build(file, file_use, queue)?.into(),
         };
-        self.cache().slices.keep(key, Arc::clone(&slice), slice.len());
+        // Each costs something, so that there are never too many to look through.
+        let cost = slice.len().max(ENTRIES_MAX / SLICES_MAX);
+        self.cache().slices.keep(key, Arc::clone(&slice), cost);
         Ok(slice)
     }
 
@@ -252,7 +277,7 @@ fn read_extent(queue: QueueId, file: &OpenFile, extent: &[Wanted], found: &mut V
             return extent.chunks(1).map(|one| read_extent(queue, file, one, found)).sum();
         }
         Err(error) => {
-            found.push(Found::Not(format!("its record cannot be read: {error}")));
+            found.push(Found::failed(&error));
             return 0;
         }
     };

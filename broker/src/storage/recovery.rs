@@ -21,7 +21,7 @@ use crate::{
         aside::is_left_over,
         chain::{Chain, Damage, Item},
         checkpoint::{self, Place, ReadCheckpoint},
-        disk::{Disk, DiskFile, read_up_to, write_all_at},
+        disk::{Disk, DiskFile, is_passing, read_up_to, write_all_at},
         live::Live,
         log::{LogOptions, Start, epoch},
         log_file::{
@@ -30,7 +30,7 @@ use crate::{
         },
         log_writer::{Files, name_file, release, write_padded},
         record::{Body, HEAD_SIZE, Lsn, OwnedRecord, Record},
-        spares::Spares,
+        spares::{Spare, Spares},
     },
 };
 
@@ -241,6 +241,25 @@ fn release_old(disk: &dyn Disk, found: &Found, live: &Live, files: &mut Files) -
         release(disk, files, number).map_err(|error| LogError::io("release", &log_name(number), &error))?;
     }
     Ok(())
+}
+
+/// A file that is to get a name. When the disk is full the reserve makes room for it.
+fn write_spare(
+    disk: &dyn Disk,
+    spares: &mut Spares,
+    header: &FileHeader,
+    batch: &mut Vec<u8>,
+) -> io::Result<Spare> {
+    loop {
+        let spare = spares.take(disk)?;
+        let written = write_all_at(spare.file.as_ref(), &header.encode(), 0)
+            .and_then(|()| write_padded(spare.file.as_ref(), batch, FILE_HEADER_SIZE));
+        match written {
+            Ok(()) => return Ok(spare),
+            Err(error) if is_passing(&error) && spares.give_up_reserve(disk) => spares.put_back(spare),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn read_error(number: u64, error: &io::Error) -> LogError {
@@ -488,12 +507,10 @@ impl Replay {
         let proven = if tail.is_empty() { before } else { Lsn(first_lsn.0 + tail.len() as u64) };
         let epoch = epoch(options.salt, number);
         let header = FileHeader { epoch, number, first_lsn, proven, checkpoint };
-        let failed = |error: io::Error| LogError::io("write", &log_name(number), &error);
-        let spare = spares.take(disk).map_err(failed)?;
-        write_all_at(spare.file.as_ref(), &header.encode(), 0).map_err(failed)?;
+        let mut batch = Vec::new();
         let mut offset = FILE_HEADER_SIZE;
         if !tail.is_empty() {
-            let mut batch = vec![0; MARK_SIZE];
+            batch.resize(MARK_SIZE, 0);
             for ((kind, body), lsn) in tail.iter().zip(first_lsn.0 + 1..) {
                 Body::encoded(*kind, body).write(epoch, Lsn(lsn), &mut batch);
             }
@@ -507,9 +524,10 @@ impl Replay {
                 checkpoint,
             };
             batch[..MARK_SIZE].copy_from_slice(&mark.encode());
-            write_padded(spare.file.as_ref(), &mut batch, offset).map_err(failed)?;
             offset = sector_end(offset + batch.len() as u64);
         }
+        let spare = write_spare(disk, &mut spares, &header, &mut batch);
+        let spare = spare.map_err(|error| LogError::io("write", &log_name(number), &error))?;
         name_file(disk, &spare, number)?;
         self.live.add_file(number, first_lsn, None);
         for (kind, body) in &tail {

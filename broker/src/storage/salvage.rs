@@ -1,145 +1,127 @@
-//! What to do with a definitions file that is not as it was written: save each value that can be proven
-//! whole.
+//! What can be read of a definitions file that is not as it was written: each value that can be proven whole.
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
     io,
     mem::ManuallyDrop,
-    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
-use redb::Database;
+use redb::{Database, StorageBackend};
 
-use crate::{
-    model::definition::Definition,
-    storage::{
-        StoreError, codec,
-        data_dir::sync_dir,
-        definitions_file::{
-            Check, DefinitionsFile, Entry, QueueIdsMark, for_each_entry, read_queue_ids_mark,
-            refuse_newer_format,
-        },
+use crate::storage::{
+    StoreError, codec,
+    definitions_file::{
+        Check, Contents, DefinitionsFile, FILE_NAME, for_each_entry, open_backend, read_change_number,
+        read_queue_ids_mark, refuse_newer_format,
     },
+    disk::read_all,
+    inbox::lock,
 };
 
-/// Where ids go on when the mark was damaged: far above what was given since the newest known queue.
-pub(super) const ID_LEAP: u64 = 1 << 32;
+/// By so much, beside as much again, a damaged file may grow while it is read, bytes.
+const GROWTH_MAX: usize = 16 << 20;
+
+/// What could be saved.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    /// Only entries that are whole.
+    pub(super) contents: Contents,
+    /// A sentence about each entry that is not, and about what was not even found.
+    pub(super) lost: Vec<String>,
+}
 
 impl DefinitionsFile {
-    /// Replaces the damaged file by a new one with every definition of it that could be read, keeps the
-    /// damaged one under another name, and tells what was lost. When nothing can be read the file stays as it
-    /// is and its damage is the answer: to start without any definitions would be to give up every queue.
-    pub(super) fn salvage(&self, reason: &str) -> Result<Vec<String>, StoreError> {
-        let damaged = || StoreError::Damaged { path: self.path.clone(), reason: reason.to_owned() };
-        let mut saved = match self.read_copy() {
-            Ok(saved) if !saved.is_nothing() => saved,
-            Err(newer @ StoreError::NewerFormat { .. }) => return Err(newer),
-            _ => return Err(damaged()),
-        };
-        let (definitions, values): (Vec<Definition>, Vec<Entry>) = saved.take_whole().into_iter().unzip();
-        let mark = saved.mark.unwrap_or_else(|| newest_queue_id(&definitions).saturating_add(ID_LEAP));
-        let kept = kept_name_of(&self.path);
-        self.guarded("copy", || Ok(copy_durable(&self.path, &kept)?))?;
-        self.guarded("create", || self.create(&values, Some(mark)))?;
-        saved.lost.insert(
-            0,
-            format!(
-                "{} was damaged ({reason}): {} definitions were saved from it, the damaged file is kept as {}",
-                self.path.display(),
-                values.len(),
-                kept.display()
-            ),
-        );
-        Ok(saved.lost)
-    }
-
-    /// A copy is opened, not the file itself: opening changes what is opened.
-    fn read_copy(&self) -> Result<Saved, StoreError> {
-        let copy = self.path.with_extension("redb.salvage");
-        self.guarded("copy", || Ok(fs::copy(&self.path, &copy).map(|_| ())?))?;
-        let saved = self.guarded("open", || {
+    /// Reads what can be read of a damaged file; none when that is nothing. One of a newer format is refused.
+    ///
+    /// In memory, not in place: opening changes what is opened.
+    pub(super) fn salvage(&self) -> Result<Option<Saved>, StoreError> {
+        let scratch = Scratch::default();
+        let opened = self.guarded("read", || {
+            *lock(&scratch.0) = read_all(self.disk.open(FILE_NAME)?.as_ref())?;
             // Never dropped: the engine's tidying up may panic over what is damaged, and a second panic while
             // the first unwinds would end the process.
-            let database = ManuallyDrop::new(self.open_at(&copy, Check::Nothing)?);
+            let database = ManuallyDrop::new(open_backend(scratch.clone(), Check::Nothing)?);
             refuse_newer_format(&database)?;
             Ok(database)
         });
-        let saved = saved.map(|database| self.read_what_can_be_read(&database));
-        self.guarded("remove", || Ok(fs::remove_file(&copy)?))?;
+        let saved = match opened {
+            Ok(database) => {
+                let saved = self.read_what_can_be_read(&database);
+                let is_nothing = saved.contents.entries.is_empty() && !saved.lost.is_empty();
+                Ok((!is_nothing).then_some(saved))
+            }
+            Err(newer @ StoreError::NewerFormat { .. }) => Err(newer),
+            Err(_) => Ok(None),
+        };
+        // What the engine keeps of it for good is to be little.
+        *lock(&scratch.0) = Vec::new();
         saved
     }
 
     /// From both ends, so that one damaged page costs no more than what is in it and under it.
     fn read_what_can_be_read(&self, database: &Database) -> Saved {
         let mut saved = Saved::default();
+        let mut found = BTreeMap::new();
         let read = [false, true].map(|is_backwards| {
             self.guarded("read", || {
-                for_each_entry(database, is_backwards, |(key, value)| {
-                    saved.entries.insert(key, value);
+                for_each_entry(database, is_backwards, |key, value| {
+                    found.insert(key, value);
                 })
             })
         });
         if read.iter().any(Result::is_err) {
             saved.lost.push("a part of the definitions cannot be read, not even which".to_owned());
         }
-        saved.mark = match self.guarded("read", || read_queue_ids_mark(database)) {
-            Ok(QueueIdsMark::UpTo(mark)) => Some(mark),
-            _ => None,
-        };
+        for (key, value) in found {
+            match codec::check(&key, &value) {
+                Ok(()) => drop(saved.contents.entries.insert(key, value)),
+                Err(lost) => saved.lost.push(lost),
+            }
+        }
+        saved.contents.queue_ids_mark = self.guarded("read", || read_queue_ids_mark(database)).ok().flatten();
+        saved.contents.change_number = self.guarded("read", || read_change_number(database)).ok().flatten();
         saved
     }
 }
 
-/// What could be read.
-#[derive(Debug, Default)]
-struct Saved {
-    entries: BTreeMap<Vec<u8>, Vec<u8>>,
-    mark: Option<u64>,
-    lost: Vec<String>,
-}
+/// The bytes of the file, which the engine may change without harm.
+#[derive(Clone, Debug, Default)]
+struct Scratch(Arc<Mutex<Vec<u8>>>);
 
-impl Saved {
-    fn is_nothing(&self) -> bool {
-        self.entries.is_empty() && !self.lost.is_empty()
+impl StorageBackend for Scratch {
+    fn len(&self) -> io::Result<u64> {
+        Ok(lock(&self.0).len() as u64)
     }
 
-    /// The entries that are whole; the others are noted as lost.
-    fn take_whole(&mut self) -> Vec<(Definition, Entry)> {
-        let mut whole = Vec::new();
-        for (key, value) in std::mem::take(&mut self.entries) {
-            match codec::decode(&key, &value) {
-                Ok(definition) => whole.push((definition, (key, value))),
-                Err(lost) => self.lost.push(lost),
-            }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let bytes = lock(&self.0);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
+        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut bytes = lock(&self.0);
+        // What a damaged head asks for is no reason to fill the memory.
+        if len > bytes.len().saturating_mul(2).saturating_add(GROWTH_MAX) {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
-        whole
+        bytes.resize(len, 0);
+        Ok(())
     }
-}
 
-/// The highest id among the queues.
-pub(super) fn newest_queue_id(definitions: &[Definition]) -> u64 {
-    let queue_id = |definition: &Definition| match definition {
-        Definition::Queue { queue, .. } => Some(queue.id),
-        _ => None,
-    };
-    definitions.iter().filter_map(queue_id).max().unwrap_or(0)
-}
-
-/// A name that no earlier damaged file has taken.
-fn kept_name_of(path: &Path) -> PathBuf {
-    let mut number = 1_u32;
-    loop {
-        let kept = path.with_extension(format!("redb.damaged.{number}"));
-        if !kept.exists() {
-            return kept;
-        }
-        number += 1;
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
     }
-}
 
-fn copy_durable(from: &Path, to: &Path) -> io::Result<()> {
-    fs::copy(from, to)?;
-    File::open(to)?.sync_all()?;
-    to.parent().map_or(Ok(()), sync_dir)
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut bytes = lock(&self.0);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let place = start.checked_add(data.len()).and_then(|end| bytes.get_mut(start..end));
+        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        Ok(())
+    }
 }

@@ -59,6 +59,8 @@ pub(crate) enum Fault {
     Broken,
     Full,
     ShortWrite,
+    /// Syncs alone fail.
+    Unsynced,
 }
 
 /// What is on the disk and what only the system's memory knows.
@@ -193,7 +195,12 @@ impl Inner {
         self.op_count += 1;
         let fault = self.fault.filter(|(first, count, fault)| {
             let needs_room = matches!(op, Op::Create { .. } | Op::Rename { .. } | Op::Write { .. });
-            (*first..first + count).contains(&number) && (needs_room || *fault == Fault::Broken)
+            let hits = match fault {
+                Fault::Broken => true,
+                Fault::Full | Fault::ShortWrite => needs_room,
+                Fault::Unsynced => matches!(op, Op::Sync { .. }),
+            };
+            hits && (*first..first + count).contains(&number)
         });
         match (fault.map(|(.., fault)| fault), op) {
             (None | Some(Fault::ShortWrite), op) => {

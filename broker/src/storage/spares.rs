@@ -1,5 +1,8 @@
 //! Files ready to be used again, and new ones made before they are needed: writing into a file whose blocks
 //! are there already is what makes a sync cheap.
+//!
+//! One of them is the reserve: it is given up when the disk is full, so that there is room to write down what makes
+//! other files free, acks above all.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -65,7 +68,9 @@ impl Spares {
     /// A file to begin: one that is ready, or else a new one.
     pub(super) fn take(&mut self, disk: &dyn Disk) -> io::Result<Spare> {
         self.has_failed = false;
-        if let Some(&number) = self.ready.front() {
+        if self.ready.len() > self.reserve()
+            && let Some(&number) = self.ready.front()
+        {
             let file = disk.open(&spare_name(number))?;
             self.ready.pop_front();
             return Ok(Spare { number, file });
@@ -95,10 +100,26 @@ impl Spares {
         Ok(())
     }
 
-    /// Does a little to have a spare ready; false when there is nothing to do. A disk that has no room for
-    /// one is no failure.
+    /// Gives the reserve up, so that as much can be written elsewhere; false if there is none.
+    pub(super) fn give_up_reserve(&mut self, disk: &dyn Disk) -> bool {
+        let number = self.ready.pop_front();
+        number.is_some_and(|number| disk.remove(&spare_name(number)).is_ok())
+    }
+
+    /// Whether the reserve is there, if there is to be one.
+    pub(super) fn has_reserve(&self) -> bool {
+        self.ready.len() >= self.reserve()
+    }
+
+    /// The disk may have room again.
+    pub(super) fn try_again(&mut self) {
+        self.has_failed = false;
+    }
+
+    /// Does a little to have a spare ready besides the reserve; false when there is nothing to do. A disk that has
+    /// no room for one is no failure.
     pub(super) fn fill_some(&mut self, disk: &dyn Disk) -> bool {
-        if !self.ready.is_empty() || self.max == 0 || self.has_failed {
+        if self.ready.len() >= self.max.min(1 + self.reserve()) || self.has_failed {
             return false;
         }
         if self.try_fill(disk).is_err() {
@@ -126,6 +147,11 @@ impl Spares {
             self.filling = None;
         }
         Ok(())
+    }
+
+    /// How many spares are only given up.
+    fn reserve(&self) -> usize {
+        usize::from(self.max > 1)
     }
 
     fn create(&mut self, disk: &dyn Disk) -> io::Result<Spare> {

@@ -28,6 +28,11 @@ impl Waiters {
         std::mem::replace(&mut self.by_lsn, later).into_values().collect()
     }
 
+    /// Those who wait for what is not even appended.
+    pub(super) fn take_above(&mut self, lsn: Lsn) -> Vec<Synced> {
+        self.by_lsn.split_off(&(lsn, u64::MAX)).into_values().collect()
+    }
+
     pub(super) fn take_all(&mut self) -> Vec<Synced> {
         std::mem::take(&mut self.by_lsn).into_values().collect()
     }

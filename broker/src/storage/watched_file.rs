@@ -5,7 +5,6 @@
 //! cannot.
 
 use std::{
-    fs::File,
     io,
     sync::{
         Arc,
@@ -13,28 +12,22 @@ use std::{
     },
 };
 
-use redb::{DatabaseError, StorageBackend, backends::FileBackend};
+use redb::StorageBackend;
+
+use crate::storage::disk::{DiskFile, read_up_to, write_all_at};
 
 /// What is known of a file beyond one opening of it.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     has_failed_sync: AtomicBool,
-    #[cfg(test)]
-    pub(super) faults: Faults,
 }
 
-/// Failures that tests ask for.
-#[cfg(test)]
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    pub(super) is_full: AtomicBool,
-    pub(super) fails_to_sync: AtomicBool,
-}
-
-/// A [`FileBackend`] that tells its [`Watch`] when a sync fails.
+/// A file of our disk as the engine wants it, which tells its [`Watch`] when a sync fails.
+///
+/// The data directory's lock is the lock of everything in it: this file has none of its own.
 #[derive(Debug)]
 pub(super) struct WatchedFile {
-    file: FileBackend,
+    file: Arc<dyn DiskFile>,
     watch: Arc<Watch>,
 }
 
@@ -46,13 +39,8 @@ impl Watch {
 }
 
 impl WatchedFile {
-    pub(super) fn new(file: File, watch: Arc<Watch>) -> Result<Self, DatabaseError> {
-        Ok(Self { file: FileBackend::new(file)?, watch })
-    }
-
-    #[cfg(test)]
-    fn refuse_if(fault: &AtomicBool, kind: io::ErrorKind) -> io::Result<()> {
-        if fault.load(Ordering::SeqCst) { Err(kind.into()) } else { Ok(()) }
+    pub(super) fn new(file: Arc<dyn DiskFile>, watch: Arc<Watch>) -> Self {
+        Self { file, watch }
     }
 }
 
@@ -62,7 +50,10 @@ impl StorageBackend for WatchedFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
+        match read_up_to(self.file.as_ref(), out, offset)? {
+            count if count == out.len() => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -70,19 +61,10 @@ impl StorageBackend for WatchedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        #[cfg(test)]
-        Self::refuse_if(&self.watch.faults.fails_to_sync, io::ErrorKind::Other)
-            .inspect_err(|_| self.watch.has_failed_sync.store(true, Ordering::SeqCst))?;
         self.file.sync_data().inspect_err(|_| self.watch.has_failed_sync.store(true, Ordering::SeqCst))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        #[cfg(test)]
-        Self::refuse_if(&self.watch.faults.is_full, io::ErrorKind::StorageFull)?;
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
+        write_all_at(self.file.as_ref(), data, offset)
     }
 }

@@ -267,18 +267,28 @@ impl Vhost {
     ) -> Result<DeclaredQueue, DeclareQueueError> {
         check_owner(&queue, user)?;
         queue.options.check_equivalent(options).map_err(DeclareQueueError::Equivalence)?;
-        let ticket = self.store_again(&queue);
+        let ticket = self.store_queues(std::slice::from_ref(&queue));
         Ok(DeclaredQueue { queue, is_new: false, ticket })
     }
 
-    fn store_again(&self, queue: &SharedQueue) -> Option<Ticket> {
-        let is_unstored = || self.unstored.contains(|| self.definition_of(queue).key());
-        if !queue.is_stored() || !is_unstored() {
+    /// Whoever relies on these queues waits for this: the way to stable storage of those that are not there
+    /// yet. None when they all are.
+    pub fn store_queues(&self, queues: &[Arc<SharedQueue>]) -> Option<Ticket> {
+        if !queues.iter().any(|queue| self.is_unstored(queue)) {
             return None;
         }
         let places = self.read();
-        let is_there = places.queues.contains_key(&queue.id);
-        is_there.then(|| self.submit(&places, vec![Change::Put(self.definition_of(queue))])).flatten()
+        let unstored = queues
+            .iter()
+            .filter(|queue| places.queues.contains_key(&queue.id) && self.is_unstored(queue))
+            .map(|queue| Change::Put(self.definition_of(queue)));
+        self.submit(&places, unstored.collect())
+    }
+
+    /// Whether a durable queue may not be on stable storage yet.
+    pub(super) fn is_unstored(&self, queue: &SharedQueue) -> bool {
+        let key = || DefinitionKey::Queue { vhost: self.name().clone(), name: queue.name.clone() };
+        queue.is_stored() && self.unstored.contains(key)
     }
 
     fn definition_of(&self, queue: &SharedQueue) -> Definition {

@@ -16,7 +16,7 @@ pub mod subscription;
 #[cfg(test)]
 mod tests;
 pub mod ticket;
-mod topology;
+pub mod topology;
 pub mod transaction;
 mod unstored;
 
@@ -75,6 +75,8 @@ pub struct Route {
     pub depends_on_headers: bool,
     /// The topology it holds for.
     pub epoch: u64,
+    /// All its durable queues are on stable storage.
+    pub is_stored: bool,
 }
 
 impl Vhost {
@@ -130,8 +132,9 @@ impl Vhost {
         let mut ids = Vec::new();
         let routed = places.topology.route(exchange, routing_key, headers, &mut ids)?;
         ids.sort_unstable();
-        let queues = ids.iter().filter_map(|id| places.queues.get(id).cloned()).collect();
-        Ok(Route { queues, depends_on_headers: routed.depends_on_headers, epoch: self.epoch() })
+        let queues: Arc<[_]> = ids.iter().filter_map(|id| places.queues.get(id).cloned()).collect();
+        let is_stored = !queues.iter().any(|queue| self.is_unstored(queue));
+        Ok(Route { queues, depends_on_headers: routed.depends_on_headers, epoch: self.epoch(), is_stored })
     }
 
     /// Appends messages that share a route to its queues, and dispatches; says when they are safe.

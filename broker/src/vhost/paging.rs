@@ -1,12 +1,12 @@
 //! What a queue has too much of for memory: left on disk, and brought back when its turn comes.
 //!
-//! Persistent messages are in the log anyway and are just dropped from memory. Transient ones are put aside. Both are
+//! Persistent messages are in the log anyway and are just dropped from memory. Others are put aside. Both are
 //! brought back under the queue's lock by a read of about a megabyte, which the system mostly has in memory.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, io};
 
 use crate::{
-    limits::PagingLimits,
+    limits::{PagingLimits, QUEUE_MEMORY_SHARE, READY_MEMORY_MAX},
     model::{
         queue::{Credit, Entry, Position, Queue},
         queue_id::QueueId,
@@ -20,71 +20,102 @@ pub(super) struct Paging {
     queue: QueueId,
     /// Its persistent messages are in the log.
     is_durable: bool,
-    /// Transient messages, in order.
+    /// What the log cannot give back, in order.
     aside: VecDeque<SetAside>,
     limits: PagingLimits,
-    /// When ready messages take so much memory, some are paged out.
-    page_out_at: usize,
+    /// After paging out did not help it is not tried again below this.
+    retry_at: usize,
+    /// What the log was told of the queue's memory.
+    noted_bytes: usize,
+    /// The operator was told that the log cannot be read now.
+    is_refused: bool,
 }
 
-/// Messages that were put aside together: all transient ones from one position to before another.
+/// Messages that were put aside together: all from one position to before another but the persistent ones below a
+/// third, which the log gives back.
 #[derive(Debug)]
 struct SetAside {
     from: Position,
     to: Position,
+    logged_below: Position,
     chunk: Chunk,
 }
 
 impl Paging {
     pub(super) fn new(queue: QueueId, is_durable: bool, limits: PagingLimits) -> Self {
-        Self { queue, is_durable, aside: VecDeque::new(), limits, page_out_at: limits.memory_max }
+        Self {
+            queue,
+            is_durable,
+            aside: VecDeque::new(),
+            limits,
+            retry_at: 0,
+            noted_bytes: 0,
+            is_refused: false,
+        }
     }
 
     /// Leaves ready messages on disk, if they take too much memory.
     pub(super) fn page_out<C: Clone + Credit>(&mut self, queue: &mut Queue<C>, log: &dyn QueueLog) {
-        let memory_bytes = queue.memory_bytes();
-        if memory_bytes < self.limits.memory_max {
-            self.page_out_at = self.limits.memory_max;
+        let all_bytes = self.note_memory(queue, log);
+        let PagingLimits { memory_max, head_bytes, .. } = self.limits;
+        let max = if all_bytes > READY_MEMORY_MAX { QUEUE_MEMORY_SHARE.min(memory_max) } else { memory_max };
+        if queue.memory_bytes() < max {
+            self.retry_at = 0;
         }
-        if memory_bytes < self.page_out_at {
+        if queue.memory_bytes() < max.max(self.retry_at) {
             return;
         }
-        let below = if self.is_durable { log.readable_below(self.queue) } else { queue.next_position() };
-        if let Err(error) = self.put_aside(queue, below, log) {
-            tracing::debug!("queue {}: messages stay in memory: {error}", self.queue.0);
-        } else {
-            queue.page_out(below, self.limits.head_bytes);
+        let end = queue.next_position();
+        let readable =
+            if self.is_durable { log.readable_below(self.queue).unwrap_or(end) } else { Position(0) };
+        // What the log has anyway, and if that is not enough everything.
+        for below in [if self.is_durable { readable } else { end }, end] {
+            if queue.memory_bytes() < max {
+                break;
+            }
+            match self.put_aside(queue, below, readable, log) {
+                Ok(()) => queue.page_out(below, head_bytes),
+                Err(error) => {
+                    tracing::debug!("queue {}: messages stay in memory: {error}", self.queue.0);
+                    break;
+                }
+            }
         }
-        // If that did not help, it is tried again when a page more is in memory.
-        self.page_out_at = self.limits.memory_max.max(queue.memory_bytes() + self.limits.page_bytes);
+        self.retry_at = queue.memory_bytes() + self.limits.page_bytes;
+        self.note_memory(queue, log);
     }
 
-    /// Brings back the next messages. What cannot be read is named and skipped.
-    pub(super) fn page_in<C: Clone + Credit>(&mut self, queue: &mut Queue<C>, log: &dyn QueueLog) {
-        let Some((from, to)) = queue.wanted() else { return };
-        let page_bytes = self.limits.page_bytes;
-        let aside = match self.aside.front() {
-            Some(next) if next.from > from => return self.read(queue, log, (from, next.from), page_bytes),
-            Some(_) => self.aside.pop_front(),
-            None => None,
-        };
-        let Some(SetAside { to, chunk, .. }) = aside else {
-            return self.read(queue, log, (from, to), page_bytes);
-        };
-        let mut entries = chunk.read().unwrap_or_else(|error| {
-            tracing::error!("queue {}: transient messages are lost: {error}", self.queue.0);
-            Vec::new()
-        });
-        if self.is_durable {
-            let mut next = from;
-            while next < to {
-                let back = self.read_log(log, (next, to), usize::MAX);
-                entries.extend(back.0);
-                next = back.1;
+    /// Brings back the next messages; false if that is not possible now. What is damaged is named and skipped.
+    pub(super) fn page_in<C: Clone + Credit>(&mut self, queue: &mut Queue<C>, log: &dyn QueueLog) -> bool {
+        let Some((from, to)) = queue.wanted() else { return true };
+        let (entries, next) = match self.aside.front() {
+            Some(aside) if aside.from <= from => {
+                let Some((entries, next)) = self.read_aside(from, log) else { return false };
+                self.aside.pop_front();
+                (entries, next)
             }
-            entries.sort_unstable_by_key(|entry| entry.position);
+            aside => self.read_log(log, (from, aside.map_or(to, |aside| aside.from)), self.limits.page_bytes),
+        };
+        if next <= from {
+            return false;
         }
-        queue.page_in(entries, to);
+        self.is_refused = false;
+        queue.page_in(entries, next);
+        self.note_memory(queue, log);
+        true
+    }
+
+    /// The queue may take more or less memory than before.
+    pub(super) fn note_change<C: Clone + Credit>(&mut self, queue: &Queue<C>, log: &dyn QueueLog) {
+        if queue.memory_bytes() != self.noted_bytes {
+            self.note_memory(queue, log);
+        }
+    }
+
+    /// Says what all queues take.
+    fn note_memory<C: Clone + Credit>(&mut self, queue: &Queue<C>, log: &dyn QueueLog) -> usize {
+        let before = std::mem::replace(&mut self.noted_bytes, queue.memory_bytes());
+        log.note_ready_bytes(before, self.noted_bytes)
     }
 
     /// Forgets all.
@@ -92,60 +123,78 @@ impl Paging {
         self.aside.clear();
     }
 
-    /// Writes the transient ones of what is pageable, in chunks that are read back one at a time. On failure none of
-    /// it is put aside.
+    /// Writes what the log cannot give back of what is pageable, in chunks that are read back one at a time. On failure
+    /// none of it is put aside.
     fn put_aside<C: Clone + Credit>(
         &mut self,
         queue: &Queue<C>,
         below: Position,
+        readable: Position,
         log: &dyn QueueLog,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
+        let is_durable = self.is_durable;
         let mut written = Vec::new();
-        let mut transient: Vec<&Entry> = Vec::new();
+        let mut unlogged: Vec<&Entry> = Vec::new();
         let mut bytes = 0;
-        let mut flush = |transient: &mut Vec<&Entry>| {
-            let (Some(first), Some(last)) = (transient.first(), transient.last()) else { return Ok(()) };
+        let mut flush = |unlogged: &mut Vec<&Entry>| {
+            let (Some(first), Some(last)) = (unlogged.first(), unlogged.last()) else { return Ok(()) };
             let (from, to) = (first.position, Position(last.position.0 + 1));
-            written.push(SetAside { from, to, chunk: log.put_aside(transient)? });
-            transient.clear();
-            Ok::<(), std::io::Error>(())
+            written.push(SetAside { from, to, logged_below: readable, chunk: log.put_aside(unlogged)? });
+            unlogged.clear();
+            Ok::<(), io::Error>(())
         };
         for entry in queue.pageable(below, self.limits.head_bytes) {
             bytes += entry.message.size();
-            if !(self.is_durable && entry.message.is_persistent()) {
-                transient.push(entry);
+            if !(is_durable && entry.message.is_persistent() && entry.position < readable) {
+                unlogged.push(entry);
             }
             if bytes >= self.limits.page_bytes {
-                flush(&mut transient)?;
+                flush(&mut unlogged)?;
                 bytes = 0;
             }
         }
-        flush(&mut transient)?;
+        flush(&mut unlogged)?;
         self.aside.extend(written);
         Ok(())
     }
 
-    fn read<C: Clone + Credit>(
-        &self,
-        queue: &mut Queue<C>,
-        log: &dyn QueueLog,
-        range: (Position, Position),
-        bytes_max: usize,
-    ) {
-        let (entries, next) =
-            if self.is_durable { self.read_log(log, range, bytes_max) } else { (Vec::new(), range.1) };
-        queue.page_in(entries, next);
+    /// The next chunk, with what the log has between its messages; none if the log cannot be read now.
+    fn read_aside(&mut self, from: Position, log: &dyn QueueLog) -> Option<(Vec<Entry>, Position)> {
+        let (to, logged_to) = self.aside.front().map(|aside| (aside.to, aside.to.min(aside.logged_below)))?;
+        let mut entries = Vec::new();
+        let mut next = from;
+        while self.is_durable && next < logged_to {
+            let (more, reached) = self.read_log(log, (next, logged_to), usize::MAX);
+            if reached <= next {
+                return None;
+            }
+            entries.extend(more);
+            next = reached;
+        }
+        match self.aside.front()?.chunk.read() {
+            Ok(aside) => entries.extend(aside),
+            Err(error) => tracing::error!("queue {}: transient messages are lost: {error}", self.queue.0),
+        }
+        entries.sort_unstable_by_key(|entry| entry.position);
+        Some((entries, to))
     }
 
+    /// Says how far it came; nowhere if the log cannot be read now.
     fn read_log(
-        &self,
+        &mut self,
         log: &dyn QueueLog,
         range: (Position, Position),
         bytes_max: usize,
     ) -> (Vec<Entry>, Position) {
+        if !self.is_durable {
+            return (Vec::new(), range.1);
+        }
         let back = log.read(self.queue, range, bytes_max);
         for lost in &back.lost {
             tracing::error!("message log: {lost}");
+        }
+        if let Some(refusal) = back.refusal.filter(|_| !std::mem::replace(&mut self.is_refused, true)) {
+            tracing::error!("queue {}: messages cannot be read now: {refusal}", self.queue.0);
         }
         let entries = back.messages.into_iter().map(|read| Entry {
             position: read.position,
@@ -191,11 +240,11 @@ mod tests {
             // This log cannot put anything aside.
             paging.page_out(&mut queue, &MemoryLog);
         }
-        assert!(paging.page_out_at > 10_000);
+        assert!(paging.retry_at > 10_000);
         while queue.memory_bytes() >= limits.memory_max {
             queue.get(true).unwrap();
         }
         paging.page_out(&mut queue, &MemoryLog);
-        assert_eq!(paging.page_out_at, limits.memory_max);
+        assert_eq!(paging.retry_at, 0);
     }
 }

@@ -260,7 +260,9 @@ impl SharedQueue {
             self.log.record(self.id, QueueRecord::Purge { up_to, kept: &kept, kept_bytes });
         }
         state.paging.clear();
-        state.queue.purge()
+        let count = state.queue.purge();
+        state.note_memory(&*self.log);
+        count
     }
 
     /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed.
@@ -283,6 +285,7 @@ impl SharedQueue {
         // Unsettled ones, too: whoever still holds the queue holds no messages with it.
         let mut ended = std::mem::take(&mut state.queue);
         state.paging.clear();
+        state.note_memory(&*self.log);
         drop(state);
         Ok((ended.ready_count(), ended.remove_consumers()))
     }
@@ -347,18 +350,24 @@ impl State {
             self.lanes = lanes;
             has_more |= self.queue.has_taker() && self.page_in(log);
             if !has_more {
-                return;
+                return self.note_memory(log);
             }
         }
     }
 
-    /// Brings back the next message if it is on disk; false if it was not.
+    /// Brings back the next message if it is on disk; false if it was not, or cannot be read now.
     fn page_in(&mut self, log: &dyn QueueLog) -> bool {
         let is_wanted = self.queue.wanted().is_some();
         while self.queue.wanted().is_some() {
-            self.paging.page_in(&mut self.queue, log);
+            if !self.paging.page_in(&mut self.queue, log) {
+                return false;
+            }
         }
         is_wanted
+    }
+
+    fn note_memory(&mut self, log: &dyn QueueLog) {
+        self.paging.note_change(&self.queue, log);
     }
 
     pub(super) fn page_out(&mut self, log: &dyn QueueLog) {

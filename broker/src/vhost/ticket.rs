@@ -37,6 +37,14 @@ impl Ticket {
         Some(Self(receiver))
     }
 
+    /// For what can't be durable any more.
+    #[must_use]
+    pub fn failed(error: LogError) -> Self {
+        let (sender, receiver) = oneshot::channel();
+        let _ = sender.send(Err(StoreError::Log(error)));
+        Self(receiver)
+    }
+
     /// Waits for the log; none when it is synced that far.
     pub fn synced(log: &dyn QueueLog, lsn: Lsn) -> Option<Self> {
         if lsn <= log.synced_up_to() {

@@ -9,6 +9,10 @@ use crate::model::{
     topology::{BindError, Bound, DeclareExchangeError, Declared, DeleteExchangeError, Removed},
 };
 
+/// There is no such exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoExchange;
+
 impl Vhost {
     /// Declares an exchange, or finds the equivalent one that is there.
     pub fn declare_exchange(&self, exchange: Exchange) -> Result<Option<Ticket>, DeclareExchangeError> {
@@ -28,6 +32,18 @@ impl Vhost {
         let definition = exchange
             .map(|exchange| Definition::Exchange { vhost: self.name().clone(), exchange: exchange.clone() });
         Ok(self.submit(&places, definition.map(Change::Put).into_iter().collect()))
+    }
+
+    /// Finds an exchange: gives its way to stable storage, if it is durable and not there yet.
+    pub fn find_exchange(&self, name: &Name) -> Result<Option<Ticket>, NoExchange> {
+        let places = self.read();
+        let exchange = places.topology.exchange(name).ok_or(NoExchange)?;
+        let is_durable = exchange.is_durable && !exchange.is_predeclared();
+        if !is_durable || !self.unstored.contains(|| self.exchange_key(name)) {
+            return Ok(None);
+        }
+        let definition = Definition::Exchange { vhost: self.name().clone(), exchange: exchange.clone() };
+        Ok(self.submit(&places, vec![Change::Put(definition)]))
     }
 
     /// Deletes an exchange with its bindings. One that is not there counts as deleted.

@@ -1,6 +1,9 @@
 //! Which definitions of a vhost may differ from what is on stable storage.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -13,7 +16,12 @@ use crate::model::definition::{Change, DefinitionKey};
 ///
 /// Its lock is taken for a look-up or a note only: no other lock is taken under it.
 #[derive(Debug, Default)]
-pub(super) struct Unstored(Mutex<State>);
+pub(super) struct Unstored {
+    state: Mutex<State>,
+    /// How many there are, so that the usual path, which finds none, takes no lock. It grows under the lock
+    /// of the topology that the change is made under: who sees the change sees that it is not stored.
+    count: AtomicUsize,
+}
 
 /// A change set's number: later ones have greater numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +51,10 @@ impl Unstored {
             let alike = state.latest.entry(key.to_string()).or_default();
             match alike.iter_mut().find(|(other, _)| other == key) {
                 Some((_, latest)) => *latest = number,
-                None => alike.push((key.clone(), number)),
+                None => {
+                    alike.push((key.clone(), number));
+                    self.count.fetch_add(1, Relaxed);
+                }
             }
         }
         (number, keys)
@@ -55,7 +66,9 @@ impl Unstored {
         for key in keys {
             let words = key.to_string();
             let Some(alike) = state.latest.get_mut(&words) else { continue };
+            let count = alike.len();
             alike.retain(|(other, latest)| other != key || *latest != number);
+            self.count.fetch_sub(count - alike.len(), Relaxed);
             if alike.is_empty() {
                 state.latest.remove(&words);
             }
@@ -64,16 +77,18 @@ impl Unstored {
 
     /// Whether this definition may differ from what is stored.
     pub(super) fn contains(&self, key: impl FnOnce() -> DefinitionKey) -> bool {
-        let state = self.lock();
-        if state.latest.is_empty() {
+        if self.count.load(Relaxed) == 0 {
             return false;
         }
         let key = key();
-        state.latest.get(&key.to_string()).is_some_and(|alike| alike.iter().any(|(other, _)| *other == key))
+        self.lock()
+            .latest
+            .get(&key.to_string())
+            .is_some_and(|alike| alike.iter().any(|(other, _)| *other == key))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,5 +125,6 @@ mod tests {
         unstored.stored(second, &second_keys);
         assert!(!has("b") && !has("c"));
         assert!(unstored.lock().latest.is_empty());
+        assert_eq!(unstored.count.load(Relaxed), 0);
     }
 }

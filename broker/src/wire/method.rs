@@ -123,6 +123,13 @@ pub fn parse_method(payload: &[u8]) -> Result<(MethodId, Method<'_>), MethodErro
     Ok((id, parsed))
 }
 
+/// Which method it is, without looking at its arguments.
+#[must_use]
+pub fn method_id(payload: &[u8]) -> Option<MethodId> {
+    let mut cursor = Cursor::new(payload);
+    Some(MethodId { class: cursor.short()?, method: cursor.short()? })
+}
+
 impl MethodId {
     /// No method: what a close frame names when it was not one.
     pub const NONE: Self = Self { class: 0, method: 0 };
@@ -136,6 +143,14 @@ impl MethodId {
     pub const CHANNEL_CLOSE_OK: Self = Self { class: 20, method: 41 };
     /// `tx.commit`
     pub const TX_COMMIT: Self = Self { class: 90, method: 20 };
+    /// `exchange.declare`
+    pub const EXCHANGE_DECLARE: Self = Self { class: 40, method: 10 };
+    /// `exchange.bind`
+    pub const EXCHANGE_BIND: Self = Self { class: 40, method: 30 };
+    /// `queue.declare`
+    pub const QUEUE_DECLARE: Self = Self { class: 50, method: 10 };
+    /// `queue.bind`
+    pub const QUEUE_BIND: Self = Self { class: 50, method: 20 };
     /// `basic.publish`
     pub const PUBLISH: Self = Self { class: 60, method: 40 };
     /// `basic.return`

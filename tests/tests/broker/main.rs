@@ -9,9 +9,12 @@
 
 mod admin;
 mod alarms;
+mod backlog;
+mod campaign;
 mod channel_exceptions;
 mod connection_exceptions;
 mod consumers;
+mod data_dir;
 mod delivering;
 mod exchanges;
 mod framing;

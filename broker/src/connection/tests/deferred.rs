@@ -323,3 +323,125 @@ fn what_could_not_be_stored_is_stored_by_the_next_who_declares_it() {
         "#]],
     );
 }
+
+#[test]
+fn declares_and_binds_behind_each_other_share_the_wait() {
+    check(
+        [
+            store_holds(),
+            A.sends([
+                declare(1, "q", durable),
+                declare(2, "t", plainly),
+                declare_exchange(1, "x", "direct", |it| (it.durable, it.nowait) = (true, true)),
+                bind(2, ["q", "x", "k"], plainly),
+                declare(1, "r", durable),
+                delete(1, "t", plainly),
+                declare(1, "s", durable),
+            ]),
+            stored(),
+            store_catches_up(),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: queue.declare 2 queue="t"
+            C: exchange.declare 1 exchange="x" type="direct" durable=true no-wait=true
+            C: queue.bind 2 queue="q" exchange="x" key="k"
+            C: queue.declare 1 queue="r" durable=true
+            C: queue.delete 1 queue="t"
+            C: queue.declare 1 queue="s" durable=true
+               stored: put queue 'q' in vhost '/'
+               stored: put exchange 'x' in vhost '/'
+               stored: put binding from exchange 'x' to queue 'q' with key 'k' in vhost '/'
+               stored: put queue 'r' in vhost '/'
+               the store catches up
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: queue.declare-ok 2 queue="t" message-count=0 consumer-count=0
+            S: queue.bind-ok 2
+            S: queue.declare-ok 1 queue="r" message-count=0 consumer-count=0
+            S: queue.delete-ok 1 message-count=0
+            S: queue.declare-ok 1 queue="s" message-count=0 consumer-count=0
+        "#]],
+    );
+}
+
+#[test]
+fn a_refusal_comes_after_what_was_asked_before() {
+    check(
+        [
+            A.sends(declare(1, "t", plainly)),
+            store_holds(),
+            A.sends([
+                declare(1, "q", durable),
+                declare(1, "r", durable),
+                declare(1, "t", durable),
+                declare(2, "s", durable),
+            ]),
+            store_catches_up(),
+            A.reopens(1),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="t"
+            S: queue.declare-ok 1 queue="t" message-count=0 consumer-count=0
+            C: queue.declare 1 queue="q" durable=true
+            C: queue.declare 1 queue="r" durable=true
+            C: queue.declare 1 queue="t" durable=true
+            C: queue.declare 2 queue="s" durable=true
+               the store catches up
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: queue.declare-ok 1 queue="r" message-count=0 consumer-count=0
+            S: channel.close 1 code=406 text="PRECONDITION_FAILED - inequivalent arg 'durable' for queue 't' in vhost '/': received 'true' but current is 'false'" class=50 method=10
+            S: queue.declare-ok 2 queue="s" message-count=0 consumer-count=0
+            C: channel.close-ok 1
+            C: channel.open 1
+            S: channel.open-ok 1
+        "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_stored_ends_what_follows() {
+    check(
+        [
+            store_holds(),
+            A.sends([declare(1, "q", durable), declare(2, "t", plainly), declare(1, "r", durable)]),
+            store_fails(),
+            A.sends(connection_close_ok()),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: queue.declare 2 queue="t"
+            C: queue.declare 1 queue="r" durable=true
+               the store fails
+            S: connection.close 0 code=506 text="RESOURCE_ERROR - the definitions are closed: the broker is stopping" class=50 method=10
+            C: connection.close-ok 0
+            S: (end)
+        "#]],
+    );
+}
+
+#[test]
+fn a_vanished_or_closed_peer_is_not_answered() {
+    check(
+        [
+            store_holds(),
+            A.sends([declare(1, "q", durable), declare(1, "r", durable)]),
+            B.sends([declare(1, "q2", durable), declare(1, "r2", durable), channel_close(1)]),
+            A.is_forced_to_close("going down"),
+            B.vanishes(),
+            store_catches_up(),
+            A.sends(connection_close_ok()),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q" durable=true
+            C: queue.declare 1 queue="r" durable=true
+            C2: queue.declare 1 queue="q2" durable=true
+            C2: queue.declare 1 queue="r2" durable=true
+            C2: channel.close 1 code=200 text="" class=0 method=0
+            S: connection.close 0 code=320 text="CONNECTION_FORCED - going down" class=0 method=0
+               C2 vanishes
+               the store catches up
+            C: connection.close-ok 0
+            S: (end)
+        "#]],
+    );
+}

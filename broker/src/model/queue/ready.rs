@@ -45,10 +45,9 @@ impl Ready {
     pub(super) fn push_back(&mut self, entry: Entry) {
         self.bytes += entry.message.body_size() as u64;
         self.memory_bytes += entry.memory_bytes();
-        match self.paged.is_empty() {
-            true => self.head.push_back(entry),
-            false => self.tail.push_back(entry),
-        }
+        let newest = if self.paged.is_empty() { &mut self.head } else { &mut self.tail };
+        debug_assert!(newest.back().is_none_or(|before| before.position < entry.position), "in order");
+        newest.push_back(entry);
     }
 
     /// To the place that its position gives it.
@@ -144,12 +143,16 @@ impl Ready {
     /// Takes back the next of what is paged: all that there is up to before `next`.
     pub(super) fn page_in(&mut self, entries: impl IntoIterator<Item = Entry>, next: Position) {
         for entry in entries {
+            debug_assert!(self.head.back().is_none_or(|before| before.position < entry.position), "in order");
+            let body_size = entry.message.body_size() as u64;
+            // After damage there may be more than was counted.
+            self.bytes += body_size.saturating_sub(self.paged.bytes);
+            self.paged.bytes = self.paged.bytes.saturating_sub(body_size);
             self.paged.count = self.paged.count.saturating_sub(1);
-            self.paged.bytes = self.paged.bytes.saturating_sub(entry.message.body_size() as u64);
             self.memory_bytes += entry.memory_bytes();
             self.head.push_back(entry);
         }
-        self.paged.from = next;
+        self.paged.from = next.max(self.paged.from);
         if self.paged.from < self.paged.to {
             return;
         }

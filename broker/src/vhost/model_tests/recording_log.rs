@@ -174,7 +174,7 @@ impl QueueLog for RecordingLog {
         lsn
     }
 
-    fn readable_below(&self, queue: QueueId) -> Position {
+    fn readable_below(&self, queue: QueueId) -> Option<Position> {
         QueueLog::readable_below(&self.log, queue)
     }
 

@@ -164,7 +164,7 @@ impl World {
         let is_meant = |index: &usize| publication.queues & (1 << index) != 0;
         let mut queues: Vec<_> = (0..QUEUES).filter(is_meant).map(|index| self.queue(index)).collect();
         queues.sort_unstable_by_key(|queue| queue.id);
-        Route { queues: queues.into(), depends_on_headers: false, epoch: self.vhost.epoch() }
+        Route { queues: queues.into(), depends_on_headers: false, is_stored: true, epoch: self.vhost.epoch() }
     }
 
     /// The messages, which the reference has already.
