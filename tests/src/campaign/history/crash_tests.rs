@@ -294,6 +294,26 @@ fn i10_an_uncommitted_transaction_is_nothing() {
     story.expect(&[Invariant::NoLoss]);
 }
 
+/// The first commit's answer came when the broker was about to be killed, and was not told.
+#[test]
+fn i10_a_commit_that_another_follows_is_whole_or_nothing() {
+    for (numbers, is_good) in [(&[1, 2, 3][..], true), (&[1, 2], true), (&[0], true), (&[0, 2], false)] {
+        let mut story = Story::new();
+        story.publish_confirmed(1);
+        story.open(C, Q);
+        story.deliver(C, p(0), false);
+        for (publishes, acks) in [(vec![p(1), p(2)], vec![p(0)]), (vec![p(3)], vec![])] {
+            for &message in &publishes {
+                story.tell(Event::Published { message, is_persistent: true, in_transaction: true });
+            }
+            story.tell(Event::CommitSent { publishes, channel: C, acks });
+        }
+        story.crash();
+        drain_with(&mut story, numbers);
+        story.expect(if is_good { &[] } else { &[Invariant::Transactions] });
+    }
+}
+
 #[test]
 fn i10_a_transaction_at_the_crash_is_whole_or_nothing() {
     for (numbers, is_good) in

@@ -31,6 +31,8 @@ pub(super) struct OpenCommit {
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
     sent: HashMap<PublisherIndex, Commit>,
+    /// Answered, but too late to be believed: the broker was about to be killed.
+    unanswered: Vec<Commit>,
     open: Vec<OpenCommit>,
     /// Publishes and acks of open commits that have not come since, and whose they are.
     publishes: HashMap<(QueueIndex, MessageId), usize>,
@@ -39,7 +41,8 @@ pub(super) struct Transactions {
 
 impl Transactions {
     pub(super) fn send(&mut self, publisher: PublisherIndex, commit: Commit) {
-        self.sent.insert(publisher, commit);
+        // Who sends another has seen the answer to the one before.
+        self.unanswered.extend(self.sent.insert(publisher, commit));
     }
 
     pub(super) fn finish(&mut self, publisher: PublisherIndex) -> Option<Commit> {
@@ -49,7 +52,8 @@ impl Transactions {
     /// The broker has died: commits without an answer are open. Their acks may come back.
     pub(super) fn end_life(&mut self, plan: &Plan) -> Vec<(QueueIndex, MessageId)> {
         let mut acks = Vec::new();
-        for commit in std::mem::take(&mut self.sent).into_values() {
+        let sent = std::mem::take(&mut self.sent).into_values();
+        for commit in std::mem::take(&mut self.unanswered).into_iter().chain(sent) {
             let Some(first) = commit.publishes.first().copied() else { continue };
             let index = self.open.len();
             for message in &commit.publishes {
