@@ -60,7 +60,7 @@ pub struct LogOptions {
     pub spares_max: usize,
     /// Publishers should wait when more than this is not yet on stable storage.
     pub unsynced_max_bytes: u64,
-    /// Never syncs: what was confirmed is lost when the machine stops. For tests and throw-away data.
+    /// Does not sync records: what was confirmed is lost when the machine stops. For tests and throw-away data.
     pub unsafe_no_fsync: bool,
     /// Goes into the epochs of files, so that nobody can publish bytes that pass for a record.
     pub salt: u32,

@@ -1,4 +1,4 @@
-//! What outlives the process: the data directory and the definitions in it.
+//! What outlives the process: the data directory, the definitions and the messages in it.
 //!
 //! Blocking, and without threads of its own: [`Writer::run`] is a loop that the server layer puts on a
 //! thread. Only the two traits' words leave this module; file and engine types stay inside. Files are
