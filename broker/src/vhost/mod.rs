@@ -7,6 +7,7 @@ pub mod broker;
 pub mod buffer;
 pub mod declare;
 pub mod deliveries;
+mod marks;
 #[cfg(test)]
 mod model_tests;
 pub mod outbox;

@@ -151,6 +151,11 @@ impl<'a> Locked<'a> {
         runs: Vec<TransactionRun>,
         settles: &[SettleRun],
     ) -> Result<Option<Lsn>, LogError> {
+        for run in &runs {
+            for message in &run.messages {
+                run.targets.iter().for_each(|&index| self.states[index].cover_append(message, log));
+            }
+        }
         let recorded: Vec<Recorded> = settles.iter().filter_map(|run| self.recorded(run)).collect();
         let records = recorded.iter().map(Recorded::record).collect();
         let mut targets: Vec<&mut dyn LogTarget> =
