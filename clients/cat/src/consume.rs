@@ -150,7 +150,7 @@ impl Subscriber<'_> {
         channel.basic_consume(queue.clone(), "".into(), options, FieldTable::default()).await
     }
 
-    /// No more than is wanted: what is fetched beyond goes back, but marked redelivered.
+    /// Not far more than is wanted: what is fetched beyond goes back, but marked redelivered.
     fn prefetch(&self) -> u16 {
         let left = self.options.count.map(|count| count.saturating_sub(self.counts.received).max(1));
         let wanted = left.map_or(u16::MAX, |left| u16::try_from(left).unwrap_or(u16::MAX));
