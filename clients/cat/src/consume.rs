@@ -87,9 +87,13 @@ impl Subscriber<'_> {
                 Err(interruption) => interruption,
             };
             let reason = self.broker.passing(interruption)?;
-            self.options.shared.status.say(format_args!(
-                "connection lost: {reason}; connecting again. What was not acked comes again, marked redelivered"
-            ));
+            let consequence = match self.options.from {
+                From::Exchange { .. } => "What is published meanwhile is missed: the queue was ours alone",
+                From::Queue(_) if self.options.is_auto_ack => "What was on the way is lost (--auto-ack)",
+                From::Queue(_) => "What was not acked comes again, marked redelivered",
+            };
+            let status = self.options.shared.status;
+            status.say(format_args!("connection lost: {reason}; connecting again. {consequence}"));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use liebre_tests::broker::Broker;
+use liebre_tests::{broker::Broker, raw::Raw, unique, wait};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -102,4 +102,49 @@ fn patience_ends() {
     let ended = producer.finish();
     assert_eq!(ended.code, Some(69), "{}", ended.err);
     assert!(ended.err.contains("messages sent"), "{}", ended.err);
+}
+
+/// Messages arrive and their confirms do not: the producer cannot know, sends them again, and says so.
+#[test]
+fn what_is_doubled_is_said() {
+    let Some(mut broker) = Broker::own() else { return };
+    let relay = Relay::start(broker.amqp);
+    let producer = Cat::start_at(&relay.url(), &["produce", "-q", "twice", "-n", "60", "-i", "20"]);
+    producer.err.expect("accepted: message 2");
+    mute(&relay, &broker, "twice");
+    relay.lead_to(None);
+    broker.kill9();
+    producer.err.expect("connection lost");
+    broker.start_again();
+    relay.mute(false);
+    relay.lead_to(Some(broker.amqp));
+    let ended = producer.finish();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("60 messages sent: 60 accepted"), "{}", ended.err);
+    let queued = cat(&["get", "-q", "twice", "-n", "99", "--url", &broker.url()]).out.lines().count();
+    let doubled = queued - 60;
+    assert!((1..=said_again(&ended.err)).contains(&doubled), "{queued} in the queue:\n{}", ended.err);
+}
+
+/// The confirms never come: after its grace the producer ends, and says how much is uncertain.
+#[test]
+fn grace_ends() {
+    let relay = Relay::start(Broker::shared().amqp);
+    let url = Broker::shared().url().replace(&Broker::shared().amqp.to_string(), &relay.address.to_string());
+    let queue = unique("grace");
+    let producer = Cat::start_at(&url, &["produce", "-q", &queue, "-i", "20", "--grace", "0.3"]);
+    producer.err.expect("accepted: message 2");
+    mute(&relay, Broker::shared(), &queue);
+    producer.signal(Signal::INT);
+    let ended = producer.finish();
+    assert_eq!(ended.code, Some(75), "{}", ended.err);
+    assert!(ended.err.contains("not confirmed"), "{}", ended.err);
+}
+
+/// Keeps confirms from the producer, and waits until messages have come to `queue` that miss theirs.
+fn mute(relay: &Relay, broker: &Broker, queue: &str) {
+    relay.mute(true);
+    let mut raw = Raw::with_channel(broker);
+    let before = raw.queue_counts(queue).0;
+    wait::until("messages without a confirm", || (raw.queue_counts(queue).0 > before + 2).then_some(()));
 }

@@ -3,7 +3,10 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -11,6 +14,7 @@ use std::{
 pub struct Relay {
     pub address: SocketAddr,
     target: Arc<Mutex<Option<SocketAddr>>>,
+    is_mute: Arc<AtomicBool>,
 }
 
 impl Relay {
@@ -20,21 +24,28 @@ impl Relay {
         let address = listener.local_addr().expect("a listener has an address");
         let target = Arc::new(Mutex::new(Some(target)));
         let current = target.clone();
+        let is_mute = Arc::new(AtomicBool::new(false));
+        let mute = is_mute.clone();
         thread::spawn(move || {
             for peer in listener.incoming().map_while(Result::ok) {
                 let target = *current.lock().unwrap();
                 // Without a broker the peer is dropped, which closes it.
                 if let Some(Ok(broker)) = target.map(TcpStream::connect) {
-                    join(peer, broker).expect("sockets can be cloned");
+                    join(peer, broker, &mute).expect("sockets can be cloned");
                 }
             }
         });
-        Relay { address, target }
+        Relay { address, target, is_mute }
     }
 
     /// From now on connections go there, or nowhere.
     pub fn lead_to(&self, target: Option<SocketAddr>) {
         *self.target.lock().unwrap() = target;
+    }
+
+    /// What the broker says is lost from now on (or no longer); what is said to it arrives.
+    pub fn mute(&self, is_mute: bool) {
+        self.is_mute.store(is_mute, Ordering::SeqCst);
     }
 
     /// The URL of the broker behind it for user guest.
@@ -43,18 +54,19 @@ impl Relay {
     }
 }
 
-fn join(peer: TcpStream, broker: TcpStream) -> io::Result<()> {
+fn join(peer: TcpStream, broker: TcpStream, is_mute: &Arc<AtomicBool>) -> io::Result<()> {
     let (peer_too, broker_too) = (peer.try_clone()?, broker.try_clone()?);
-    thread::spawn(move || pass(peer, broker));
-    thread::spawn(move || pass(broker_too, peer_too));
+    let is_mute = is_mute.clone();
+    thread::spawn(move || pass(peer, broker, || false));
+    thread::spawn(move || pass(broker_too, peer_too, || is_mute.load(Ordering::SeqCst)));
     Ok(())
 }
 
 /// An end of either side, however it comes, is passed on.
-fn pass(mut from: TcpStream, mut to: TcpStream) {
+fn pass(mut from: TcpStream, mut to: TcpStream, is_lost: impl Fn() -> bool) {
     let mut piece = [0; 16384];
     while let Ok(length @ 1..) = from.read(&mut piece) {
-        if to.write_all(&piece[..length]).is_err() {
+        if !is_lost() && to.write_all(&piece[..length]).is_err() {
             break;
         }
     }

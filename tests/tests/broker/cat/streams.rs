@@ -141,7 +141,6 @@ fn deliveries_can_be_refused() {
     cat_with_input(&["produce", "-q", &queue], "1\n2\n3\n4\n");
     let got = cat(&["consume", "-q", &queue, "-n", "6", "-p", "1", "--reject=3", "--nack-requeue=2"]);
     assert!(got.err.contains("6 messages received"), "{}", got.err);
-    assert!(got.err.contains("1 rejected") || got.err.contains("2 rejected"), "{}", got.err);
     assert_eq!(got.out, "1\n2\n2\n3\n3\n4\n", "{}", got.err);
     // Deliveries: 1 acked, 2 given back, 2 rejected, 3 given back, 3 acked, 4 rejected.
     assert!(got.err.contains("2 acked, 2 rejected, 2 given back"), "{}", got.err);
