@@ -11,6 +11,7 @@ mod admin;
 mod alarms;
 mod backlog;
 mod campaign;
+mod cat;
 mod channel_exceptions;
 mod connection_exceptions;
 mod consumers;
