@@ -4,7 +4,9 @@
 `python receptor.py [--todos] [HOST [USER PASSWORD]]`; with `--todos` everybody sees everything.
 """
 import json
+import signal
 import sys
+from threading import Event
 
 import pika
 
@@ -25,25 +27,29 @@ def main():
         channel.queue_declare(queue=QUEUE, durable=True)
         queue = QUEUE
 
+    # Ctrl-C is noted, and obeyed between two messages: what was printed is also counted and acked.
+    is_over = Event()
+    signal.signal(signal.SIGINT, lambda number, frame: is_over.set())
+
     print(f"Conectado con {arguments.host}. Esperando mensajes; Ctrl-C para terminar.")
     received = 0
     is_idle = False
-    try:
-        for method, properties, body in channel.consume(queue, inactivity_timeout=1):
-            if method is None:
-                print(".", end="", flush=True)
-                is_idle = True
-                continue
-            if is_idle:
-                print()
-                is_idle = False
-            print(shown(body))
-            received += 1
-            # After printing: what was not printed stays in the queue.
-            channel.basic_ack(method.delivery_tag)
-    except KeyboardInterrupt:
-        print(f"\n{counted(received)} en total.")
-        connection.close()
+    for method, properties, body in channel.consume(queue, inactivity_timeout=1):
+        if is_over.is_set():
+            break
+        if method is None:
+            print(".", end="", flush=True)
+            is_idle = True
+            continue
+        if is_idle:
+            print()
+            is_idle = False
+        print(shown(body))
+        received += 1
+        # After printing: what was not printed stays in the queue.
+        channel.basic_ack(method.delivery_tag)
+    print(f"\n{counted(received)} en total.")
+    connection.close()
 
 
 def shown(body):
@@ -58,5 +64,7 @@ def shown(body):
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        print()
     except pika.exceptions.AMQPError as error:
         sys.exit(f"El broker ha terminado la conexión: {error!r}")
