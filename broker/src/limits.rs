@@ -35,7 +35,7 @@ pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 /// Unsent bytes a connection may gather before its consumers count as having no credit.
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// What the ready messages of one queue may take in memory before those in the middle are left on disk, bytes.
-pub const QUEUE_MEMORY_MAX: usize = 32 << 20;
+pub const QUEUE_MEMORY_MAX: usize = 24 << 20;
 /// So much of its next messages stays in memory then, bytes.
 pub const QUEUE_HEAD_BYTES: usize = 1 << 20;
 /// What the ready messages of all queues may take in memory before a queue keeps only its share, bytes.
