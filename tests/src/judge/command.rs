@@ -98,7 +98,7 @@ impl Arguments {
 
 impl Settings {
     fn compare(&self, mut catalogue: Catalogue, differences: &Differences) -> Result<Outcome, Trouble> {
-        let recorded = transcript::recorded(&catalogue).unwrap_or_default();
+        let recorded = transcript::recorded(&catalogue)?;
         catalogue.select(&self.only);
         let (product, live) = self.with_rabbitmq(|target| self.play_unguided(&catalogue, target))?;
         let mut outcome = Outcome::of(self.judge(&catalogue, &live, differences)?);
@@ -118,7 +118,7 @@ impl Settings {
     }
 
     fn record(&self, all: Catalogue) -> Result<Outcome, Trouble> {
-        let mut recorded = transcript::recorded(&all).unwrap_or_default();
+        let mut recorded = transcript::recorded(&all)?;
         let mut catalogue = Catalogue::load()?;
         catalogue.select(&self.only);
         let (product, [once, again]) = self.with_rabbitmq(|target| {

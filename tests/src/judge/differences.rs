@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A block names a script, gives a reason (`why:` for a choice, `not yet:` for a feature that is missing), and then for
-//! each step that differs the step's line, what only RabbitMQ says (`-`) and what only Liebre says (`+`).
+//! each step that differs the step's line, what only RabbitMQ says (`-`) and what only Liebre says (`+`). A number in
+//! parentheses after a step's line tells steps with the same line apart.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -40,6 +41,8 @@ struct Difference {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Change {
     step: String,
+    /// Which of the steps with this line, from 1. None for the first that says what is to be taken away.
+    number: Option<usize>,
     minus: Vec<String>,
     plus: Vec<String>,
 }
@@ -111,21 +114,29 @@ impl Difference {
         } else if let Some(plus) = line.strip_prefix("+ ").filter(|_| !self.changes.is_empty()) {
             self.changes.last_mut()?.plus.push(plus.to_owned());
         } else {
-            self.changes.push(Change { step: line.to_owned(), ..Change::default() });
+            self.changes.push(Change::begin(line));
         }
         Some(())
     }
 }
 
 impl Change {
+    fn begin(line: &str) -> Change {
+        let numbered = line.strip_suffix(')').and_then(|line| line.rsplit_once(" ("));
+        let numbered = numbered.and_then(|(step, number)| Some((step, number.parse().ok()?)));
+        let (step, number) = numbered.map_or((line, None), |(step, number)| (step, Some(number)));
+        Change { step: step.to_owned(), number, ..Change::default() }
+    }
+
     /// None if no such step says what is to be taken away.
     fn apply(&self, transcript: &mut Transcript) -> Option<()> {
         if self.step == END && transcript.steps.last().is_none_or(|told| told.step != END) {
             transcript.steps.push(Told { step: END.to_owned(), lines: Vec::new() });
         }
-        let mut steps = transcript.steps.iter_mut().filter(|told| told.step == self.step);
-        let (told, at) = steps.find_map(|told| {
-            let at = self.position(&told.lines)?;
+        let steps = transcript.steps.iter_mut().filter(|told| told.step == self.step);
+        let (told, at) = (1..).zip(steps).find_map(|(number, told)| {
+            let is_meant = self.number.is_none_or(|meant| meant == number);
+            let at = self.position(&told.lines).filter(|_| is_meant)?;
             Some((told, at))
         })?;
         told.lines.splice(at..at + self.minus.len(), self.plus.iter().cloned());
@@ -150,8 +161,11 @@ pub fn describe(name: &str, reference: &Transcript, actual: &Transcript) -> Stri
         let left = reference.steps.get(index).unwrap_or(&empty);
         let right = actual.steps.get(index).unwrap_or(&empty);
         if left.lines != right.lines {
-            let step = if right.step.is_empty() { &left.step } else { &right.step };
-            writeln!(text, "{step}").ok();
+            let longer = if right.step.is_empty() { reference } else { actual };
+            let step = &longer.steps[index].step;
+            let number = longer.steps[..=index].iter().filter(|told| told.step == *step).count();
+            let number = if number > 1 { format!(" ({number})") } else { String::new() };
+            writeln!(text, "{step}{number}").ok();
             describe_lines(&mut text, &left.lines, &right.lines);
         }
     }

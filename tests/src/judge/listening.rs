@@ -67,7 +67,10 @@ impl Player<'_> {
         let peer = self.peer(who)?;
         Ok(match method {
             // connection.start, tune, open-ok, close, close-ok
-            (10, 10) => !peer.answer_start()?,
+            (10, 10) => {
+                peer.answer_start()?;
+                !std::mem::take(&mut peer.is_greeting)
+            }
             (10, 30) => !peer.answer_tune(&vhost)?,
             (10, 41) => {
                 peer.phase = Phase::Open;
@@ -137,13 +140,19 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Asks for a queue again and again until it is as it is to be; tells how it was the last time.
+    /// Asks for a queue again and again until it is as it is to be (as the guide says, if there is one); tells how it
+    /// was the last time.
     pub(super) fn await_queue(&mut self, who: Who, queue: &str, state: Awaited) -> Result<(), Trouble> {
         let deadline = Instant::now() + self.patience;
         loop {
             let found = self.ask_queue(who, queue)?;
-            if found.is(state) || Instant::now() > deadline {
-                self.tell(who, format!("queue {queue} {found}"), None);
+            let text = format!("queue {queue} {found}");
+            let is_reached = match self.expected_lines() {
+                Some(lines) => lines.contains(&format!("{who} {text}")),
+                None => found.is(state),
+            };
+            if is_reached || Instant::now() > deadline {
+                self.tell(who, text, None);
                 return Ok(());
             }
             if let Ok((number, event)) = self.events.recv_timeout(PAUSE) {

@@ -50,6 +50,8 @@ pub struct Peer {
     pub login: Option<Login>,
     /// Whether the script said `connect`, so that the transcript tells how it went.
     pub is_login_told: bool,
+    /// Whether `connection.start` is awaited that the transcript does not tell of.
+    pub is_greeting: bool,
     pub frame_max: u32,
     /// The script is over; how this connection ends is not told.
     pub is_leaving: bool,
@@ -86,10 +88,17 @@ impl Peer {
             hearing: Hearing::default(),
             login: None,
             is_login_told: false,
+            is_greeting: false,
             frame_max: Login::default().frame_max,
             is_leaving: false,
             socket,
         })
+    }
+
+    /// Says the protocol header.
+    pub fn greet(&mut self) {
+        self.is_greeting = true;
+        self.write(&PROTOCOL_HEADER);
     }
 
     /// Begins the handshake; [`Peer::answer_start`] and [`Peer::answer_tune`] go on with it.
@@ -97,12 +106,12 @@ impl Peer {
         self.frame_max = login.frame_max;
         self.login = Some(login);
         self.is_login_told = is_told;
-        self.write(&PROTOCOL_HEADER);
+        self.greet();
     }
 
     /// Says `connection.start-ok` if the player logs in.
-    pub fn answer_start(&mut self) -> Result<bool, Trouble> {
-        let Some(login) = &self.login else { return Ok(false) };
+    pub fn answer_start(&mut self) -> Result<(), Trouble> {
+        let Some(login) = &self.login else { return Ok(()) };
         let is_declared = |name: &&str| login.without.as_deref() != Some(*name);
         let capabilities = [
             "authentication_failure_close",
@@ -119,8 +128,7 @@ impl Peer {
             quoted(login.mechanism.as_bytes()),
             quoted(format!("\0{}\0{}", login.user, login.password).as_bytes()),
         );
-        self.say("connection.start-ok", &line)?;
-        Ok(true)
+        self.say("connection.start-ok", &line)
     }
 
     /// Says `connection.tune-ok` and `connection.open` if the player logs in.

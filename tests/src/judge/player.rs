@@ -55,6 +55,7 @@ pub(super) struct Player<'a> {
     pub(super) target: &'a Target,
     pub(super) vhost: String,
     guide: Option<&'a Transcript>,
+    step_index: usize,
     pub(super) peers: BTreeMap<char, Peer>,
     sender: Sender<(usize, Event)>,
     pub(super) events: Receiver<(usize, Event)>,
@@ -77,6 +78,7 @@ impl<'a> Player<'a> {
             target,
             vhost,
             guide,
+            step_index: 0,
             peers: BTreeMap::new(),
             sender,
             events,
@@ -92,9 +94,10 @@ impl<'a> Player<'a> {
     fn play(mut self, script: &Script) -> Result<Transcript, Trouble> {
         let mut transcript = Transcript::default();
         for (index, step) in script.steps.iter().enumerate() {
+            self.step_index = index;
             self.act(step)?;
             if !step.is_joined {
-                self.gather(index, step)?;
+                self.gather(step)?;
             }
             let lines = if step.is_joined { Vec::new() } else { self.take_lines() };
             transcript.steps.push(Told { step: step.text.clone(), lines });
@@ -125,7 +128,7 @@ impl<'a> Player<'a> {
 
     /// Opens what a step needs and the script did not say.
     fn prepare(&mut self, who: Who, deed: &Deed) -> Result<(), Trouble> {
-        if matches!(deed, Deed::Socket | Deed::Connect(_)) {
+        if matches!(deed, Deed::Socket | Deed::Greet | Deed::Connect(_)) {
             return Ok(());
         }
         if !self.peers.contains_key(&who.connection) {
@@ -157,6 +160,11 @@ impl<'a> Player<'a> {
     fn perform(&mut self, who: Who, deed: &Deed) -> Result<(), Trouble> {
         match deed {
             Deed::Socket => self.connect(who.connection).map(drop),
+            Deed::Greet => {
+                self.connect(who.connection)?.greet();
+                self.wait(|player| player.peers.get(&who.connection).is_none_or(|peer| !peer.is_greeting))
+                    .map(drop)
+            }
             Deed::Connect(login) => {
                 let login = login.clone();
                 self.connect(who.connection)?.log_in(login, true);
@@ -234,13 +242,18 @@ impl<'a> Player<'a> {
     }
 
     /// Hears everything that a step brings.
-    fn gather(&mut self, index: usize, step: &Step) -> Result<(), Trouble> {
+    fn gather(&mut self, step: &Step) -> Result<(), Trouble> {
         let asked = self.sync(step)?;
-        let guide = self.guide.map(|guide| guide.steps.get(index).map_or(0, |told| told.lines.len()));
-        match guide {
+        match self.expected_lines().map(<[String]>::len) {
             Some(count) => self.wait_for_lines(count),
             None => self.wait_for_quiet(step, asked),
         }
+    }
+
+    /// What the guide says of this step.
+    pub(super) fn expected_lines(&self) -> Option<&'a [String]> {
+        let told = self.guide?.steps.get(self.step_index);
+        Some(told.map_or(&[], |told| &told.lines))
     }
 
     fn wait_for_lines(&mut self, count: usize) -> Result<(), Trouble> {
@@ -250,19 +263,19 @@ impl<'a> Player<'a> {
         while let Ok((number, event)) = self.events.try_recv() {
             self.handle(number, event)?;
         }
-        Ok(())
+        // Who says `connection.close` closes the socket, too.
+        self.wait(|player| !player.is_ending()).map(drop)
     }
 
     fn wait_for_quiet(&mut self, step: &Step, is_asked: bool) -> Result<(), Trouble> {
         let mut pause = match &step.action {
-            Action::At { deed: Deed::Socket | Deed::Cut | Deed::Await { .. }, .. } => QUIET,
+            Action::At { deed: Deed::Socket | Deed::Greet | Deed::Cut | Deed::Await { .. }, .. } => QUIET,
             Action::At { who, .. } if self.phase(*who) == Phase::Handshake => QUIET_HANDSHAKE,
-            Action::At { deed: Deed::Method(method, _), .. } if method.name == "channel.close" => QUIET,
             _ if is_asked => QUIET,
             _ => QUIET_UNASKED,
         };
         loop {
-            if self.peers.values().any(|peer| peer.phase == Phase::Closing) {
+            if self.is_ending() || self.is_logging_in(step) {
                 pause = QUIET_HANDSHAKE;
             }
             let Ok((number, event)) = self.events.recv_timeout(pause) else { return Ok(()) };
@@ -272,12 +285,23 @@ impl<'a> Player<'a> {
         }
     }
 
+    fn is_ending(&self) -> bool {
+        self.peers.values().any(|peer| peer.phase == Phase::Closing)
+    }
+
+    fn is_logging_in(&self, step: &Step) -> bool {
+        let Action::At { who, deed: Deed::Connect(_), .. } = &step.action else { return false };
+        self.phase(*who) == Phase::Handshake
+    }
+
     /// Asks the step's channel something and waits for the answer. False if it cannot be asked.
     fn sync(&mut self, step: &Step) -> Result<bool, Trouble> {
         let Action::At { who, deed, .. } = &step.action else { return Ok(true) };
         let is_half = match deed {
-            // What follows these on the channel is part of a content, or wrong.
-            Deed::Method(method, _) => matches!(method.name, "basic.publish" | "channel.close"),
+            // What follows these on the channel is part of a content, or wrong before they are answered.
+            Deed::Method(method, _) => {
+                matches!(method.name, "basic.publish" | "channel.close" | "tx.commit" | "tx.rollback")
+            }
             Deed::Publish(..) => false,
             _ => true,
         };

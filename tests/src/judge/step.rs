@@ -51,6 +51,8 @@ pub enum Setup {
 pub enum Deed {
     /// A TCP connection, nothing said.
     Socket,
+    /// The protocol header, answered by `connection.start`, of which the transcript does not tell.
+    Greet,
     /// The whole handshake.
     Connect(Login),
     Method(&'static Signature, Arguments),
@@ -204,6 +206,7 @@ impl Deed {
         let mut given = Arguments::parse(words)?;
         let deed = match verb {
             "socket" => Deed::Socket,
+            "greet" => Deed::Greet,
             "cut" => Deed::Cut,
             "connect" => Deed::Connect(Login::take(&mut given)?),
             "await" => parse_await(&mut given)?,

@@ -13,7 +13,7 @@ use std::{
     fmt::{self, Display},
 };
 
-use super::{Trouble, catalogue::Catalogue};
+use super::{Doing, Trouble, catalogue::Catalogue};
 
 /// What came back from one script.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -76,14 +76,15 @@ pub fn read(text: &str) -> Result<BTreeMap<String, Transcript>, Trouble> {
     Ok(transcripts)
 }
 
-/// Everything that RabbitMQ said, as recorded for these scripts.
+/// Everything that RabbitMQ said, as far as it was recorded.
 pub fn recorded(catalogue: &Catalogue) -> Result<BTreeMap<String, Transcript>, Trouble> {
     let mut all = BTreeMap::new();
     for group in catalogue.groups() {
         let path = Catalogue::dir().join("recorded").join(format!("{group}.txt"));
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Trouble::new(format!("{}: {error}; run `judge record`", path.display())))?;
-        all.append(&mut read(&text)?);
+        if path.exists() {
+            let text = std::fs::read_to_string(&path).doing(path.display())?;
+            all.append(&mut read(&text).doing(path.display())?);
+        }
     }
     Ok(all)
 }

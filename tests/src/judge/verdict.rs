@@ -78,9 +78,9 @@ pub fn judge(
     for script in &catalogue.scripts {
         let told = references
             .get(&script.name)
-            .ok_or_else(|| Trouble::new(format!("no recording of {}", script.name)))?;
+            .ok_or_else(|| Trouble::new(format!("{} is not recorded: `judge record`", script.name)))?;
         if !is_of(told, script) {
-            return Err(Trouble::new(format!("{} has changed since it was recorded", script.name)));
+            return Err(Trouble::new(format!("{} has changed since: `judge record`", script.name)));
         }
         match differences.expected(&script.name, told) {
             Ok(transcript) => drop(expected.insert(script.name.clone(), transcript)),
