@@ -205,7 +205,7 @@ impl SharedQueue {
             };
             lsn = self.log.record(self.id, record);
         }
-        if let Some(id) = run.consumer_id() {
+        if let Some(id) = run.freed_consumer() {
             state.queue.resume(id);
         }
         state.dispatch(&*self.log);

@@ -19,6 +19,7 @@ mod data_dir;
 mod delivering;
 mod exchanges;
 mod framing;
+mod judge;
 mod publishing;
 mod queues;
 mod restart;
