@@ -10,7 +10,6 @@ use liebre::{
         },
         method::{Method, parse_method},
         table::{RawArray, RawTable, RawValue, encode_table},
-        transcript::describe,
     },
 };
 
@@ -34,7 +33,6 @@ pub fn frame(data: &[u8]) {
     }
     assert_eq!(in_pieces, whole, "the cut changes frames");
     assert_eq!(outcome, refusal, "the cut changes what is refused");
-    let _ = describe(stream);
 }
 
 /// All frames from `at` on, which moves behind them.
@@ -79,7 +77,6 @@ pub fn method(data: &[u8]) {
     assert_eq!(again, id);
     write_method(&mut twice, ChannelNumber(1), &class);
     assert_eq!(once, twice, "what is written is read as something else");
-    let _ = describe(&once);
 }
 
 /// The entries of a field table.

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -49,6 +49,12 @@ const ROUNDS_MAX: usize = 10_000;
 
 /// A frame that is not whole yet, and the octets around it.
 const PARTIAL_MAX: usize = FRAME_MAX as usize + 16;
+
+/// Made once: patterns take longer to compile than a program to run.
+static EVERYTHING: LazyLock<Permission> = LazyLock::new(|| {
+    let [configure, write, read] = [".*"; 3].map(|all| Pattern::parse(all).expect("a pattern"));
+    Permission { configure, write, read }
+});
 
 /// The broker and who talks to it.
 pub struct World {
@@ -97,8 +103,7 @@ impl World {
         let password = PasswordHash::new(b"guest", [1, 2, 3, 4], HashingAlgorithm::Sha256);
         let password = password.expect("the hash is known");
         let _ = broker.put_user(User { name: guest.clone(), password, tags: Vec::new() });
-        let [configure, write, read] = [".*"; 3].map(|all| Pattern::parse(all).expect("a pattern"));
-        let _ = broker.put_permission(&guest, &vhost, Permission { configure, write, read });
+        let _ = broker.put_permission(&guest, &vhost, EVERYTHING.clone());
         let node = Arc::new(Node::new(Arc::new(broker), "rabbit@fuzz".to_owned()));
         #[expect(
             clippy::disallowed_methods,
@@ -327,9 +332,9 @@ impl Peer {
 fn taken(mut buffer: Buffer) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(buffer.size());
     while !buffer.is_empty() {
-        let part: Vec<u8> = buffer.slices().iter().flat_map(|slice| slice.to_vec()).collect();
-        buffer.advance(part.len());
-        bytes.extend(part);
+        let before = bytes.len();
+        buffer.slices().iter().for_each(|slice| bytes.extend_from_slice(slice));
+        buffer.advance(bytes.len() - before);
     }
     bytes
 }
