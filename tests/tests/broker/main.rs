@@ -18,6 +18,8 @@ mod data_dir;
 mod delivering;
 mod exchanges;
 mod framing;
+mod hostile;
+mod liveliness;
 mod publishing;
 mod queues;
 mod restart;
