@@ -1,14 +1,8 @@
 //! Peers that mean harm, in small: the attacks of `campaign hostile`, and sockets beyond the file limit.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::fs;
 
 use liebre_tests::{
-    binaries::binary,
     campaign::process::{Launch, Process},
     codec::{Frame, HEADER},
     hostile::{
@@ -20,28 +14,16 @@ use liebre_tests::{
     method,
 };
 
-fn launch(program: PathBuf, dir: &Path) -> Launch {
-    Launch { program, arguments: Vec::new(), log: dir.join("broker.log") }
-}
+use crate::environment::{START_PATIENCE, launch_after};
 
 #[test]
 fn a_small_siege_breaks_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let orders = Orders { seed: 1, frames: 2_000, sockets: 200, held: 200, rounds: 1, has_slow: false };
-    let launch = launch(binary("liebre", "liebre"), dir.path());
+    let launch = launch_after(":", dir.path());
     let report = siege::run(&launch, &dir.path().join("data"), orders).unwrap();
     assert_eq!(report.violation_count, 0, "{report}");
     assert!(report.count >= 2_000 && report.totals.confirmed > 10, "{report}");
-}
-
-/// The broker in a shell that allows `files` open files.
-fn with_few_files(files: usize, dir: &Path) -> Launch {
-    let script = dir.join("few-files");
-    let broker = binary("liebre", "liebre");
-    let text = format!("#!/bin/sh\nulimit -n {files}\nexec '{}' \"$@\"\n", broker.display());
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
-    launch(script, dir)
 }
 
 fn log(launch: &Launch) -> String {
@@ -50,11 +32,10 @@ fn log(launch: &Launch) -> String {
 
 #[test]
 fn sockets_beyond_the_file_limit_wait_and_harm_nobody() {
-    const PATIENCE: Duration = Duration::from_secs(20);
     let dir = tempfile::tempdir().unwrap();
-    let launch = with_few_files(100, dir.path());
+    let launch = launch_after("ulimit -n 100", dir.path());
     let broker: Process = launch.start(&dir.path().join("data")).unwrap();
-    let amqp = broker.wait_ready(PATIENCE).unwrap().amqp;
+    let amqp = broker.wait_ready(START_PATIENCE).unwrap().amqp;
     let mut publisher = Peer::open(amqp, "/", 0).unwrap();
     let witness = Witness::start(amqp);
     let served = Peer::open(amqp, "/", 0).unwrap();

@@ -16,6 +16,7 @@ mod connection_exceptions;
 mod consumers;
 mod data_dir;
 mod delivering;
+mod environment;
 mod exchanges;
 mod framing;
 mod hostile;
