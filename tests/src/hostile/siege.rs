@@ -2,7 +2,6 @@
 //! broker must have given back after each round.
 
 use std::{
-    fmt::Write as _,
     fs,
     net::SocketAddr,
     path::Path,
@@ -81,6 +80,7 @@ pub fn run(launch: &Launch, data_dir: &Path, orders: Orders) -> Result<Report, T
     let mut siege = Siege { orders, addresses, process, begin, frames: 0, witnessed: 0, violations, notes };
     let before = siege.usage()?;
     siege.notes.push(format!("at the start {} KiB", before.rss_kib));
+    siege.hold()?;
     let mut kept = Vec::new();
     for round in 1..=orders.rounds {
         kept.push(siege.round(round, &before)?);
@@ -103,24 +103,24 @@ impl Siege {
         self.request("PUT", &format!("/api/vhosts/{VHOST}"))?;
         let witness = Witness::start(amqp);
         let tally = self.say_garbage(round);
-        let peak = self.usage()?;
+        let mut most = self.usage()?.rss_kib;
         let slow = if self.orders.has_slow { &SLOW_AMBUSHES[..] } else { &[] };
         for (name, ambush) in AMBUSHES.iter().chain(slow) {
             if let Err(text) = ambush(amqp, VHOST) {
                 self.broken(Invariant::Liveness, format!("{name}: {text}"));
             }
+            most = most.max(self.usage()?.rss_kib);
         }
-        match self.bring_crowds() {
-            Ok(notes) => self.notes.push(format!("round {round}: {notes}")),
-            Err(text) => self.broken(Invariant::Liveness, format!("a crowd: {text}")),
+        if let Err(text) = self.bring_crowds() {
+            self.broken(Invariant::Liveness, format!("a crowd: {text}"));
         }
         self.note_witness(round, witness.end());
         self.request("DELETE", &format!("/api/vhosts/{VHOST}"))?;
         let after = self.settled(before)?;
         self.notes.push(format!(
-            "round {round}: {} frames on {} connections, {} refused, {} fell silent; {} KiB among garbage, {} KiB \
-             and {} file descriptors after all",
-            tally.frames, tally.connections, tally.refused, tally.silent, peak.rss_kib, after.rss_kib, after.fds
+            "round {round}: {} frames on {} connections, {} refused, {} fell silent; up to {most} KiB, \
+             {} KiB and {} file descriptors after all",
+            tally.frames, tally.connections, tally.refused, tally.silent, after.rss_kib, after.fds
         ));
         Ok(after.rss_kib)
     }
@@ -154,24 +154,42 @@ impl Siege {
         sum
     }
 
-    /// Sockets that say hello at once, then many connections that stay. Tells what a connection costs.
-    fn bring_crowds(&self) -> Result<String, String> {
-        let amqp = self.addresses.amqp;
-        let begin = Instant::now();
-        let greeting = gather(amqp, VHOST, self.orders.sockets, Stage::Greeting)?;
-        let mut notes = format!("{} sockets in {} ms", greeting.len(), begin.elapsed().as_millis());
-        drop(greeting);
+    /// Many connections that stay, on a broker that has done nothing else yet: what each of them costs.
+    fn hold(&mut self) -> Result<(), Trouble> {
+        self.request("PUT", &format!("/api/vhosts/{VHOST}"))?;
         for stage in [Stage::Open, Stage::Consuming] {
-            self.wait_alone()?;
-            let before = self.rss_kib()?;
-            let begin = Instant::now();
-            let mut peers = gather(amqp, VHOST, self.orders.held, stage)?;
-            let took = begin.elapsed().as_millis();
-            all_served(&mut peers).map_err(|error| format!("{stage:?}: {error}"))?;
-            let bytes = self.rss_kib()?.saturating_sub(before) * 1_024 / peers.len().max(1) as u64;
-            write!(notes, ", {} {stage:?} in {took} ms at {bytes} B each", peers.len()).ok();
+            match self.hold_at(stage) {
+                Ok(note) => self.notes.push(note),
+                Err(text) => self.broken(Invariant::Liveness, format!("{stage:?}: {text}")),
+            }
         }
-        Ok(notes)
+        self.request("DELETE", &format!("/api/vhosts/{VHOST}"))
+    }
+
+    fn hold_at(&self, stage: Stage) -> Result<String, String> {
+        let (before, begin) = (self.rss_kib()?, Instant::now());
+        let mut peers = gather(self.addresses.amqp, VHOST, self.orders.held, stage)?;
+        let took = begin.elapsed().as_millis();
+        all_served(&mut peers).map_err(|error| error.to_string())?;
+        let taken = self.rss_kib()?.saturating_sub(before);
+        let count = peers.len();
+        drop(peers);
+        self.wait_alone()?;
+        let kept = self.rss_kib()?.saturating_sub(before);
+        let each = taken * 1_024 / count.max(1) as u64;
+        Ok(format!(
+            "{count} {stage:?} in {took} ms: {taken} KiB more, {each} bytes each; {kept} KiB of it after they left"
+        ))
+    }
+
+    /// Sockets that say hello at once, and as many connections as are to be held, beside the rest of the round.
+    fn bring_crowds(&self) -> Result<(), String> {
+        let amqp = self.addresses.amqp;
+        drop(gather(amqp, VHOST, self.orders.sockets, Stage::Greeting)?);
+        let mut peers = gather(amqp, VHOST, self.orders.held, Stage::Consuming)?;
+        all_served(&mut peers).map_err(|error| error.to_string())?;
+        drop(peers);
+        self.wait_alone()
     }
 
     /// Waits until no connections are left but the witness's.
