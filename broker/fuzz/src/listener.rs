@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
+use amq_protocol::protocol::{AMQPClass, channel, connection};
 use liebre::{
     limits::FRAME_MAX,
     wire::{
@@ -63,6 +63,9 @@ impl Listener {
             _ if self.is_closing && number != 0 => panic!("a channel goes on after the connection's end"),
             FrameKind::Method => {
                 assert!(!self.arriving.contains_key(&number), "a method within a content");
+                if let Some(delivery_tag) = begun_content(frame.payload) {
+                    return self.begin(number, delivery_tag);
+                }
                 let (_, method) = parse_method(frame.payload).expect("a known method");
                 self.hear_method(number, method);
             }
@@ -117,11 +120,6 @@ impl Listener {
             AMQPClass::Channel(channel::AMQPMethod::OpenOk(_)) => {
                 self.last_tags.insert(number, 0);
             }
-            AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver)) => {
-                self.begin(number, Some(deliver.delivery_tag))
-            }
-            AMQPClass::Basic(basic::AMQPMethod::GetOk(got)) => self.begin(number, Some(got.delivery_tag)),
-            AMQPClass::Basic(basic::AMQPMethod::Return(_)) => self.begin(number, None),
             _ => {}
         }
     }
@@ -133,5 +131,17 @@ impl Listener {
             assert_eq!(tag, *last + 1, "delivery tags count");
             *last = tag;
         }
+    }
+}
+
+/// The delivery tag of a method that begins a content; none inside for one that has none. By hand, since the publisher's
+/// routing key comes back as it was, and that need not be UTF-8.
+fn begun_content(payload: &[u8]) -> Option<Option<u64>> {
+    let tag = |rest: &[u8]| Some(rest.first_chunk().map(|tag| u64::from_be_bytes(*tag)));
+    match payload {
+        [0, 60, 0, 50, ..] => Some(None),
+        [0, 60, 0, 60, size, rest @ ..] => tag(rest.get(usize::from(*size)..)?),
+        [0, 60, 0, 71, rest @ ..] => tag(rest),
+        _ => None,
     }
 }
