@@ -55,6 +55,9 @@ pub const TRANSACTION_BYTES_MAX: usize = 128 << 20;
 pub const TRANSACTION_PLACE_BYTES: usize = 16;
 /// Longest permission pattern, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
+/// File descriptors that AMQP connections leave to the message log and the management API, unless that were more than
+/// half of all.
+pub const FILES_RESERVED: usize = 128;
 /// Tags of one user.
 pub const USER_TAGS_MAX: usize = 32;
 /// Body of one HTTP request, bytes.

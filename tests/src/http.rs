@@ -39,9 +39,16 @@ impl Broker {
     /// One request as guest, answered with a 2xx status.
     fn request(&self, method: &str, path: &str, body: &str) {
         let address = self.http.expect("the test asked for the management API first");
-        let response = ask(address, method, path, body).expect("the request is answered");
-        let status = response.split(' ').nth(1).unwrap_or_default();
-        assert!(status.starts_with('2'), "{method} {path}: {response}");
+        demand(address, method, path, body).expect("the management API does as it is asked");
+    }
+}
+
+/// One request as guest; an answer whose status is not 2xx is an error.
+pub fn demand(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<()> {
+    let response = ask(address, method, path, body)?;
+    match response.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{method} {path}: {response}"))),
     }
 }
 
