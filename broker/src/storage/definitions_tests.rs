@@ -19,7 +19,7 @@ use crate::{
         definitions_copy, definitions_file,
         definitions_recovery::ID_LEAP,
         inbox::ID_BLOCK,
-        sim_disk::{Crash, Fault, Seeded, SimDisk},
+        sim_disk::{Crash, Fault, Op, Seeded, SimDisk, State},
     },
 };
 
@@ -146,6 +146,19 @@ fn submits_made_at_once_share_commits() {
     assert_eq!(store.load().unwrap().definitions.len(), SUBMITS);
     drop(store);
     writer.join().unwrap();
+}
+
+#[test]
+fn commit_costs_one_sync() {
+    let disk = SimDisk::recording(State::default());
+    let (store, mut writer) = open(&disk).unwrap();
+    let syncs = || disk.ops().iter().filter(|op| matches!(op, Op::Sync { .. } | Op::SyncDir)).count();
+    for number in 0..100 {
+        let before = syncs();
+        store.submit(vec![Change::Put(queue(&format!("q{number}"), number))], Completion::ignored());
+        assert!(writer.turn(None));
+        assert_eq!(syncs() - before, 1, "commit {number}");
+    }
 }
 
 #[test]
