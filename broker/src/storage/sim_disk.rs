@@ -383,8 +383,17 @@ fn apply_name(names: &mut BTreeMap<String, usize>, op: &Op) {
 impl Disk for SimDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.lock();
-        let file = inner.state.files.len();
-        inner.apply(Op::Create { name: name.to_owned(), file })?;
+        let file = match inner.file_named(name) {
+            Ok(file) => {
+                inner.apply(Op::SetLen { file, len: 0 })?;
+                file
+            }
+            Err(_) => {
+                let file = inner.state.files.len();
+                inner.apply(Op::Create { name: name.to_owned(), file })?;
+                file
+            }
+        };
         Ok(Arc::new(OpenFile { disk: self.clone(), file }))
     }
 
