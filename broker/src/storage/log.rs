@@ -81,6 +81,22 @@ impl Default for LogOptions {
     }
 }
 
+#[cfg(test)]
+impl LogOptions {
+    /// Files so small that a few messages fill, free and pack them.
+    pub(crate) fn tiny() -> Self {
+        Self {
+            file_size: 16 << 10,
+            checkpoint_bytes: 20 << 10,
+            budget_bytes: 4 << 10,
+            pack_max_bytes: 8 << 10,
+            spares_max: 2,
+            salt: 0x5eed,
+            ..Self::default()
+        }
+    }
+}
+
 /// The log as all tasks share it.
 #[derive(Clone, Debug)]
 pub struct Log {
