@@ -208,6 +208,25 @@ fn full_disk_fails_the_change_and_passes() {
     assert_eq!(Running::open(&disk).load().definitions, expected);
 }
 
+/// Also when nothing comes after it; what follows from it is done then.
+#[test]
+fn what_a_full_disk_refused_is_tried_again_by_itself() {
+    let disk = SimDisk::default();
+    let (store, mut writer) = open(&disk).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let tell = sender.clone();
+    let done =
+        Completion::new(move |result| sender.send(result.map_err(|error| error.is_disk_full())).unwrap());
+    disk.fail(disk.op_count(), usize::MAX / 2, Fault::Full);
+    store.submit(vec![Change::Put(vhost("/"))], done.when_stored(move || tell.send(Ok(())).unwrap()));
+    assert!(writer.turn(None));
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [Err(true)]);
+    disk.heal();
+    assert!(writer.turn(writer.patience()));
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), [Ok(())]);
+    assert_eq!(store.load().unwrap().definitions, [vhost("/")]);
+}
+
 #[test]
 fn what_a_full_disk_refused_is_tried_again_at_the_end() {
     let disk = SimDisk::default();
