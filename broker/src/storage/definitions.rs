@@ -92,13 +92,21 @@ impl RedbStore {
         let copy = DefinitionsCopy::new(disk, directory);
         let Opened { database, contents, lost, is_copied } = definitions_recovery::open(&file, &copy)?;
         let next_id = contents.queue_ids_mark.unwrap_or(1);
-        let ids_end = next_id.saturating_add(ID_BLOCK);
+        let mut ids_end = next_id.saturating_add(ID_BLOCK);
         let marks = Marks { queue_ids: Some(ids_end), change_number: None };
-        file.commit(&database, std::iter::empty(), marks)?;
+        let reserved = database.map(|open| file.commit(&open, std::iter::empty(), marks).map(|()| open));
+        let database = match reserved.transpose() {
+            Err(error) if !error.is_disk_full() => return Err(error),
+            reserved => reserved.ok().flatten(),
+        };
+        if database.is_none() {
+            // No queue is declared before there is room to note that its id is used.
+            ids_end = next_id;
+        }
         let shared = Arc::new(Shared {
             file,
             lost_at_open: lost,
-            database: Mutex::new(Some(database)),
+            database: Mutex::new(database),
             inbox: Inbox::new(next_id, ids_end),
             commit_count: AtomicU64::new(0),
         });
@@ -114,6 +122,12 @@ impl RedbStore {
         Ok((Self { shared }, writer))
     }
 
+    /// Whether the next queue id is there without waiting.
+    #[cfg(test)]
+    pub(super) fn has_ids(&self) -> bool {
+        self.shared.inbox.has_ids()
+    }
+
     /// Commits since the store was opened. Less than the change sets submitted when these came at once.
     #[must_use]
     pub fn commit_count(&self) -> u64 {
@@ -124,7 +138,11 @@ impl RedbStore {
 impl MetadataStore for RedbStore {
     fn load(&self) -> Result<Loaded, StoreError> {
         let mut database = lock(&self.shared.database);
-        let mut loaded = self.shared.file.load(self.shared.opened(&mut database)?)?;
+        let file = &self.shared.file;
+        let mut loaded = match self.shared.opened(&mut database) {
+            Err(error) if error.is_disk_full() => file.load(&file.open_image()?)?,
+            opened => file.load(opened?)?,
+        };
         loaded.lost.extend_from_slice(&self.shared.lost_at_open);
         Ok(loaded)
     }

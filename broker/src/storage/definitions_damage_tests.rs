@@ -21,6 +21,8 @@ use crate::{
 /// With this variable every bit is flipped; without it a sample.
 const EVERY_BIT_VARIABLE: &str = "LIEBRE_EVERY_BIT";
 const FILE_STEP: usize = 1_601;
+/// Of a file that was not cut to size, most of which is not in use.
+const KILLED_FILE_STEP: usize = 8_009;
 const COPY_STEP: usize = 67;
 /// Below it ids may have been given, after two runs.
 const IDS_MARK: u64 = 1 + 2 * ID_BLOCK;
@@ -136,7 +138,7 @@ fn killed(is_copied: bool) -> (State, Vec<Definition>) {
 #[test]
 fn flipped_bit_after_a_kill_costs_nothing_that_is_in_the_copy() {
     let (state, expected) = killed(true);
-    for bit in bits(state.clone().bytes_mut(FILE), FILE_STEP) {
+    for bit in bits(state.clone().bytes_mut(FILE), KILLED_FILE_STEP) {
         let (loaded, _) = load(flipped(&state, FILE, bit)).unwrap();
         assert_eq!(loaded.definitions, expected, "bit {bit}: {:?}", loaded.lost);
     }
@@ -149,7 +151,7 @@ fn flipped_bit_at_once_after_a_kill_costs_the_last_commit_at_most() {
     let mut before = expected.clone();
     before[1] = described("a", "copied");
     let mut taken_back = 0;
-    for bit in bits(state.clone().bytes_mut(FILE), FILE_STEP) {
+    for bit in bits(state.clone().bytes_mut(FILE), KILLED_FILE_STEP) {
         let (loaded, _) = load(flipped(&state, FILE, bit)).unwrap();
         let is_told = !loaded.lost.is_empty();
         assert!(

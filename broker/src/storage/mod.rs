@@ -28,6 +28,8 @@ mod error;
 #[cfg(test)]
 mod fault_tests;
 mod file_index;
+#[cfg(test)]
+mod full_disk_tests;
 mod inbox;
 mod live;
 pub mod log;
