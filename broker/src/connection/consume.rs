@@ -14,8 +14,9 @@ use crate::{
     vhost::{
         broker::generated_name,
         declare::DeclareQueueError,
-        queue::{Deleted, JoinError},
+        queue::{Deleted, Got, JoinError},
         subscription::{Subscription, SubscriptionParts},
+        ticket::Ticket,
     },
     wire::{encode::write_method, frame::ChannelNumber},
 };
@@ -114,13 +115,20 @@ impl Connection {
         let name = self.queue_name(number, get.queue.as_str())?;
         self.authorize(&Operation::Get { queue: &name })?;
         let queue = self.use_queue(&name)?;
-        let was_delivered =
-            queue.get(&self.outbox, number, get.no_ack).map_err(|Deleted| self.no_queue(&name))?;
-        if !was_delivered {
-            let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
-            self.outbox.write_method(number, &AMQPClass::Basic(empty));
+        loop {
+            match queue.get(&self.outbox, number, get.no_ack).map_err(|Deleted| self.no_queue(&name))? {
+                Got::Message => {}
+                Got::Nothing => {
+                    let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
+                    self.outbox.write_method(number, &AMQPClass::Basic(empty));
+                }
+                Got::NotYet(lsn) => match Ticket::synced(&**self.vhost()?.log(), lsn) {
+                    Some(ticket) => self.get_later(number, get.clone(), ticket),
+                    None => continue,
+                },
+            }
+            return Ok(());
         }
-        Ok(())
     }
 
     /// RabbitMQ's meaning of `global`: <https://www.rabbitmq.com/docs/consumer-prefetch>.

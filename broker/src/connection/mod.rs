@@ -472,8 +472,8 @@ impl Connection {
         }
         self.handle_synced();
         self.follow_alarms(now);
-        // Room that was promised to a delivery which did not happen.
-        settle::resume(self.outbox.take_waiting());
+        // A queue waited for the log, or room was promised to a delivery which did not happen.
+        settle::resume(self.outbox.take_resumable());
     }
 
     fn handle_tick(&mut self, now: Instant) {

@@ -15,6 +15,7 @@ mod garbage;
 mod handshake;
 mod heartbeats;
 mod log;
+mod marks;
 mod permissions;
 mod prefetch;
 mod publish;

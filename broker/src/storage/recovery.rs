@@ -41,9 +41,10 @@ pub struct Recovered {
     pub queues: BTreeMap<QueueId, RecoveredQueue>,
     /// What was there but is damaged or missing, one sentence each for the log.
     pub lost: Vec<String>,
-    /// Whether the log was closed in an orderly way and nothing is lost that says what became of messages: what was
-    /// not requeued then was not handed out.
+    /// Whether the log was closed in an orderly way.
     pub is_clean: bool,
+    /// What says what became of messages is lost, or some of it.
+    pub has_loss: bool,
     /// The last record that counts.
     pub last_lsn: Lsn,
 }
@@ -611,8 +612,7 @@ impl Replay {
             (summary.queue, recovered)
         });
         let queues = queues.collect();
-        // What was lost may have been the note that a message was handed out.
-        let is_clean = is_clean && !self.has_loss;
-        Recovered { queues, lost: std::mem::take(&mut self.lost), is_clean, last_lsn }
+        let (lost, has_loss) = (std::mem::take(&mut self.lost), self.has_loss);
+        Recovered { queues, lost, is_clean, has_loss, last_lsn }
     }
 }

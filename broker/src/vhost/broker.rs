@@ -210,8 +210,11 @@ impl Broker {
         ConsumerId(self.next_consumer.fetch_add(1, Relaxed))
     }
 
-    /// Stops taking changes; what was submitted is still stored.
+    /// Stops taking changes; what was submitted is still stored. All connections have ended.
     pub fn close(&self) {
+        for queue in self.vhosts().into_iter().flat_map(|vhost| vhost.queues()) {
+            queue.end_marks();
+        }
         self.store.close();
     }
 

@@ -9,6 +9,7 @@ pub mod declare;
 #[cfg(test)]
 mod delete_tests;
 pub mod deliveries;
+mod marks;
 #[cfg(test)]
 mod model_tests;
 pub mod outbox;
