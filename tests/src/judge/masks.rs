@@ -6,6 +6,7 @@
 //! | `vhost` | the vhost that is made for the script | `/` |
 //! | `generated name` | `amq.gen-`, `amq.ctag-`, `amq.rabbitmq.reply-to.` and random characters | the prefix and `*` |
 //! | `product` | values of server-properties that name a product, a version or a machine | `*` |
+//! | `mechanisms` | the order of the mechanisms in `connection.start` | sorted |
 //! | `pid` | an Erlang process in a reply text | `<pid>` |
 //! | `time of death` | `time` in an `x-death` header | `ts:*` |
 //! | `order of channels` | lines of different channels, which no protocol orders | sorted by connection and channel |
@@ -52,6 +53,7 @@ pub fn mask_text(text: &str, vhost: &str) -> String {
             text = replace_after(&text, &format!(" {name}=\""), "*", |c| c != '"');
             text = replace_after(&text, &format!("{{{name}=\""), "*", |c| c != '"');
         }
+        text = sort_mechanisms(&text).unwrap_or(text);
     }
     text
 }
@@ -77,6 +79,14 @@ fn replace_after(text: &str, prefix: &str, mask: &str, is_varying: fn(char) -> b
         masked.extend([prefix, if is_name { mask } else { "" }, rest]);
     }
     masked
+}
+
+fn sort_mechanisms(text: &str) -> Option<String> {
+    let (begin, rest) = text.split_once(" mechanisms=\"")?;
+    let (mechanisms, end) = rest.split_once('"')?;
+    let mut mechanisms: Vec<&str> = mechanisms.split(' ').collect();
+    mechanisms.sort_unstable();
+    Some(format!("{begin} mechanisms=\"{}\"{end}", mechanisms.join(" ")))
 }
 
 /// `<0.123.0>` is a process.
@@ -114,8 +124,8 @@ mod tests {
             ("crashed <0.12.0> and <<\"x\">>", "crashed <pid> and <<\"x\">>"),
             ("{time=ts:17 count=i64:2}", "{time=ts:* count=i64:2}"),
             (
-                "connection.start server-properties={product=\"A\" b=true version=\"1\"}",
-                "connection.start server-properties={product=\"*\" b=true version=\"*\"}",
+                "connection.start server-properties={product=\"A\" b=true version=\"1\"} mechanisms=\"P AP\" x",
+                "connection.start server-properties={product=\"*\" b=true version=\"*\"} mechanisms=\"AP P\" x",
             ),
         ] {
             assert_eq!(mask_text(text, "judge-x"), masked);
