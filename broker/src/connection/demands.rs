@@ -50,15 +50,17 @@ const BLIND_COPY: &[u8] = b"BCC";
 impl Demands {
     /// What the message wants, if anything.
     pub(super) fn of(properties: &Properties<'_>, publisher: Publisher<'_>) -> Option<Box<Self>> {
-        let mut demands = Self::default();
-        demands.is_unanswerable = asks_for_replies(properties) && publisher.reply_name.is_none();
-        demands.user_id =
-            properties.user_id.filter(|user| *user != publisher.user.as_bytes()).map(<[u8]>::to_vec);
-        if let Some(text) = properties.expiration
-            && let Err(error) = parse_expiration(text)
-        {
-            demands.fault = Some(format!("invalid expiration '{}': {error}", String::from_utf8_lossy(text)));
-        }
+        let expiration_fault = |text: &[u8]| {
+            let error = parse_expiration(text).err()?;
+            Some(format!("invalid expiration '{}': {error}", String::from_utf8_lossy(text)))
+        };
+        let is_others = |user: &&[u8]| *user != publisher.user.as_bytes();
+        let mut demands = Self {
+            copy_keys: Vec::new(),
+            is_unanswerable: asks_for_replies(properties) && publisher.reply_name.is_none(),
+            user_id: properties.user_id.filter(is_others).map(<[u8]>::to_vec),
+            fault: properties.expiration.and_then(expiration_fault),
+        };
         if let Some(headers) = &properties.headers {
             demands.add_copies(headers);
         }
