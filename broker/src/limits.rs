@@ -34,6 +34,8 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 /// Unsent bytes a connection may gather before its consumers count as having no credit.
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Replies to a connection that has more than this unsent are dropped (direct reply-to), bytes. RabbitMQ has no limit.
+pub const REPLIES_BYTES_MAX: usize = 64 << 20;
 /// What the ready messages of one queue may take in memory before those in the middle are left on disk, bytes.
 pub const QUEUE_MEMORY_MAX: usize = 24 << 20;
 /// So much of its next messages stays in memory then, bytes.

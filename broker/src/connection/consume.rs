@@ -15,6 +15,7 @@ use crate::{
         broker::generated_name,
         declare::DeclareQueueError,
         queue::{Deleted, Got, JoinError},
+        reply_to::REPLY_TO,
         subscription::{Subscription, SubscriptionParts},
         ticket::Ticket,
     },
@@ -27,6 +28,9 @@ impl Connection {
         number: ChannelNumber,
         consume: basic::Consume,
     ) -> Result<(), Exception> {
+        if consume.queue.as_str() == REPLY_TO {
+            return self.consume_replies(number, &consume);
+        }
         let name = self.queue_name(number, consume.queue.as_str())?;
         self.authorize(&Operation::Consume { queue: &name })?;
         let queue = self.use_queue(&name)?;
@@ -62,7 +66,7 @@ impl Connection {
     }
 
     /// The tag a client chose, or one of ours.
-    fn consumer_tag(&mut self, number: ChannelNumber, wanted: &str) -> Result<Name, Exception> {
+    pub(super) fn consumer_tag(&mut self, number: ChannelNumber, wanted: &str) -> Result<Name, Exception> {
         let tag = match wanted {
             "" => generated_name("amq.ctag-"),
             // A short string came in, so it fits a name.
@@ -70,9 +74,7 @@ impl Connection {
         };
         let (is_used, count) = self
             .outbox
-            .with_channel(number, |deliveries| {
-                (deliveries.subscription(&tag).is_some(), deliveries.consumer_count())
-            })
+            .with_channel(number, |deliveries| (deliveries.has_tag(&tag), deliveries.consumer_count()))
             .unwrap_or_default();
         if is_used {
             let text = format!("attempt to reuse consumer tag '{tag}'");
@@ -101,6 +103,8 @@ impl Connection {
             if is_unused {
                 self.end_unused_queue(&subscription.queue);
             }
+        } else {
+            self.cancel_replies(number, tag)?;
         }
         if !cancel.nowait {
             let cancel_ok =

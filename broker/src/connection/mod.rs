@@ -15,11 +15,13 @@ mod consume;
 pub mod content;
 mod declare;
 mod deferred;
+pub mod demands;
 pub mod exception;
 mod handshake;
 mod heartbeat;
 mod publish;
 pub mod registry;
+mod reply_to;
 pub mod settle;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::{
     queue::SharedQueue,
+    reply_to::{ReplyAddress, ReplyConsumer},
     subscription::{Prefetch, Subscription},
 };
 use crate::model::{
@@ -30,6 +31,8 @@ pub struct ChannelDeliveries {
     consumers: HashMap<Name, Arc<Subscription>, FixedState>,
     /// Which of them comes first in the next round.
     turn: usize,
+    /// Beside `consumers`: it has no queue.
+    reply_consumer: Option<ReplyConsumer>,
     /// `basic.qos` with `global`: shared by all consumers of the channel.
     prefetch: Arc<Prefetch>,
 }
@@ -122,6 +125,7 @@ impl ChannelDeliveries {
             free_sources: Vec::new(),
             consumers: HashMap::with_hasher(FixedState::default()),
             turn: 0,
+            reply_consumer: None,
             prefetch,
         }
     }
@@ -150,6 +154,31 @@ impl ChannelDeliveries {
     #[must_use]
     pub fn subscription(&self, tag: &str) -> Option<&Arc<Subscription>> {
         self.consumers.get(tag)
+    }
+
+    /// Whether a consumer of the channel has this tag.
+    #[must_use]
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.consumers.contains_key(tag)
+            || self.reply_consumer.as_ref().is_some_and(|consumer| &*consumer.tag == tag)
+    }
+
+    /// The consumer of replies.
+    #[must_use]
+    pub fn reply_consumer(&self) -> Option<&ReplyConsumer> {
+        self.reply_consumer.as_ref()
+    }
+
+    /// Begins to take replies, or ends it.
+    pub fn set_reply_consumer(&mut self, consumer: Option<ReplyConsumer>) {
+        self.reply_consumer = consumer;
+    }
+
+    /// The tag of the consumer of replies, if it is the one that the address means.
+    #[must_use]
+    pub fn reply_tag(&self, address: &ReplyAddress) -> Option<&Name> {
+        let consumer = self.reply_consumer.as_ref()?;
+        (consumer.address == *address).then_some(&consumer.tag)
     }
 
     /// Deliveries not yet settled, nor held by a transaction.
@@ -272,6 +301,13 @@ impl ChannelDeliveries {
             self.add_slot(source, position);
         }
         self.last_tag
+    }
+
+    /// The consumer and the tag of a reply, which nobody acks.
+    pub(super) fn next_reply_tag(&mut self, address: &ReplyAddress) -> Option<(Name, u64)> {
+        let consumer = self.reply_tag(address)?.clone();
+        self.last_tag += 1;
+        Some((consumer, self.last_tag))
     }
 
     fn add_slot(&mut self, source: u32, position: Position) {

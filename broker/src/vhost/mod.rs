@@ -15,6 +15,7 @@ mod model_tests;
 pub mod outbox;
 mod paging;
 pub mod queue;
+pub mod reply_to;
 pub mod subscription;
 #[cfg(test)]
 mod tests;
@@ -124,16 +125,16 @@ impl Vhost {
         self.epoch.load(Relaxed)
     }
 
-    /// The queues that a message published so goes to.
+    /// The queues that a message published with this key, or these, goes to: each once.
     pub fn route(
         &self,
         exchange: &str,
-        routing_key: &[u8],
+        routing_keys: &[&[u8]],
         headers: Option<RawTable<'_>>,
     ) -> Result<Route, RouteError> {
         let places = self.read();
         let mut ids = Vec::new();
-        let routed = places.topology.route(exchange, routing_key, headers, &mut ids)?;
+        let routed = places.topology.route(exchange, routing_keys, headers, &mut ids)?;
         ids.sort_unstable();
         let queues: Arc<[_]> = ids.iter().filter_map(|id| places.queues.get(id).cloned()).collect();
         let is_stored = !queues.iter().any(|queue| self.is_unstored(queue));

@@ -13,10 +13,11 @@ use amq_protocol::protocol::{AMQPClass, basic};
 use super::{
     buffer::Buffer,
     deliveries::{ChannelDeliveries, Unsettled},
+    reply_to::ReplyAddress,
     subscription::Subscription,
 };
 use crate::{
-    limits::OUTBOX_BYTES_MAX,
+    limits::{OUTBOX_BYTES_MAX, REPLIES_BYTES_MAX},
     model::{message::Message, queue::Delivery},
     wire::{self, frame::ChannelNumber},
 };
@@ -276,6 +277,25 @@ impl Outbox {
                 let (is_redelivered, route) = (delivery.is_redelivered(), delivery.message.route());
                 wire::encode::write_get_ok(bytes, channel, tag, is_redelivered, route, count);
             }));
+            Ok(())
+        })
+    }
+
+    /// Sends a reply to a channel's consumer of replies, if it is still the one that is meant and its peer reads.
+    pub fn deliver_reply(&self, address: &ReplyAddress, message: &Message) -> Result<(), Gone> {
+        if self.unsent.load(Relaxed) > REPLIES_BYTES_MAX {
+            return Err(Gone);
+        }
+        let channel = address.channel;
+        self.update(|state| {
+            let deliveries = state.channel(channel).ok_or(Gone)?;
+            let (consumer, tag) = deliveries.next_reply_tag(address).ok_or(Gone)?;
+            let cost = delivery_cost(message.size());
+            self.count(cost);
+            state.buffer.add_cost(cost);
+            let bytes = state.buffer.bytes();
+            wire::encode::write_deliver(bytes, channel, consumer.as_bytes(), tag, false, message.route());
+            state.buffer.write_content(channel, message, state.frame_max);
             Ok(())
         })
     }
