@@ -27,6 +27,8 @@ use crate::{
     vhost::outbox::Outbox,
 };
 
+/// Connections may take so long to say good-bye.
+const GOOD_BYE_PATIENCE: Duration = Duration::from_secs(2);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 1_024;
 /// Pause when no connection can be accepted (out of file descriptors, out of memory).
@@ -48,7 +50,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended.
+/// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended and given back what they had.
 ///
 /// Connections that would take the file descriptors which the message log needs wait in the kernel until others end.
 pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
@@ -82,11 +84,20 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
         }
     }
     drop(listener);
-    // Here, not where `stop` is set: no connection comes after this.
+    // Here, not where `stop` is set: no connection comes after this. What one of them gives back is not handed to
+    // another that is about to close, too.
+    node.broker.end_deliveries();
     node.close_connections(SHUTDOWN_TEXT, |_| true);
-    while let Some(ended) = tasks.join_next().await {
-        report(ended);
+    let ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(GOOD_BYE_PATIENCE, ended).await.is_err() {
+        tracing::warn!("{} connections did not say good-bye in time", tasks.len());
     }
+    // However long that takes: what they have is requeued when this is over.
+    tasks.shutdown().await;
 }
 
 /// How many connections there may be.

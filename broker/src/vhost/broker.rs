@@ -8,7 +8,12 @@ use std::sync::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dashmap::DashMap;
 
-use super::{Vhost, access::Access, queue::ConnectionId, ticket::Ticket};
+use super::{
+    Vhost,
+    access::Access,
+    queue::{ConnectionId, SharedQueue},
+    ticket::Ticket,
+};
 use crate::{
     model::{
         definition::{Change, Definition, DefinitionKey, PermissionDefinition, VhostDefinition},
@@ -210,12 +215,19 @@ impl Broker {
         ConsumerId(self.next_consumer.fetch_add(1, Relaxed))
     }
 
+    /// The broker stops: nobody is handed anything any more, but by `basic.get`.
+    pub fn end_deliveries(&self) {
+        self.queues().for_each(|queue| queue.end_deliveries());
+    }
+
     /// Stops taking changes; what was submitted is still stored. All connections have ended.
     pub fn close(&self) {
-        for queue in self.vhosts().into_iter().flat_map(|vhost| vhost.queues()) {
-            queue.end_marks();
-        }
+        self.queues().for_each(|queue| queue.end_marks());
         self.store.close();
+    }
+
+    fn queues(&self) -> impl Iterator<Item = Arc<SharedQueue>> {
+        self.vhosts().into_iter().flat_map(|vhost| vhost.queues())
     }
 
     fn restore(&self, definition: Definition) -> bool {

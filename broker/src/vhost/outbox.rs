@@ -139,7 +139,7 @@ impl Outbox {
     #[must_use]
     pub fn sent(&self, cost: usize) -> Vec<Arc<Subscription>> {
         self.unsent.fetch_sub(cost, Relaxed);
-        self.take_waiting()
+        if self.has_room_again() { self.lock().take_waiting() } else { Vec::new() }
     }
 
     /// Lets the connection's task resume the consumer: its queue waited for something.
@@ -155,22 +155,16 @@ impl Outbox {
     /// The consumers that can go on.
     #[must_use]
     pub fn take_resumable(&self) -> Vec<Arc<Subscription>> {
-        let mut resumable = std::mem::take(&mut self.lock().resumable);
-        resumable.append(&mut self.take_waiting());
+        let mut state = self.lock();
+        let mut resumable = std::mem::take(&mut state.resumable);
+        if self.has_room_again() {
+            resumable.extend(state.take_waiting());
+        }
         resumable
     }
 
-    /// The consumers that waited for room, if there is some.
-    #[must_use]
-    fn take_waiting(&self) -> Vec<Arc<Subscription>> {
-        if self.unsent.load(Relaxed) > OUTBOX_BYTES_MAX / 2 {
-            return Vec::new();
-        }
-        let mut state = self.lock();
-        for subscription in &state.waiting {
-            subscription.set_waiting(false);
-        }
-        std::mem::take(&mut state.waiting)
+    fn has_room_again(&self) -> bool {
+        self.unsent.load(Relaxed) <= OUTBOX_BYTES_MAX / 2
     }
 
     /// Bytes not yet taken by the socket.
@@ -377,6 +371,14 @@ impl Outbox {
 }
 
 impl State {
+    /// The consumers that waited for room.
+    fn take_waiting(&mut self) -> Vec<Arc<Subscription>> {
+        for subscription in &self.waiting {
+            subscription.set_waiting(false);
+        }
+        std::mem::take(&mut self.waiting)
+    }
+
     fn channel(&mut self, channel: ChannelNumber) -> Option<&mut ChannelDeliveries> {
         self.channels.get_mut(usize::from(channel.0))?.as_deref_mut()
     }

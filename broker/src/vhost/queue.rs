@@ -255,8 +255,10 @@ impl SharedQueue {
             return Err(Deleted);
         }
         state.page_in(&*self.log);
-        if let Some(lsn) = state.clear(&*self.log) {
-            return Ok(Got::NotYet(lsn));
+        let awaited = state.request_mark(&*self.log);
+        if state.queue.is_held() {
+            // Without a mark to wait for the log has failed, and says so to whoever waits.
+            return Ok(Got::NotYet(awaited.unwrap_or(Lsn(u64::MAX))));
         }
         let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(Got::Nothing) };
         state.cover_next(&*self.log);
@@ -338,7 +340,7 @@ impl SharedQueue {
             // For the next start, which need not know of the loss.
             self.log.record(self.id, QueueRecord::Delivered { up_to: flagged_below });
         }
-        state.marks.restore(flagged_below, next_position);
+        state.marks.restore(marked, next_position);
         let newest_bytes = |message: &RecoveredMessage| message.message.body_size() as u64;
         let newest_bytes: u64 = recovered.newest.iter().map(newest_bytes).sum();
         let count = recovered.count.saturating_sub(recovered.newest.len() as u64);
@@ -352,12 +354,18 @@ impl SharedQueue {
         state.queue.restore_next_position(next_position);
     }
 
-    /// The broker stops in order and nobody has anything of the queue: what was handed out is settled or requeued in
-    /// the log, message by message, so that no mark is needed.
+    /// Hands out nothing more: forgets the consumers, but not what they have.
+    pub fn end_deliveries(&self) {
+        self.lock().queue.remove_consumers();
+    }
+
+    /// The broker stops in order, and what was handed out is settled or requeued in the log, message by message: no
+    /// mark is needed, unless somebody still has something.
     pub fn end_marks(&self) {
-        let state = self.lock();
-        if state.is_durable && !state.is_deleted {
-            state.marks.end(state.queue.flagged_below(), &*self.log);
+        let mut state = self.lock();
+        if state.is_durable && !state.is_deleted && state.queue.counts().unsettled == 0 {
+            let flagged_below = state.queue.flagged_below();
+            state.marks.end(flagged_below, &*self.log);
         }
     }
 
@@ -384,7 +392,7 @@ impl State {
     pub(super) fn dispatch(&mut self, log: &dyn QueueLog) {
         loop {
             if self.queue.has_taker() {
-                self.clear(log);
+                self.note_cleared(log);
             }
             let mut lanes = std::mem::take(&mut self.lanes);
             let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
@@ -394,24 +402,26 @@ impl State {
                 has_more |= self.deliver(lane, log).is_err();
             }
             self.lanes = lanes;
+            has_more |= self.queue.has_taker() && self.page_in(log);
             if self.queue.consumer_count() > 0 {
                 self.cover_next(log);
             }
-            has_more |= self.queue.has_taker() && self.page_in(log);
-            if !has_more && !self.has_cleared(log) {
+            if !has_more && !self.await_mark(log) {
                 return self.note_memory(log);
             }
         }
     }
 
-    /// Whether the next message was held a moment ago, and can go to somebody now. If it is still held, somebody is
-    /// told when that ends.
-    fn has_cleared(&mut self, log: &dyn QueueLog) -> bool {
+    /// If the next message is held, lets a consumer hear of it when that ends. True if it is not held any more.
+    fn await_mark(&mut self, log: &dyn QueueLog) -> bool {
+        if !self.queue.is_held() {
+            return false;
+        }
         let Some(messenger) = self.queue.taker().map(Arc::clone) else { return false };
-        if let Some(lsn) = self.clear(log) {
+        if let Some(lsn) = self.request_mark(log) {
             self.marks.resume_when_synced(lsn, &messenger, log);
         }
-        self.queue.has_cleared()
+        !self.queue.is_held()
     }
 
     /// What is about to be appended may be handed out, if consumers keep up.
@@ -428,19 +438,25 @@ impl State {
         }
     }
 
-    /// Tells the queue what may be handed out. If the next message may not, says what it waits for.
-    fn clear(&mut self, log: &dyn QueueLog) -> Option<Lsn> {
-        if !self.is_durable {
-            return None;
+    /// Tells the queue what may be handed out.
+    fn note_cleared(&mut self, log: &dyn QueueLog) {
+        if self.is_durable {
+            let cleared_below = self.marks.cleared_below(self.queue.first_new(), log);
+            self.queue.set_cleared_below(cleared_below);
         }
-        let first = self.queue.first_new();
-        self.queue.set_cleared_below(self.marks.cleared_below(first, log));
+    }
+
+    /// If the next message is held, sees to it that there is a mark for it, and says what to wait for. Nothing: it is
+    /// not held, or nothing will come of waiting.
+    fn request_mark(&mut self, log: &dyn QueueLog) -> Option<Lsn> {
+        self.note_cleared(log);
         if !self.queue.is_held() {
             return None;
         }
-        let awaited = self.marks.awaited(first, self.queue.next_position(), log);
-        self.queue.set_cleared_below(self.marks.cleared_below(first, log));
-        awaited.filter(|_| self.queue.is_held())
+        let lsn = self.marks.request(self.queue.first_new(), self.queue.next_position(), log);
+        // It may be synced by now.
+        self.note_cleared(log);
+        lsn.filter(|_| self.queue.is_held())
     }
 
     /// Brings back the next message if it is on disk; false if it was not, or cannot be read now.
