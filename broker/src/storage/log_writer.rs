@@ -4,14 +4,15 @@ use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
 use crate::storage::{
     LogError,
+    beginning::Beginning,
     checkpoint::{self, Place},
     disk::{Disk, DiskFile, write_all_at},
     file_index::FileIndex,
-    log::{Batch, Pending, Shared, epoch},
+    log::Shared,
     log_file::{FileHeader, MARK_SIZE, Mark, PAGE_SIZE, damaged_name, index_name, is_packed, log_name},
     packer::Packer,
+    pending::{Batch, Pending, epoch},
     record::Lsn,
-    recovery::Beginning,
     spares::{Spare, Spares},
 };
 

@@ -5,11 +5,14 @@
 //! touched by `disk` and `data_dir` alone.
 
 mod aside;
+mod beginning;
 mod chain;
 mod checkpoint;
 mod codec;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod crash_workloads;
 #[cfg(test)]
 mod damage_tests;
 pub mod data_dir;
@@ -37,11 +40,13 @@ mod log_error;
 mod log_file;
 mod log_writer;
 mod packer;
+mod pending;
 pub mod position_ranges;
 pub mod queue_log;
 mod read_back;
 mod reader;
 pub mod record;
+mod record_head;
 mod recovery;
 mod salvage;
 #[cfg(test)]

@@ -19,18 +19,20 @@ use crate::{
     storage::{
         LogError,
         aside::is_left_over,
+        beginning::Beginning,
         chain::{Chain, Damage, Item},
         checkpoint::{self, Place, ReadCheckpoint},
-        disk::{Disk, DiskFile, is_passing, read_up_to, write_all_at},
+        disk::{Disk, DiskFile, read_up_to},
         live::Live,
-        log::{LogOptions, Start, epoch},
+        log::LogOptions,
         log_file::{
             FILE_HEADER_SIZE, FORMAT_VERSION, FileHeader, MARK_SIZE, Mark, ReadHeader, is_packed, log_name,
             number_in_use, number_of, packed_number, sector_end,
         },
-        log_writer::{Files, NewestFile, name_file, release, write_padded},
+        log_writer::{Files, NewestFile, release},
+        pending::{Start, epoch},
         record::{Body, HEAD_SIZE, Lsn, OwnedRecord, Record},
-        spares::{Spare, Spares},
+        spares::Spares,
     },
 };
 
@@ -242,57 +244,6 @@ fn release_old(disk: &dyn Disk, found: &Found, live: &Live, files: &mut Files) -
         release(disk, files, number).map_err(|error| LogError::io("release", &log_name(number), &error))?;
     }
     Ok(())
-}
-
-/// What a new file begins with: its header, and a batch of what nobody proved, if there is any.
-#[derive(Debug)]
-pub(super) struct Beginning {
-    header: FileHeader,
-    batch: Vec<u8>,
-}
-
-impl Beginning {
-    /// The file, which is on stable storage, name and all. After an error nothing has changed.
-    pub(super) fn write(
-        &mut self,
-        disk: &dyn Disk,
-        spares: &mut Spares,
-    ) -> Result<Arc<dyn DiskFile>, LogError> {
-        let number = self.header.number;
-        let spare = self.write_spare(disk, spares);
-        let spare = spare.map_err(|error| LogError::io("write", &log_name(number), &error))?;
-        match name_file(disk, &spare, number) {
-            Ok(()) => Ok(spare.file),
-            Err(error) => {
-                spares.put_back(spare);
-                Err(error)
-            }
-        }
-    }
-
-    /// When the disk is full the reserve makes room for it.
-    fn write_spare(&mut self, disk: &dyn Disk, spares: &mut Spares) -> io::Result<Spare> {
-        loop {
-            let error = match spares.take(disk) {
-                Ok(spare) => match self.write_to(spare.file.as_ref()) {
-                    Ok(()) => return Ok(spare),
-                    Err(error) => {
-                        spares.put_back(spare);
-                        error
-                    }
-                },
-                Err(error) => error,
-            };
-            if !is_passing(&error) || !spares.give_up_reserve(disk) {
-                return Err(error);
-            }
-        }
-    }
-
-    fn write_to(&mut self, file: &dyn DiskFile) -> io::Result<()> {
-        write_all_at(file, &self.header.encode(), 0)?;
-        write_padded(file, &mut self.batch, FILE_HEADER_SIZE)
-    }
 }
 
 fn read_error(number: u64, error: &io::Error) -> LogError {
