@@ -34,8 +34,10 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 /// Unsent bytes a connection may gather before its consumers count as having no credit.
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Replies to a connection that has more than this unsent are dropped (direct reply-to), bytes. RabbitMQ has no limit.
+pub const REPLIES_BYTES_MAX: usize = 64 << 20;
 /// What the ready messages of one queue may take in memory before those in the middle are left on disk, bytes.
-pub const QUEUE_MEMORY_MAX: usize = 32 << 20;
+pub const QUEUE_MEMORY_MAX: usize = 24 << 20;
 /// So much of its next messages stays in memory then, bytes.
 pub const QUEUE_HEAD_BYTES: usize = 1 << 20;
 /// What the ready messages of all queues may take in memory before a queue keeps only its share, bytes.
@@ -80,19 +82,30 @@ pub const RESOURCE_LOOK_MAX: Duration = Duration::from_secs(10);
 /// The longest time between two looks at memory, or while an alarm is on.
 pub const MEMORY_LOOK_MAX: Duration = Duration::from_secs(1);
 
-/// How much of a queue is in memory. Tests make it small.
+/// How many messages a mark in the log covers that says what may have been handed out: so many of a queue may be
+/// flagged redelivered after a crash that nobody has seen.
+pub const MARK_AHEAD: u64 = 1_024;
+
+/// How a queue uses memory and the log. Tests make it small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PagingLimits {
+pub struct QueueLimits {
     /// [`QUEUE_MEMORY_MAX`].
     pub memory_max: usize,
     /// [`QUEUE_HEAD_BYTES`].
     pub head_bytes: usize,
     /// [`PAGE_BYTES`].
     pub page_bytes: usize,
+    /// [`MARK_AHEAD`].
+    pub mark_ahead: u64,
 }
 
-impl Default for PagingLimits {
+impl Default for QueueLimits {
     fn default() -> Self {
-        Self { memory_max: QUEUE_MEMORY_MAX, head_bytes: QUEUE_HEAD_BYTES, page_bytes: PAGE_BYTES }
+        Self {
+            memory_max: QUEUE_MEMORY_MAX,
+            head_bytes: QUEUE_HEAD_BYTES,
+            page_bytes: PAGE_BYTES,
+            mark_ahead: MARK_AHEAD,
+        }
     }
 }

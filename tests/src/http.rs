@@ -39,11 +39,20 @@ impl Broker {
     /// One request as guest, answered with a 2xx status.
     fn request(&self, method: &str, path: &str, body: &str) {
         let address = self.http.expect("the test asked for the management API first");
-        ask(address, method, path, body).expect("the management API does as it is asked");
+        demand(address, method, path, body).expect("the management API does as it is asked");
     }
 }
 
-/// One request as guest; its answer. An error is also an answer whose status is not 2xx.
+/// One request as guest; an answer whose status is not 2xx is an error.
+pub fn demand(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<()> {
+    let response = ask(address, method, path, body)?;
+    match response.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{method} {path}: {response}"))),
+    }
+}
+
+/// One request as guest; the response as it came.
 pub fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<String> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -56,9 +65,5 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Res
     socket.write_all(request.as_bytes())?;
     let mut response = String::new();
     socket.read_to_string(&mut response)?;
-    let status = response.split(' ').nth(1).unwrap_or_default();
-    match status.starts_with('2') {
-        true => Ok(response),
-        false => Err(io::Error::other(format!("{method} {path}: {response}"))),
-    }
+    Ok(response)
 }

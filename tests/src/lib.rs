@@ -12,6 +12,7 @@
 //! | [`program`], [`python`] | a program whose lines are waited for; Python with pika |
 //! | [`campaign`] | long runs of random load and real faults, with a checker of histories |
 //! | [`hostile`] | peers that mean harm, and the client that must notice nothing |
+//! | [`judge`] | scripted sessions against two brokers, RabbitMQ and ours, and what differs |
 //! | [`wait`] | waiting for a state that no event announces |
 //! | [`source`] | the source tree, for tests of its rules |
 //!
@@ -43,6 +44,7 @@ pub mod campaign;
 pub mod codec;
 pub mod hostile;
 pub mod http;
+pub mod judge;
 pub mod method;
 pub mod program;
 pub mod python;

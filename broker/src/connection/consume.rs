@@ -14,8 +14,10 @@ use crate::{
     vhost::{
         broker::generated_name,
         declare::DeclareQueueError,
-        queue::{Deleted, JoinError},
+        queue::{Deleted, Got, JoinError},
+        reply_to::REPLY_TO,
         subscription::{Subscription, SubscriptionParts},
+        ticket::Ticket,
     },
     wire::{encode::write_method, frame::ChannelNumber},
 };
@@ -26,6 +28,9 @@ impl Connection {
         number: ChannelNumber,
         consume: basic::Consume,
     ) -> Result<(), Exception> {
+        if consume.queue.as_str() == REPLY_TO {
+            return self.consume_replies(number, &consume);
+        }
         let name = self.queue_name(number, consume.queue.as_str())?;
         self.authorize(&Operation::Consume { queue: &name })?;
         let queue = self.use_queue(&name)?;
@@ -61,7 +66,7 @@ impl Connection {
     }
 
     /// The tag a client chose, or one of ours.
-    fn consumer_tag(&mut self, number: ChannelNumber, wanted: &str) -> Result<Name, Exception> {
+    pub(super) fn consumer_tag(&mut self, number: ChannelNumber, wanted: &str) -> Result<Name, Exception> {
         let tag = match wanted {
             "" => generated_name("amq.ctag-"),
             // A short string came in, so it fits a name.
@@ -69,9 +74,7 @@ impl Connection {
         };
         let (is_used, count) = self
             .outbox
-            .with_channel(number, |deliveries| {
-                (deliveries.subscription(&tag).is_some(), deliveries.consumer_count())
-            })
+            .with_channel(number, |deliveries| (deliveries.has_tag(&tag), deliveries.consumer_count()))
             .unwrap_or_default();
         if is_used {
             let text = format!("attempt to reuse consumer tag '{tag}'");
@@ -100,6 +103,8 @@ impl Connection {
             if is_unused {
                 self.end_unused_queue(&subscription.queue);
             }
+        } else {
+            self.cancel_replies(number, tag)?;
         }
         if !cancel.nowait {
             let cancel_ok =
@@ -114,13 +119,20 @@ impl Connection {
         let name = self.queue_name(number, get.queue.as_str())?;
         self.authorize(&Operation::Get { queue: &name })?;
         let queue = self.use_queue(&name)?;
-        let was_delivered =
-            queue.get(&self.outbox, number, get.no_ack).map_err(|Deleted| self.no_queue(&name))?;
-        if !was_delivered {
-            let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
-            self.outbox.write_method(number, &AMQPClass::Basic(empty));
+        loop {
+            match queue.get(&self.outbox, number, get.no_ack).map_err(|Deleted| self.no_queue(&name))? {
+                Got::Message => {}
+                Got::Nothing => {
+                    let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
+                    self.outbox.write_method(number, &AMQPClass::Basic(empty));
+                }
+                Got::NotYet(lsn) => match Ticket::synced(&**self.vhost()?.log(), lsn) {
+                    Some(ticket) => self.get_later(number, get.clone(), ticket),
+                    None => continue,
+                },
+            }
+            return Ok(());
         }
-        Ok(())
     }
 
     /// RabbitMQ's meaning of `global`: <https://www.rabbitmq.com/docs/consumer-prefetch>.

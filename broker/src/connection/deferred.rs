@@ -11,7 +11,7 @@
 
 use std::time::Instant;
 
-use amq_protocol::protocol::AMQPClass;
+use amq_protocol::protocol::{AMQPClass, basic};
 
 use super::{Connection, Phase, exception::Exception};
 use crate::{
@@ -40,6 +40,8 @@ enum Answer {
     Nothing,
     Method(AMQPClass),
     Exception(Exception),
+    /// The answer to a `basic.get`, which is asked again.
+    Get(basic::Get),
 }
 
 impl Deferred {
@@ -82,7 +84,7 @@ impl Connection {
     /// Whether a frame may be handled while answers wait: it adds to what the disk does now, and nothing else.
     pub(super) fn may_follow_deferred(&mut self, frame: &Frame<'_>) -> bool {
         let Some(last) = self.deferred.back() else { return true };
-        let is_refused = matches!(last.answer, Answer::Exception(_));
+        let is_last = matches!(last.answer, Answer::Exception(_) | Answer::Get(_));
         let is_room = self.deferred.len() < DEFERRED_MAX;
         let is_open = self
             .channel(frame.channel)
@@ -92,7 +94,7 @@ impl Connection {
                 [MethodId::EXCHANGE_DECLARE, MethodId::EXCHANGE_BIND].contains(&id)
                     || [MethodId::QUEUE_DECLARE, MethodId::QUEUE_BIND].contains(&id)
             });
-        self.phase == Phase::Running && !is_refused && is_room && is_open && is_adding
+        self.phase == Phase::Running && !is_last && is_room && is_open && is_adding
     }
 
     /// What to wait for now.
@@ -109,6 +111,10 @@ impl Connection {
         let Some(first) = self.deferred.pop_front() else { return };
         match result {
             Ok(()) => self.answer_deferred(first, now),
+            // The disk is full: what waits for it waits on.
+            Err(StoreError::Log(error)) if error.is_passing() && matches!(first.answer, Answer::Get(_)) => {
+                self.answer_deferred(first, now);
+            }
             Err(error) => self.fail(first.channel, &Exception::of_store(&error), first.id, now),
         }
         while self.deferred.front().is_some_and(|next| next.ticket.is_none()) {
@@ -127,7 +133,18 @@ impl Connection {
             Answer::Nothing => {}
             Answer::Method(class) => self.outbox.write_method(deferred.channel, &class),
             Answer::Exception(exception) => self.fail(deferred.channel, &exception, deferred.id, now),
+            Answer::Get(get) => {
+                if let Err(exception) = self.handle_get(deferred.channel, &get) {
+                    self.fail(deferred.channel, &exception, deferred.id, now);
+                }
+            }
         }
+    }
+
+    /// Asks again for the head of the queue when the log has what it waits for.
+    pub(super) fn get_later(&mut self, channel: ChannelNumber, get: basic::Get, ticket: Ticket) {
+        let (ticket, id, answer) = (Some(ticket), MethodId::GET, Answer::Get(get));
+        self.deferred.push_back(Deferred { ticket, channel, id, answer });
     }
 
     /// An -ok that ends a consumer, channel or connection also says that what was settled before is durable:

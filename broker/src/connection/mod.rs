@@ -15,11 +15,13 @@ mod consume;
 pub mod content;
 mod declare;
 mod deferred;
+pub mod demands;
 pub mod exception;
 mod handshake;
 mod heartbeat;
 mod publish;
 pub mod registry;
+mod reply_to;
 pub mod settle;
 #[cfg(test)]
 mod tests;
@@ -472,8 +474,8 @@ impl Connection {
         }
         self.handle_synced();
         self.follow_alarms(now);
-        // Room that was promised to a delivery which did not happen.
-        settle::resume(self.outbox.take_waiting());
+        // A queue waited for the log, or room was promised to a delivery which did not happen.
+        settle::resume(self.outbox.take_resumable());
     }
 
     fn handle_tick(&mut self, now: Instant) {

@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod binding;
 pub mod definition;
 pub mod exchange;
+pub mod expiration;
 pub mod message;
 pub mod name;
 pub mod password;

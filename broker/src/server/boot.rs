@@ -75,6 +75,11 @@ pub(super) async fn boot(
     for loss in lost.iter().chain(&recovered.lost) {
         tracing::error!("{loss}");
     }
+    if !recovered.is_clean {
+        tracing::warn!(
+            "the last stop was not orderly: what consumers had may come again, flagged redelivered"
+        );
+    }
     restore(&broker, &log, recovered, lost.is_empty()).map_err(StartError::Log)?;
     if broker.is_blank() {
         make_default_user(&broker, &settings.default_user).await?;
@@ -114,7 +119,7 @@ fn restore(
         match queues.remove(&id) {
             Some(queue) => {
                 count += messages.count;
-                queue.restore(messages, recovered.is_clean);
+                queue.restore(messages, recovered.has_loss);
             }
             None if has_all_definitions => drop(log.forget(id)?),
             None if messages.count > 0 => {

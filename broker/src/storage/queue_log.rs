@@ -10,7 +10,7 @@ use super::{
     record::{Lsn, Record},
 };
 use crate::{
-    limits::PagingLimits,
+    limits::QueueLimits,
     model::{
         message::Message,
         queue::{Entry, Position},
@@ -125,8 +125,8 @@ pub trait QueueLog: fmt::Debug + Send + Sync {
     }
 
     /// How much of a queue stays in memory while the rest can be read.
-    fn paging_limits(&self) -> PagingLimits {
-        PagingLimits::default()
+    fn queue_limits(&self) -> QueueLimits {
+        QueueLimits::default()
     }
 
     /// Everything up to here is on stable storage.

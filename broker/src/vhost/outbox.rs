@@ -13,10 +13,11 @@ use amq_protocol::protocol::{AMQPClass, basic};
 use super::{
     buffer::Buffer,
     deliveries::{ChannelDeliveries, Unsettled},
+    reply_to::ReplyAddress,
     subscription::Subscription,
 };
 use crate::{
-    limits::OUTBOX_BYTES_MAX,
+    limits::{OUTBOX_BYTES_MAX, REPLIES_BYTES_MAX},
     model::{message::Message, queue::Delivery},
     wire::{self, frame::ChannelNumber},
 };
@@ -47,6 +48,8 @@ struct State {
     /// Consumers that found no room, to be resumed when there is some: each once, and only those that their
     /// channel knows.
     waiting: Vec<Arc<Subscription>>,
+    /// Consumers whose queue is to go on, whether they have room or not.
+    resumable: Vec<Arc<Subscription>>,
     /// The peer is gone or going: no more deliveries.
     is_closed: bool,
     /// The connection's task is up and will look here before it waits again.
@@ -72,6 +75,7 @@ impl Outbox {
             frame_max: 0,
             channels: Vec::new(),
             waiting: Vec::new(),
+            resumable: Vec::new(),
             is_closed: false,
             is_attended: false,
         };
@@ -138,9 +142,27 @@ impl Outbox {
         self.take_waiting()
     }
 
+    /// Lets the connection's task resume the consumer: its queue waited for something.
+    pub(super) fn resume_soon(&self, subscription: &Arc<Subscription>) {
+        let mut state = self.lock();
+        if state.has(subscription) {
+            state.resumable.push(Arc::clone(subscription));
+            drop(state);
+            self.wake.wake();
+        }
+    }
+
+    /// The consumers that can go on.
+    #[must_use]
+    pub fn take_resumable(&self) -> Vec<Arc<Subscription>> {
+        let mut resumable = std::mem::take(&mut self.lock().resumable);
+        resumable.append(&mut self.take_waiting());
+        resumable
+    }
+
     /// The consumers that waited for room, if there is some.
     #[must_use]
-    pub fn take_waiting(&self) -> Vec<Arc<Subscription>> {
+    fn take_waiting(&self) -> Vec<Arc<Subscription>> {
         if self.unsent.load(Relaxed) > OUTBOX_BYTES_MAX / 2 {
             return Vec::new();
         }
@@ -187,6 +209,7 @@ impl Outbox {
         let mut state = self.lock();
         state.is_closed = true;
         state.waiting = Vec::new();
+        state.resumable = Vec::new();
         std::mem::take(&mut state.channels).into_iter().flatten().map(|deliveries| *deliveries).collect()
     }
 
@@ -254,6 +277,25 @@ impl Outbox {
                 let (is_redelivered, route) = (delivery.is_redelivered(), delivery.message.route());
                 wire::encode::write_get_ok(bytes, channel, tag, is_redelivered, route, count);
             }));
+            Ok(())
+        })
+    }
+
+    /// Sends a reply to a channel's consumer of replies, if it is still the one that is meant and its peer reads.
+    pub fn deliver_reply(&self, address: &ReplyAddress, message: &Message) -> Result<(), Gone> {
+        if self.unsent.load(Relaxed) > REPLIES_BYTES_MAX {
+            return Err(Gone);
+        }
+        let channel = address.channel;
+        self.update(|state| {
+            let deliveries = state.channel(channel).ok_or(Gone)?;
+            let (consumer, tag) = deliveries.next_reply_tag(address).ok_or(Gone)?;
+            let cost = delivery_cost(message.size());
+            self.count(cost);
+            state.buffer.add_cost(cost);
+            let bytes = state.buffer.bytes();
+            wire::encode::write_deliver(bytes, channel, consumer.as_bytes(), tag, false, message.route());
+            state.buffer.write_content(channel, message, state.frame_max);
             Ok(())
         })
     }

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, io};
 
 use crate::{
-    limits::{PagingLimits, QUEUE_MEMORY_SHARE, READY_MEMORY_MAX},
+    limits::{QUEUE_MEMORY_SHARE, QueueLimits, READY_MEMORY_MAX},
     model::{
         queue::{Credit, Entry, Position, Queue},
         queue_id::QueueId,
@@ -22,7 +22,7 @@ pub(super) struct Paging {
     is_durable: bool,
     /// What the log cannot give back, in order.
     aside: VecDeque<SetAside>,
-    limits: PagingLimits,
+    limits: QueueLimits,
     /// After paging out did not help it is not tried again below this.
     retry_at: usize,
     /// What the log was told of the queue's memory.
@@ -42,7 +42,7 @@ struct SetAside {
 }
 
 impl Paging {
-    pub(super) fn new(queue: QueueId, is_durable: bool, limits: PagingLimits) -> Self {
+    pub(super) fn new(queue: QueueId, is_durable: bool, limits: QueueLimits) -> Self {
         Self {
             queue,
             is_durable,
@@ -57,7 +57,7 @@ impl Paging {
     /// Leaves ready messages on disk, if they take too much memory.
     pub(super) fn page_out<C: Clone + Credit>(&mut self, queue: &mut Queue<C>, log: &dyn QueueLog) {
         let all_bytes = self.note_memory(queue, log);
-        let PagingLimits { memory_max, head_bytes, .. } = self.limits;
+        let QueueLimits { memory_max, head_bytes, .. } = self.limits;
         let max = if all_bytes > READY_MEMORY_MAX { QUEUE_MEMORY_SHARE.min(memory_max) } else { memory_max };
         if queue.memory_bytes() < max {
             self.retry_at = 0;
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_could_not_be_paged_out_once_has_its_limit_again_when_it_is_below() {
-        let limits = PagingLimits { memory_max: 1_000, head_bytes: 100, page_bytes: 100 };
+        let limits = QueueLimits { memory_max: 1_000, head_bytes: 100, page_bytes: 100, mark_ahead: 1 };
         let mut paging = Paging::new(QueueId(1), false, limits);
         let mut queue = Queue::<Nobody>::new();
         for position in 0..100 {

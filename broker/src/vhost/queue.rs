@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     deliveries::{SettleRun, Unsettled},
+    marks::Marks,
     outbox::{Gone, Outbox},
     paging::Paging,
     subscription::Subscription,
@@ -60,6 +61,8 @@ pub(super) struct State {
     pub(super) is_deleted: bool,
     /// What of it is on disk.
     paging: Paging,
+    /// How far it may hand out messages that are not flagged.
+    marks: Marks,
     /// Its persistent messages are in the log.
     pub(super) is_durable: bool,
 }
@@ -67,6 +70,17 @@ pub(super) struct State {
 /// The queue is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deleted;
+
+/// What came of a `basic.get`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// The head went to the outbox.
+    Message,
+    /// There is none.
+    Nothing,
+    /// To be asked again when the log is synced up to here: the head may not be handed out before.
+    NotYet(Lsn),
+}
 
 /// Why `basic.consume` is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +119,8 @@ impl SharedQueue {
             queue: Queue::new(),
             lanes: Vec::new(),
             is_deleted: false,
-            paging: Paging::new(id, is_durable, log.paging_limits()),
+            paging: Paging::new(id, is_durable, log.queue_limits()),
+            marks: Marks::new(id, log.queue_limits().mark_ahead),
             is_durable,
         };
         Self { id, name, options, owner, log, state: Mutex::new(state) }
@@ -118,7 +133,11 @@ impl SharedQueue {
         if state.is_deleted {
             messages.clear();
         }
-        for message in messages.drain(..) {
+        for (number, message) in messages.drain(..).enumerate() {
+            if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
+                state.dispatch(&*self.log);
+            }
+            state.cover_append(&message, &*self.log);
             last = last.max(self.log.append(&mut [&mut *state], message)?);
         }
         state.dispatch(&*self.log);
@@ -136,7 +155,13 @@ impl SharedQueue {
             let mut states: Vec<_> = part.iter().map(|queue| queue.lock()).collect();
             states.retain(|state| !state.is_deleted);
             let Some(first) = part.first() else { break };
-            for message in messages.iter() {
+            for (number, message) in messages.iter().enumerate() {
+                for state in &mut states {
+                    if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
+                        state.dispatch(&*first.log);
+                    }
+                    state.cover_append(message, &*first.log);
+                }
                 let mut targets: Vec<&mut dyn LogTarget> =
                     states.iter_mut().map(|state| &mut **state as &mut dyn LogTarget).collect();
                 last = last.max(first.log.append(&mut targets, message.clone())?);
@@ -180,7 +205,7 @@ impl SharedQueue {
             };
             lsn = self.log.record(self.id, record);
         }
-        if let Some(id) = run.consumer_id() {
+        if let Some(id) = run.freed_consumer() {
             state.queue.resume(id);
         }
         state.dispatch(&*self.log);
@@ -213,22 +238,28 @@ impl SharedQueue {
     pub fn cancel(&self, id: ConsumerId) -> bool {
         let mut state = self.lock();
         state.queue.remove_consumer(id);
+        state.marks.forget_messenger();
+        state.dispatch(&*self.log);
         self.options.is_auto_delete && !state.is_deleted && state.queue.consumer_count() == 0
     }
 
-    /// Hands the head to a `basic.get`. False when there is none.
+    /// Hands the head to a `basic.get`.
     pub fn get(
         self: &Arc<Self>,
         outbox: &Outbox,
         channel: ChannelNumber,
         is_no_ack: bool,
-    ) -> Result<bool, Deleted> {
+    ) -> Result<Got, Deleted> {
         let mut state = self.lock();
         if state.is_deleted {
             return Err(Deleted);
         }
         state.page_in(&*self.log);
-        let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(false) };
+        if let Some(lsn) = state.clear(&*self.log) {
+            return Ok(Got::NotYet(lsn));
+        }
+        let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(Got::Nothing) };
+        state.cover_next(&*self.log);
         let unsettled =
             (!is_no_ack).then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
         let ready_count = state.queue.ready_count();
@@ -238,7 +269,7 @@ impl SharedQueue {
             let bytes = delivery.message.body_size() as u64;
             self.log.record(self.id, QueueRecord::Settle { positions: &[delivery.position], bytes });
         }
-        Ok(true)
+        Ok(Got::Message)
     }
 
     /// A consumer may have credit or room again.
@@ -265,7 +296,9 @@ impl SharedQueue {
         count
     }
 
-    /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed.
+    /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed. The log has
+    /// them until [`QueueRecord::Delete`] is recorded for a durable queue: not before its definition is gone for
+    /// good, so that after a crash it is there with them or not at all.
     pub fn delete(
         &self,
         if_unused: bool,
@@ -279,9 +312,6 @@ impl SharedQueue {
             return Err(DeleteRefused::NotEmpty);
         }
         state.is_deleted = true;
-        if state.is_durable {
-            self.log.record(self.id, QueueRecord::Delete);
-        }
         // Unsettled ones, too: whoever still holds the queue holds no messages with it.
         let mut ended = std::mem::take(&mut state.queue);
         state.paging.clear();
@@ -296,15 +326,19 @@ impl SharedQueue {
         self.lock().is_deleted
     }
 
-    /// Puts back what the log held, before anybody uses the queue. `is_clean`: the log ended in order, so
-    /// that what was never requeued was never handed out.
-    pub fn restore(&self, recovered: RecoveredQueue, is_clean: bool) {
+    /// Puts back what the log held, before anybody uses the queue. `has_loss`: some of the log could not be read, and
+    /// with it perhaps what was handed out.
+    pub fn restore(&self, recovered: RecoveredQueue, has_loss: bool) {
         let mut state = self.lock();
-        let flagged_below = if is_clean { recovered.delivered_up_to } else { recovered.next_position };
-        if flagged_below > recovered.delivered_up_to && recovered.count > 0 {
-            // For the time after the next orderly stop.
+        let marked = recovered.delivered_up_to;
+        // Nothing new gets a place that is marked: transient messages may have had it.
+        let next_position = recovered.next_position.max(marked);
+        let flagged_below = if has_loss { next_position } else { marked };
+        if flagged_below > marked && recovered.count > 0 {
+            // For the next start, which need not know of the loss.
             self.log.record(self.id, QueueRecord::Delivered { up_to: flagged_below });
         }
+        state.marks.restore(flagged_below, next_position);
         let newest_bytes = |message: &RecoveredMessage| message.message.body_size() as u64;
         let newest_bytes: u64 = recovered.newest.iter().map(newest_bytes).sum();
         let count = recovered.count.saturating_sub(recovered.newest.len() as u64);
@@ -315,7 +349,16 @@ impl SharedQueue {
         for RecoveredMessage { position, message, delivery_count } in recovered.newest {
             state.queue.restore_newest(Entry { position, message, delivery_count });
         }
-        state.queue.restore_next_position(recovered.next_position);
+        state.queue.restore_next_position(next_position);
+    }
+
+    /// The broker stops in order and nobody has anything of the queue: what was handed out is settled or requeued in
+    /// the log, message by message, so that no mark is needed.
+    pub fn end_marks(&self) {
+        let state = self.lock();
+        if state.is_durable && !state.is_deleted {
+            state.marks.end(state.queue.flagged_below(), &*self.log);
+        }
     }
 
     /// The numbers that tools show.
@@ -340,6 +383,9 @@ impl State {
     /// no consumer has credit and room: that bounds how long the lock is held.
     pub(super) fn dispatch(&mut self, log: &dyn QueueLog) {
         loop {
+            if self.queue.has_taker() {
+                self.clear(log);
+            }
             let mut lanes = std::mem::take(&mut self.lanes);
             let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
             keep_order(&mut lanes);
@@ -348,11 +394,53 @@ impl State {
                 has_more |= self.deliver(lane, log).is_err();
             }
             self.lanes = lanes;
+            if self.queue.consumer_count() > 0 {
+                self.cover_next(log);
+            }
             has_more |= self.queue.has_taker() && self.page_in(log);
-            if !has_more {
+            if !has_more && !self.has_cleared(log) {
                 return self.note_memory(log);
             }
         }
+    }
+
+    /// Whether the next message was held a moment ago, and can go to somebody now. If it is still held, somebody is
+    /// told when that ends.
+    fn has_cleared(&mut self, log: &dyn QueueLog) -> bool {
+        let Some(messenger) = self.queue.taker().map(Arc::clone) else { return false };
+        if let Some(lsn) = self.clear(log) {
+            self.marks.resume_when_synced(lsn, &messenger, log);
+        }
+        self.queue.has_cleared()
+    }
+
+    /// What is about to be appended may be handed out, if consumers keep up.
+    pub(super) fn cover_append(&mut self, message: &Message, log: &dyn QueueLog) {
+        if self.is_durable && message.is_persistent() && self.queue.consumer_count() > 0 {
+            self.marks.cover_append(self.queue.first_new(), self.queue.next_position(), log);
+        }
+    }
+
+    /// What comes next may be handed out when its turn comes.
+    fn cover_next(&mut self, log: &dyn QueueLog) {
+        if self.is_durable {
+            self.marks.cover_next(self.queue.first_new(), self.queue.next_position(), log);
+        }
+    }
+
+    /// Tells the queue what may be handed out. If the next message may not, says what it waits for.
+    fn clear(&mut self, log: &dyn QueueLog) -> Option<Lsn> {
+        if !self.is_durable {
+            return None;
+        }
+        let first = self.queue.first_new();
+        self.queue.set_cleared_below(self.marks.cleared_below(first, log));
+        if !self.queue.is_held() {
+            return None;
+        }
+        let awaited = self.marks.awaited(first, self.queue.next_position(), log);
+        self.queue.set_cleared_below(self.marks.cleared_below(first, log));
+        awaited.filter(|_| self.queue.is_held())
     }
 
     /// Brings back the next message if it is on disk; false if it was not, or cannot be read now.
@@ -388,8 +476,11 @@ impl State {
         if delivered.is_err() {
             consumer.give_back(lane.deliveries.len());
             self.queue.remove_consumer(consumer.id);
-            for delivery in lane.deliveries {
+            self.marks.forget_messenger();
+            for mut delivery in lane.deliveries {
                 consumer.outbox.release(delivery.message.size());
+                // Others may get later ones before it.
+                delivery.delivery_count += 1;
                 self.queue.take_back(delivery);
             }
         }
@@ -450,6 +541,9 @@ impl LogTarget for State {
     }
 
     fn on_appended(&mut self, position: Position, message: Message) {
+        if message.is_persistent() {
+            self.marks.note_persistent(position);
+        }
         self.queue.on_appended(position, message);
     }
 }

@@ -10,7 +10,7 @@ use super::{
     buffer::Buffer,
     deliveries::{ChannelDeliveries, Origin, SettleRun},
     outbox::{Outbox, Wake},
-    queue::SharedQueue,
+    queue::{Got, SharedQueue},
     subscription::{Prefetch, Subscription, SubscriptionParts},
 };
 use crate::{
@@ -148,7 +148,7 @@ fn room_that_a_vanished_delivery_leaves_wakes_who_waits_for_it() {
     flag.take();
     outbox.release(OUTBOX_BYTES_MAX);
     assert!(flag.take(), "nothing was sent, so the connection's task must be told");
-    for subscription in outbox.take_waiting() {
+    for subscription in outbox.take_resumable() {
         subscription.queue.resume(subscription.id);
     }
     assert_eq!(two.counts().ready, 0);
@@ -189,7 +189,7 @@ fn a_deleted_queue_holds_no_message() {
     let queue = queue(1);
     publish(&queue, 1);
     publish(&queue, 1);
-    assert_eq!(queue.get(&outbox, ChannelNumber(1), false), Ok(true));
+    assert_eq!(queue.get(&outbox, ChannelNumber(1), false), Ok(Got::Message));
     let (ready_count, _) = queue.delete(false, false).unwrap();
     assert_eq!((ready_count, queue.counts()), (1, QueueCounts::default()));
 }
@@ -370,12 +370,16 @@ fn only_what_was_unsettled_and_logged_is_recorded_as_settled() {
     settle(Outcome::Requeue, [0, 1]);
     assert_eq!(
         *log.0.lock().unwrap(),
-        ["Settle { positions: [Position(1)], bytes: 1 }", "Requeue([Position(0)])"]
+        [
+            "Delivered { up_to: Position(1024) }",
+            "Settle { positions: [Position(1)], bytes: 1 }",
+            "Requeue([Position(0)])"
+        ]
     );
 }
 
 #[test]
-fn what_a_crash_may_have_handed_out_is_recorded_for_the_time_after_the_next_stop() {
+fn what_may_have_been_handed_out_when_records_are_lost_is_recorded_for_the_next_start() {
     let log = Arc::new(Records::default());
     let recovered = |delivered_up_to| RecoveredQueue {
         count: 1,
@@ -384,15 +388,42 @@ fn what_a_crash_may_have_handed_out_is_recorded_for_the_time_after_the_next_stop
         next_position: Position(7),
         delivered_up_to: Position(delivered_up_to),
     };
-    let restore = |recovered, is_clean| {
+    let restore = |recovered, has_loss| {
         let name = Name::literal("q1");
         let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
         let queue = SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _);
-        queue.restore(recovered, is_clean);
+        queue.restore(recovered, has_loss);
         log.0.lock().unwrap().drain(..).collect::<Vec<_>>()
     };
-    assert_eq!(restore(recovered(3), false), ["Delivered { up_to: Position(7) }"]);
-    assert_eq!(restore(recovered(7), false), [""; 0]);
-    assert_eq!(restore(recovered(3), true), [""; 0]);
-    assert_eq!(restore(RecoveredQueue { count: 0, bytes: 0, ..recovered(3) }, false), [""; 0]);
+    assert_eq!(restore(recovered(3), true), ["Delivered { up_to: Position(7) }"]);
+    assert_eq!(restore(recovered(7), true), [""; 0]);
+    assert_eq!(restore(recovered(3), false), [""; 0]);
+    assert_eq!(restore(RecoveredQueue { count: 0, bytes: 0, ..recovered(3) }, true), [""; 0]);
+}
+
+#[test]
+fn a_queue_is_marked_when_somebody_wants_its_messages() {
+    let (log, (outbox, _)) = (Arc::new(Records::default()), outbox());
+    let name = Name::literal("q1");
+    let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
+    let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _));
+    let persistent = || {
+        let head = MessageHead { route: b"\0\x01q", header: b"h", is_persistent: true };
+        Arena::default().message(head, b"1")
+    };
+    queue.publish(&mut (0..2_000).map(|_| persistent()).collect()).unwrap();
+    let is_mark = |line: &String| line.starts_with("Delivered");
+    let marks = || log.0.lock().unwrap().drain(..).filter(is_mark).collect::<Vec<_>>();
+    assert_eq!(marks(), [""; 0]);
+    let get = || assert_eq!(queue.get(&outbox, ChannelNumber(1), false), Ok(Got::Message));
+    get();
+    assert_eq!(marks(), ["Delivered { up_to: Position(1024) }"]);
+    (0..766).for_each(|_| get());
+    assert_eq!(marks(), [""; 0]);
+    get();
+    assert_eq!(marks(), ["Delivered { up_to: Position(1792) }"]);
+    // Nobody will have what is purged, nor what comes after it yet.
+    queue.purge();
+    queue.publish(&mut vec![persistent()]).unwrap();
+    assert_eq!(marks(), [""; 0]);
 }

@@ -151,6 +151,11 @@ impl<'a> Locked<'a> {
         runs: Vec<TransactionRun>,
         settles: &[SettleRun],
     ) -> Result<Option<Lsn>, LogError> {
+        for run in &runs {
+            for message in &run.messages {
+                run.targets.iter().for_each(|&index| self.states[index].cover_append(message, log));
+            }
+        }
         let recorded: Vec<Recorded> = settles.iter().filter_map(|run| self.recorded(run)).collect();
         let records = recorded.iter().map(Recorded::record).collect();
         let mut targets: Vec<&mut dyn LogTarget> =
@@ -172,7 +177,8 @@ impl<'a> Locked<'a> {
         (!positions.is_empty()).then_some(Recorded { queue: id, outcome: run.outcome, positions, bytes })
     }
 
-    /// Ends deliveries and gives the consumer its credit back; it takes part in the dispatch that follows.
+    /// Ends deliveries and gives the consumer its credit back; it takes part in the dispatch that follows, unless it
+    /// shares a prefetch: then the connection resumes all who share it.
     fn settle(&mut self, run: &SettleRun) {
         if let Some(consumer) = run.consumer() {
             consumer.give_back(run.positions.len());
@@ -182,7 +188,7 @@ impl<'a> Locked<'a> {
         for position in &run.positions {
             queue.settle(*position, run.outcome);
         }
-        if let Some(id) = run.consumer_id() {
+        if let Some(id) = run.freed_consumer() {
             queue.resume(id);
         }
     }

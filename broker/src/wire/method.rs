@@ -157,6 +157,8 @@ impl MethodId {
     pub const RETURN: Self = Self { class: 60, method: 50 };
     /// `basic.deliver`
     pub const DELIVER: Self = Self { class: 60, method: 60 };
+    /// `basic.get`
+    pub const GET: Self = Self { class: 60, method: 70 };
     /// `basic.get-ok`
     pub const GET_OK: Self = Self { class: 60, method: 71 };
     /// `basic.ack`

@@ -299,7 +299,7 @@ impl Siege {
 
     fn request(&self, method: &str, path: &str) -> Result<(), Trouble> {
         let address: SocketAddr = self.addresses.http;
-        http::ask(address, method, path, "").map(|_| ()).doing(format_args!("{method} {path}"))
+        http::demand(address, method, path, "").doing(format_args!("{method} {path}"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The tutorials do what their README says, in Rust and in Python, and mixed.
+//! The tutorials do what their pages say, in Rust and in Python, and mixed.
 
 use std::{
     process::Command,
@@ -6,29 +6,117 @@ use std::{
 };
 
 use liebre_tests::{
-    binaries::binary,
+    binaries::{binary, workspace_root},
     broker::Broker,
-    method::{self, exchange},
+    method,
     program::Program,
     python,
     raw::Raw,
     wait,
 };
 
-/// Runs one tutorial program against the tests' broker.
-type Run = fn(&str, &[&str]) -> Program;
+mod chat;
+mod confirms;
+mod first;
+mod pages;
+mod routing;
+mod rpc;
 
-fn rust(name: &str, words: &[&str]) -> Program {
-    run(Command::new(binary("liebre-tutorials", name)), words)
+/// What the programs begin with when they have subscribed.
+const WAITING: &str = "[*] Waiting for";
+
+/// Which of the two versions of a program.
+#[derive(Clone, Copy, Debug)]
+enum Language {
+    Rust,
+    Python,
 }
 
-fn python(name: &str, words: &[&str]) -> Program {
-    run(python::tutorial(&format!("{name}.py")), words)
+impl Language {
+    /// Runs a program against the tests' broker.
+    fn run(self, name: &str, words: &[&str]) -> Program {
+        Program::spawn(self.command(name, words, &Broker::shared().url()))
+    }
+
+    fn command(self, name: &str, words: &[&str], url: &str) -> Command {
+        let mut command = match self {
+            Language::Rust => Command::new(binary("liebre-tutorials", name)),
+            Language::Python => python::tutorial(&format!("{name}.py")),
+        };
+        command.args(words).env("AMQP_URL", url).env_remove("AMQP_ADDR");
+        command
+    }
 }
 
-fn run(mut command: Command, words: &[&str]) -> Program {
-    command.args(words).env("AMQP_URL", Broker::shared().url()).env_remove("AMQP_ADDR");
-    Program::spawn(command)
+/// The page of a lesson, whose programs run in one of the languages.
+struct Page {
+    path: &'static str,
+    text: String,
+    language: Language,
+}
+
+impl Page {
+    fn open(path: &'static str, language: Language) -> Page {
+        let text = std::fs::read_to_string(workspace_root().join("tutorials").join(path));
+        Page { path, text: text.expect("the page is there"), language }
+    }
+
+    /// `line` stands on the page: a line of its own, or words in backticks.
+    fn shows(&self, line: &str) {
+        let is_there =
+            self.text.lines().any(|shown| shown == line) || self.text.contains(&format!("`{line}`"));
+        assert!(is_there, "{} does not show {line:?}", self.path);
+    }
+
+    /// The same for a line in which times and counts are other ones each time.
+    fn shows_but_numbers(&self, line: &str) {
+        let line = without_numbers(line);
+        let is_there = self.text.lines().any(|shown| without_numbers(shown) == line);
+        assert!(is_there, "{} does not show {line:?}", self.path);
+    }
+
+    /// Runs a command line that stands on the page.
+    fn run(&self, line: &str) -> Program {
+        self.shows(line);
+        // No word in quotes has a space in it.
+        let mut words = line.split(' ').map(|word| word.trim_matches('"'));
+        let name = words.next().expect("a command line names its program");
+        self.language.run(name, &words.collect::<Vec<_>>())
+    }
+
+    /// Runs a subscriber that stands on the page, until it waits.
+    fn subscribe(&self, line: &str) -> Program {
+        let mut program = self.run(line);
+        let waiting = program.next_line();
+        assert!(waiting.contains(WAITING), "{waiting}");
+        program
+    }
+
+    /// Runs a publisher that stands on the page to its end.
+    fn publish(&self, line: &str) {
+        self.run(line).finish();
+    }
+
+    /// The program's next line must be this one, and the page must show it.
+    fn expect(&self, program: &mut Program, line: &str) {
+        assert_eq!(program.next_line(), line);
+        self.shows(line);
+    }
+}
+
+/// `#` for each number; `10:15:30` and `50,000` are one each.
+fn without_numbers(line: &str) -> String {
+    let mut masked = String::new();
+    for c in line.chars() {
+        let goes_on = masked.ends_with('#');
+        match c {
+            '0'..='9' if !goes_on => masked.push('#'),
+            '0'..='9' => {}
+            ':' | ',' if goes_on => {}
+            _ => masked.push(c),
+        }
+    }
+    masked
 }
 
 /// The tutorials' names are fixed, so their tests go one after the other, each with a clean broker.
@@ -36,127 +124,37 @@ fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut raw = Raw::with_channel(Broker::shared());
-    raw.ask(method::queue_delete("hello", 0), "queue.delete-ok");
-    raw.ask(method::queue_delete("task_queue", 0), "queue.delete-ok");
-    raw.ask(method::exchange_delete("logs", false), "exchange.delete-ok");
+    for queue in ["hello", "task_queue", "rpc_queue", "chat_cola"] {
+        raw.ask(method::queue_delete(queue, 0), "queue.delete-ok");
+    }
+    for exchange in ["logs", "direct_logs", "topic_logs", "chat_todos"] {
+        raw.ask(method::exchange_delete(exchange, false), "exchange.delete-ok");
+    }
     guard
 }
-
-const WAITING: &str = "[*] Waiting for";
 
 /// A program that has subscribed; `queue` has `consumers` consumers then.
 fn subscribed(program: Program, queue: &str, consumers: u32) -> Program {
     let mut program = program;
     program.expect_line(WAITING);
-    let mut raw = Raw::with_channel(Broker::shared());
-    let what = format!("{consumers} consumers of {queue}");
-    wait::until(&what, || (raw.queue_counts(queue).1 == consumers).then_some(()));
+    wait_consumers(queue, consumers);
     program
 }
 
-fn hello_world(sender: Run, receiver: Run) {
-    let _turn = turn();
-    let mut first = subscribed(receiver("receive", &[]), "hello", 1);
-    let mut sent = sender("send", &[]);
-    sent.expect_line(r#" [x] Sent "Hello World!""#);
-    sent.finish();
-    first.expect_line(" [x] Received Hello World!");
-
-    // Two receivers take turns.
-    let mut second = subscribed(receiver("receive", &[]), "hello", 2);
-    for _ in 0..2 {
-        sender("send", &[]).finish();
-    }
-    first.expect_line(" [x] Received Hello World!");
-    second.expect_line(" [x] Received Hello World!");
-    drop((first, second));
-
-    // The staged run: the receiver comes later.
+fn wait_consumers(queue: &str, consumers: u32) {
     let mut raw = Raw::with_channel(Broker::shared());
-    wait::until("no receivers", || (raw.queue_counts("hello").1 == 0).then_some(()));
-    for _ in 0..3 {
-        sender("send", &[]).finish();
-    }
-    wait::until("three ready messages", || (raw.queue_counts("hello").0 == 3).then_some(()));
-    let mut late = receiver("receive", &[]);
-    for _ in 0..3 {
-        late.expect_line(" [x] Received Hello World!");
-    }
+    let what = format!("{consumers} consumers of {queue}");
+    wait::until(&what, || (raw.queue_counts(queue).1 == consumers).then_some(()));
 }
 
-/// The worker is killed between receipt and ack: the other one gets its job at once, and then the later one.
-fn worker_killed(sender: Run, worker: Run) {
-    let _turn = turn();
-    let mut doomed = subscribed(worker("worker", &[]), "task_queue", 1);
-    let long = ".".repeat(60);
-    sender("new_task", &["Precious", &long]).finish();
-    doomed.expect_line(&format!(" [x] Received Precious {long}"));
-    let mut other = subscribed(worker("worker", &[]), "task_queue", 2);
-    sender("new_task", &["busy."]).finish();
-    other.expect_line(" [x] Received busy.");
-    sender("new_task", &["later"]).finish();
-    // Both have a job in hand and asked for no more than one.
+fn wait_ready(queue: &str, ready: u32) {
     let mut raw = Raw::with_channel(Broker::shared());
-    wait::until("one ready job", || (raw.queue_counts("task_queue").0 == 1).then_some(()));
-    doomed.kill9();
-    other.expect_line(" [x] Done");
-    assert_eq!(other.next_line(), format!(" [x] Received Precious {long} (redelivered)"));
-    other.kill9();
-    wait::until("both jobs ready", || (raw.queue_counts("task_queue") == (2, 0)).then_some(()));
-    raw.ask(method::queue_purge("task_queue"), "queue.purge-ok 2");
-}
-
-fn publish_subscribe(publisher: Run, subscribers: [Run; 2]) {
-    let _turn = turn();
-    publisher("emit_log", &["nobody", "listens"]).finish();
-    let mut subscribers = subscribers.map(|run| run("receive_logs", &[]));
-    for subscriber in &mut subscribers {
-        subscriber.expect_line(WAITING);
-    }
-    let mut emitted = publisher("emit_log", &["El", "tanque", "está", "lleno"]);
-    emitted.expect_line(r#" [x] Sent "El tanque está lleno""#);
-    emitted.finish();
-    for subscriber in &mut subscribers {
-        assert_eq!(subscriber.next_line(), " [x] El tanque está lleno");
-    }
-    drop(subscribers);
-    // Their queues were exclusive: soon the exchange feeds nobody.
-    wait::until("the end of the subscribers' queues", || {
-        let mut raw = Raw::with_channel(Broker::shared());
-        raw.say(&[method::exchange_delete("logs", true)]);
-        (raw.verdict() == "accepted").then_some(())
-    });
-    let mut raw = Raw::with_channel(Broker::shared());
-    raw.say(&[method::exchange_declare("logs", "fanout", exchange::PASSIVE, &[])]);
-    assert_eq!(raw.outcome(), "channel.close 404 NOT_FOUND - no exchange 'logs' in vhost '/' [40.10]");
+    let what = format!("{ready} ready messages in {queue}");
+    wait::until(&what, || (raw.queue_counts(queue).0 == ready).then_some(()));
 }
 
 #[test]
-fn hello_world_in_rust() {
-    hello_world(rust, rust);
-}
-
-#[test]
-fn hello_world_in_python() {
-    hello_world(python, python);
-}
-
-#[test]
-fn worker_killed_in_rust() {
-    worker_killed(rust, rust);
-}
-
-#[test]
-fn worker_killed_in_python() {
-    worker_killed(python, python);
-}
-
-#[test]
-fn publish_subscribe_in_rust() {
-    publish_subscribe(rust, [rust, rust]);
-}
-
-#[test]
-fn publish_subscribe_in_both_languages() {
-    publish_subscribe(python, [rust, python]);
+fn numbers_are_masked() {
+    assert_eq!(without_numbers("[Ana] ¡Hola! (10:15:30)"), "[Ana] ¡Hola! (#)");
+    assert_eq!(without_numbers("Published 50,000 messages in 9 ms"), "Published # messages in # ms");
 }

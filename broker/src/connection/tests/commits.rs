@@ -7,15 +7,13 @@ use expect_test::{Expect, expect};
 
 use super::{
     bench::{A, Bench, Step, queue, transcript_with_log},
-    frames::{ack, commit, declare, durable, get, nack, plainly, publish, publish_with, reject, tx_select},
+    frames::{
+        ack, commit, declare, durable, get, nack, persistent, plainly, publish, publish_with, reject,
+        tx_select,
+    },
     log::FakeLog,
 };
 use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_MESSAGES_MAX};
-
-fn persistent(channel: u16, key: &str, body_size: usize) -> Vec<u8> {
-    let properties = BasicProperties::default().with_delivery_mode(2);
-    publish_with(channel, ("", key, false), &vec![b'x'; body_size], &properties)
-}
 
 /// Runs the steps on a broker with this log.
 fn check_with_log(log: &Arc<FakeLog>, steps: impl IntoIterator<Item = Step>, expected: &Expect) {
@@ -32,11 +30,13 @@ fn a_commit_is_one_record_and_is_answered_when_that_is_synced() {
             A.sends([persistent(2, "q", 1), persistent(2, "q", 2), persistent(2, "q", 3)]),
             log.catches_up(),
             A.sends([get(1, "q", false), get(1, "q", false), get(1, "q", false)]),
+            log.catches_up(),
             A.sends([persistent(1, "p", 4), persistent(1, "p", 5), persistent(1, "q", 6)]),
             A.sends([ack(1, 1, false), nack(1, 2, false, true), reject(1, 3, false)]),
             A.sends([commit(1), get(2, "p", true)]),
             queue("q"),
             queue("p"),
+            log.catches_up(),
             log.catches_up(),
         ],
         &expect![[r#"
@@ -53,6 +53,7 @@ fn a_commit_is_one_record_and_is_answered_when_that_is_synced() {
             C: basic.get 1 queue="q"
             C: basic.get 1 queue="q"
             C: basic.get 1 queue="q"
+               the log catches up
             S: basic.get-ok 1 tag=1 redelivered=false exchange="" key="q" message-count=2 + body 1 {delivery-mode=2}
             S: basic.get-ok 1 tag=2 redelivered=false exchange="" key="q" message-count=1 + body 2 {delivery-mode=2}
             S: basic.get-ok 1 tag=3 redelivered=false exchange="" key="q" message-count=0 + body 3 {delivery-mode=2}
@@ -68,6 +69,7 @@ fn a_commit_is_one_record_and_is_answered_when_that_is_synced() {
                queue p: ready 2, unsettled 0
                the log catches up
             S: tx.commit-ok 1
+               the log catches up
             S: basic.get-ok 2 tag=1 redelivered=false exchange="" key="p" message-count=1 + body 4 {delivery-mode=2}
         "#]],
     );
@@ -117,6 +119,7 @@ fn a_commit_that_the_log_refuses_is_none() {
             A.sends([declare(1, "q", durable), persistent(1, "q", 1)]),
             log.catches_up(),
             A.sends([tx_select(1), get(1, "q", false), ack(1, 1, false), persistent(1, "q", 2)]),
+            log.catches_up(),
             log.refuses(),
             A.sends(commit(1)),
             queue("q"),
@@ -131,6 +134,7 @@ fn a_commit_that_the_log_refuses_is_none() {
             C: basic.ack 1 tag=1
             C: basic.publish 1 exchange="" key="q" + body 2 {delivery-mode=2}
             S: tx.select-ok 1
+               the log catches up
             S: basic.get-ok 1 tag=1 redelivered=false exchange="" key="q" message-count=0 + body 1 {delivery-mode=2}
                the log refuses
             C: tx.commit 1

@@ -208,6 +208,12 @@ pub(super) fn publish(channel: u16, exchange: &str, key: &str, body_size: usize)
     publish_with(channel, (exchange, key, false), &vec![b'x'; body_size], &BasicProperties::default())
 }
 
+/// The same, persistent, to a queue.
+pub(super) fn persistent(channel: u16, queue: &str, body_size: usize) -> Vec<u8> {
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    publish_with(channel, ("", queue, false), &vec![b'x'; body_size], &properties)
+}
+
 /// So many messages to the queue `q`, with bodies of 1, 2, 3 … bytes, on channel 2.
 pub(super) fn publishes(count: usize) -> Vec<u8> {
     (1..=count).flat_map(|size| publish(2, "", "q", size)).collect()

@@ -225,7 +225,7 @@ fn a_consumer_that_is_going_leaves_its_message_to_others() {
             S2: basic.consume-ok 2 consumer="staying"
                channel 1 of C goes
             C2: basic.publish 1 exchange="" key="q" + body 1
-            S2: basic.deliver 2 consumer="staying" tag=1 redelivered=false exchange="" key="q" + body 1
+            S2: basic.deliver 2 consumer="staying" tag=1 redelivered=true exchange="" key="q" + body 1
                queue q: ready 0, unsettled 1
         "#]],
     );

@@ -113,9 +113,9 @@ impl<C: Clone + Credit> Consumers<C> {
         self.active.extend(self.parked.remove(&id));
     }
 
-    /// Whether anybody is in the round.
-    pub(super) fn has_active(&self) -> bool {
-        !self.active.is_empty()
+    /// Whose turn it is, if anybody is in the round.
+    pub(super) fn next(&self) -> Option<&C> {
+        self.active.front().map(|member| &member.consumer)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member<C>> {

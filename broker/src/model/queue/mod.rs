@@ -109,6 +109,8 @@ pub struct Queue<C> {
     next_position: u64,
     /// Messages below may have been handed out by an earlier process.
     flagged_below: Position,
+    /// Persistent messages from here on may not be handed out for the first time.
+    cleared_below: Position,
 }
 
 impl Delivery {
@@ -116,6 +118,12 @@ impl Delivery {
     #[must_use]
     pub fn is_redelivered(&self) -> bool {
         self.delivery_count > 0
+    }
+}
+
+impl Entry {
+    fn is_cleared(&self, cleared_below: Position) -> bool {
+        self.position < cleared_below || self.delivery_count > 0 || !self.message.is_persistent()
     }
 }
 
@@ -142,6 +150,7 @@ impl<C: Clone + Credit> Queue<C> {
             consumers: Consumers::default(),
             next_position: 0,
             flagged_below: Position(0),
+            cleared_below: Position(u64::MAX),
         }
     }
 
@@ -158,14 +167,46 @@ impl<C: Clone + Credit> Queue<C> {
         self.ready.push_back(Entry { position, message, delivery_count: 0 });
     }
 
+    /// Where the first message stands, or will stand, that was never handed out.
+    #[must_use]
+    pub fn first_new(&self) -> Position {
+        self.ready.first_new().unwrap_or(Position(self.next_position))
+    }
+
+    /// Persistent messages below may be handed out for the first time. All, until this is said.
+    pub fn set_cleared_below(&mut self, position: Position) {
+        self.cleared_below = position;
+    }
+
+    /// Whether the next message may not be handed out yet.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.ready.next().is_some_and(|next| !next.is_cleared(self.cleared_below))
+    }
+
+    /// Whether the next message is in memory and may be handed out.
+    #[must_use]
+    pub fn has_cleared(&self) -> bool {
+        self.ready.next().is_some_and(|next| next.is_cleared(self.cleared_below))
+    }
+
+    /// Messages below may have been handed out by an earlier process.
+    #[must_use]
+    pub fn flagged_below(&self) -> Position {
+        self.flagged_below
+    }
+
     /// Hands out up to `limit` ready messages, one by one to the next consumer in turn that has credit,
     /// and adds a lane for each consumer that got any. Says whether it stopped at the limit with more
     /// to hand out.
     pub fn dispatch(&mut self, limit: usize, lanes: &mut Vec<Lane<C>>) -> bool {
         let mut count = 0;
         while count < limit {
-            let Some(size) = self.ready.head_size() else { return false };
-            let Some(member) = self.consumers.take_turn(size) else { return false };
+            let Some(next) = self.ready.next() else { return false };
+            if !next.is_cleared(self.cleared_below) {
+                return false;
+            }
+            let Some(member) = self.consumers.take_turn(next.message.size()) else { return false };
             let Some(entry) = self.ready.pop_front() else { return false };
             let delivery = if member.is_no_ack {
                 Delivery::from(entry)
@@ -179,8 +220,11 @@ impl<C: Clone + Credit> Queue<C> {
         !self.ready.is_empty()
     }
 
-    /// Takes the head out for a `basic.get`.
+    /// Takes the head out for a `basic.get`, unless it is held.
     pub fn get(&mut self, is_no_ack: bool) -> Option<Delivery> {
+        if self.is_held() {
+            return None;
+        }
         let entry = self.ready.pop_front()?;
         if is_no_ack {
             return Some(Delivery::from(entry));
@@ -252,7 +296,13 @@ impl<C: Clone + Credit> Queue<C> {
     /// Whether a consumer may take the next message, as far as is known.
     #[must_use]
     pub fn has_taker(&self) -> bool {
-        self.consumers.has_active()
+        self.taker().is_some()
+    }
+
+    /// The consumer whose turn is next, as far as is known.
+    #[must_use]
+    pub fn taker(&self) -> Option<&C> {
+        self.consumers.next()
     }
 
     /// Brings back the next of what is paged: everything up to before `next`.

@@ -66,13 +66,20 @@ impl Ready {
         Some(entry)
     }
 
-    /// Size of the next message if it is in memory, bytes.
-    pub(super) fn head_size(&self) -> Option<usize> {
-        let next = match self.returned.first_key_value() {
-            Some((_, entry)) => entry,
-            None => self.head.front()?,
-        };
-        Some(next.message.size())
+    /// The next message if it is in memory.
+    pub(super) fn next(&self) -> Option<&Entry> {
+        match self.returned.first_key_value() {
+            Some((_, entry)) => Some(entry),
+            None => self.head.front(),
+        }
+    }
+
+    /// Where the first message stands, or may stand, that was not taken before.
+    pub(super) fn first_new(&self) -> Option<Position> {
+        match self.head.front() {
+            Some(entry) => Some(entry.position),
+            None => (!self.paged.is_empty()).then_some(self.paged.from),
+        }
     }
 
     /// Drops everything; says how many there were.

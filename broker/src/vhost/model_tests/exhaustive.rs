@@ -6,13 +6,13 @@ use super::{
     operation::{Operation, Publication, Settling},
     run,
 };
-use crate::{limits::PagingLimits, model::queue::Outcome, storage::sim_disk::Crash};
+use crate::{limits::QueueLimits, model::queue::Outcome, storage::sim_disk::Crash};
 
 /// Operations of each sequence, at most, in the normal tests; a campaign sets the variable.
 const DEPTH: usize = 3;
 const DEPTH_VARIABLE: &str = "LIEBRE_MODEL_DEPTH";
 /// Everything that can leave memory does.
-const LIMITS: PagingLimits = PagingLimits { memory_max: 0, head_bytes: 0, page_bytes: 1 };
+const LIMITS: QueueLimits = QueueLimits { memory_max: 0, head_bytes: 0, page_bytes: 1, mark_ahead: 2 };
 
 /// Two messages fill more than a file, so that one of them is in a complete one.
 fn publication(count: usize, is_persistent: bool) -> Publication {

@@ -17,7 +17,7 @@ use std::{env, sync::Mutex};
 
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use crate::{limits::PagingLimits, storage::sim_disk::Crash};
+use crate::{limits::QueueLimits, storage::sim_disk::Crash};
 use operation::{Operation, Publication, ending, operation};
 use world::{Counts, World};
 
@@ -29,12 +29,20 @@ fn cases() -> u32 {
     env::var(CASES_VARIABLE).map_or(CASES, |cases| cases.parse().unwrap())
 }
 
-fn paging_limits() -> impl Strategy<Value = PagingLimits> {
-    (prop::sample::select(&[0, 2_000, 6_000][..]), 0..2_500_usize, 1..4_000_usize)
-        .prop_map(|(memory_max, head_bytes, page_bytes)| PagingLimits { memory_max, head_bytes, page_bytes })
+fn queue_limits() -> impl Strategy<Value = QueueLimits> {
+    let memory_max = prop::sample::select(&[0, 2_000, 6_000][..]);
+    let mark_ahead = prop::sample::select(&[1, 2, 3, 8, 1_024][..]);
+    (memory_max, 0..2_500_usize, 1..4_000_usize, mark_ahead).prop_map(
+        |(memory_max, head_bytes, page_bytes, mark_ahead)| QueueLimits {
+            memory_max,
+            head_bytes,
+            page_bytes,
+            mark_ahead,
+        },
+    )
 }
 
-fn run(limits: PagingLimits, operations: &[Operation], ending: Option<&Operation>) -> Counts {
+fn run(limits: QueueLimits, operations: &[Operation], ending: Option<&Operation>) -> Counts {
     let mut world = World::new(limits);
     operations.iter().chain(ending).for_each(|operation| world.apply(operation));
     world.drain();
@@ -59,12 +67,12 @@ fn an_orderly_restart_does_not_forget_what_a_crash_did() {
         publish(1, 2, true),
         Operation::Restart,
     ];
-    run(PagingLimits::default(), &operations, None);
+    run(QueueLimits::default(), &operations, None);
 }
 
 #[test]
 fn transient_messages_leave_memory_in_durable_queues_too() {
-    let limits = PagingLimits { memory_max: 2_000, head_bytes: 500, page_bytes: 1_000 };
+    let limits = QueueLimits { memory_max: 2_000, head_bytes: 500, page_bytes: 1_000, mark_ahead: 4 };
     for before in [vec![], vec![publish(1, 1, true), Operation::Rest, Operation::Restart]] {
         let counts = run(limits, &[before, vec![publish(1, 10, false)]].concat(), None);
         assert!(counts.asides > 0);
@@ -80,7 +88,7 @@ fn queues_are_what_plain_lists_are_whatever_happens() {
         1 => prop::collection::vec(operation(), 80..300),
     ];
     let total = Mutex::new((0, Vec::new()));
-    let ran = TestRunner::new(config).run(&(paging_limits(), operations, ending()), |case| {
+    let ran = TestRunner::new(config).run(&(queue_limits(), operations, ending()), |case| {
         let (limits, operations, ending) = case;
         let counts = run(limits, &operations, ending.as_ref());
         let mut total = total.lock().unwrap();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    limits::PagingLimits,
+    limits::QueueLimits,
     model::{
         message::Message,
         queue::{Entry, Position},
@@ -31,7 +31,7 @@ pub(super) type Durable = BTreeMap<(QueueId, Position), u64>;
 #[derive(Debug)]
 pub(super) struct RecordingLog {
     pub(super) log: Log,
-    limits: PagingLimits,
+    limits: QueueLimits,
     recorded: Mutex<Recorded>,
     pub(super) read_count: AtomicUsize,
     pub(super) aside_count: AtomicUsize,
@@ -47,7 +47,7 @@ struct Recorded {
 }
 
 impl RecordingLog {
-    pub(super) fn new(log: Log, limits: PagingLimits, last_lsn: Lsn, current: Durable) -> Self {
+    pub(super) fn new(log: Log, limits: QueueLimits, last_lsn: Lsn, current: Durable) -> Self {
         let snapshots = BTreeMap::from([(last_lsn, current.clone())]);
         let recorded = Mutex::new(Recorded { current, snapshots, last_appended: None });
         Self { log, limits, recorded, read_count: AtomicUsize::new(0), aside_count: AtomicUsize::new(0) }
@@ -191,7 +191,7 @@ impl QueueLog for RecordingLog {
         QueueLog::put_aside(&self.log, entries)
     }
 
-    fn paging_limits(&self) -> PagingLimits {
+    fn queue_limits(&self) -> QueueLimits {
         self.limits
     }
 

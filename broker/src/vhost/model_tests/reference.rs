@@ -1,6 +1,6 @@
 //! What queues and connections must come to: plain lists, and no disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::recording_log::Durable;
 use crate::model::{
@@ -13,6 +13,8 @@ use crate::model::{
 pub(super) struct Reference {
     pub(super) queues: BTreeMap<QueueId, ReferenceQueue>,
     pub(super) connections: Vec<ReferenceConnection>,
+    /// Every message that anybody ever got.
+    pub(super) handed_out: BTreeSet<(QueueId, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(super) struct ReferenceQueue {
     /// By position.
     pub(super) messages: Vec<ReferenceMessage>,
     pub(super) next_position: u64,
+    /// Messages that were flagged since the last crash though nobody had got them.
+    pub(super) needless_flags: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +33,19 @@ pub(super) struct ReferenceMessage {
     pub(super) number: u64,
     pub(super) body_size: usize,
     pub(super) is_persistent: bool,
-    /// The next delivery is not the first.
-    pub(super) is_flagged: bool,
+    pub(super) flag: Flag,
     pub(super) is_ready: bool,
+}
+
+/// Whether the next delivery says that it is not the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flag {
+    No,
+    Yes,
+    /// A crash left no proof that it is.
+    Perhaps,
+    /// A consumer that died while it was handed out may have had it.
+    Either,
 }
 
 #[derive(Debug, Default)]
@@ -62,9 +76,8 @@ impl Reference {
             let queue = self.queues.get_mut(id).unwrap();
             let position = Position(queue.next_position);
             queue.next_position += 1;
-            let (is_flagged, is_ready) = (false, true);
-            let message =
-                ReferenceMessage { position, number, body_size, is_persistent, is_flagged, is_ready };
+            let (flag, is_ready) = (Flag::No, true);
+            let message = ReferenceMessage { position, number, body_size, is_persistent, flag, is_ready };
             queue.messages.push(message);
         }
     }
@@ -75,7 +88,7 @@ impl Reference {
         let at = queue.messages.iter().position(|message| message.position == position).unwrap();
         assert!(!queue.messages[at].is_ready, "{position:?} is settled though it was not handed out");
         if outcome == Outcome::Requeue {
-            (queue.messages[at].is_ready, queue.messages[at].is_flagged) = (true, true);
+            (queue.messages[at].is_ready, queue.messages[at].flag) = (true, Flag::Yes);
         } else {
             queue.messages.remove(at);
         }
@@ -96,15 +109,24 @@ impl Reference {
         }
         for (id, queue) in &mut self.queues {
             let before = std::mem::take(&mut queue.messages);
+            if !is_clean {
+                queue.needless_flags = 0;
+            }
             let own = durable.range((*id, Position(0))..=(*id, Position(u64::MAX)));
             let left = own.map(|(&(_, position), &number)| {
                 let known = before.iter().find(|message| message.position == position);
+                let flag = match is_clean {
+                    true => known.unwrap().flag,
+                    false if self.handed_out.contains(&(*id, number)) => Flag::Yes,
+                    false if known.is_some_and(|known| known.flag == Flag::Either) => Flag::Either,
+                    false => Flag::Perhaps,
+                };
                 ReferenceMessage {
                     position,
                     number,
                     body_size: body_size(number),
                     is_persistent: true,
-                    is_flagged: !is_clean || known.unwrap().is_flagged,
+                    flag,
                     is_ready: true,
                 }
             });
@@ -123,6 +145,21 @@ impl Reference {
             unsettled_bytes: bytes(&unsettled),
             consumers: self.consumers(id).count(),
         }
+    }
+
+    /// A consumer of the queue died: messages may have been on their way to it.
+    pub(super) fn lose_consumer(&mut self, id: QueueId) {
+        let messages = self.queues.get_mut(&id).into_iter().flat_map(|queue| &mut queue.messages);
+        for message in messages.filter(|message| message.is_ready && message.flag == Flag::No) {
+            message.flag = Flag::Either;
+        }
+    }
+
+    /// Whether the next message of a queue may have to wait for a mark in the log.
+    pub(super) fn may_be_held(&self, id: QueueId) -> bool {
+        let queue = &self.queues[&id];
+        let next = queue.messages.iter().find(|message| message.is_ready);
+        next.is_some_and(|next| queue.is_durable && next.is_persistent && next.flag != Flag::Yes)
     }
 
     /// The consumers of a queue and how much each has that is not settled.

@@ -10,18 +10,18 @@ use super::{
         Route, Vhost,
         deliveries::SettleRun,
         outbox::Outbox,
-        queue::SharedQueue,
+        queue::{Got, SharedQueue},
         subscription::{Prefetch, Subscription, SubscriptionParts},
         transaction::{HeldMessage, HeldRun},
     },
     frames::{Arrival, read_all},
     operation::{CONNECTIONS, Operation, Publication, QUEUES, Settling},
     recording_log::{Durable, RecordingLog},
-    reference::{Reference, ReferenceConsumer, ReferenceDelivery, ReferenceQueue},
+    reference::{Flag, Reference, ReferenceConsumer, ReferenceDelivery, ReferenceQueue},
     setup::{CHANNEL, NAMES, body, header, is_durable, open, outbox, outboxes, queue_definition, vhost},
 };
 use crate::{
-    limits::PagingLimits,
+    limits::QueueLimits,
     model::{
         arguments::Arguments,
         message::{Arena, Message, MessageHead},
@@ -31,7 +31,7 @@ use crate::{
     },
     storage::{
         LogError,
-        log::{LogWriter, Recovered, Step},
+        log::{LogWriter, Recovered, RecoveredQueue, Step},
         queue_log::{QueueLog, QueueRecord},
         record::Lsn,
         sim_disk::{Crash, Seeded, SimDisk, State},
@@ -41,7 +41,7 @@ use crate::{
 /// A broker's queues on a disk, and what they should be.
 #[derive(Debug)]
 pub(super) struct World {
-    limits: PagingLimits,
+    limits: QueueLimits,
     disk: SimDisk,
     log: Arc<RecordingLog>,
     writer: LogWriter,
@@ -77,7 +77,7 @@ pub(super) struct Counts {
 }
 
 impl World {
-    pub(super) fn new(limits: PagingLimits) -> Self {
+    pub(super) fn new(limits: QueueLimits) -> Self {
         let disk = SimDisk::recording(State::default());
         let (log, writer, recovered) = open(&disk);
         let log = Arc::new(RecordingLog::new(log, limits, recovered.last_lsn, Durable::new()));
@@ -128,10 +128,13 @@ impl World {
             }
             Operation::Purge { queue } => self.purge(*queue),
             Operation::Delete { queue } => self.delete(*queue),
-            Operation::Step => drop(self.writer.step().unwrap()),
-            Operation::Write => self.until_idle(LogWriter::step),
+            Operation::Step => {
+                self.writer.step().unwrap();
+                self.resume();
+            }
+            Operation::Write => self.write(),
             Operation::Rest => {
-                self.until_idle(LogWriter::step);
+                self.write();
                 self.until_idle(LogWriter::rest);
             }
             Operation::Restart => self.restart(),
@@ -155,6 +158,9 @@ impl World {
     fn publish(&mut self, publication: &Publication) {
         let route = self.route(publication);
         let mut messages = self.messages(publication, &route);
+        if self.may_overtake {
+            route.queues.iter().for_each(|queue| self.reference.lose_consumer(queue.id));
+        }
         let lsn = self.vhost.publish(&route, &mut messages).unwrap();
         self.expect_safe(lsn);
         self.collect();
@@ -201,13 +207,21 @@ impl World {
         let id = self.ids[queue];
         let ready = self.reference.counts(id).ready;
         let outbox = Arc::clone(&self.outboxes[connection]);
-        let is_there = self.queue(queue).get(&outbox, CHANNEL, is_no_ack).unwrap();
+        let mut got = self.queue(queue).get(&outbox, CHANNEL, is_no_ack).unwrap();
+        while let Got::NotYet(lsn) = got {
+            assert!(lsn > self.log.synced_up_to() && self.reference.may_be_held(id));
+            self.writer.step().unwrap();
+            got = self.queue(queue).get(&outbox, CHANNEL, is_no_ack).unwrap();
+        }
+        let is_there = got == Got::Message;
         assert_eq!(is_there, ready > 0);
         let arrivals = read_all(&outbox);
         assert_eq!(arrivals.len(), usize::from(is_there));
         let left: Vec<_> = arrivals.iter().map(|arrival| arrival.left_count.unwrap() as usize).collect();
         assert!(left.iter().all(|left| left + 1 == ready));
         self.take_arrivals(connection, arrivals, Some((id, is_no_ack)));
+        // Consumers may have waited for the same.
+        self.resume();
         is_there
     }
 
@@ -352,6 +366,38 @@ impl World {
         self.reference.queues.insert(id, queue);
     }
 
+    /// Writes everything, and hands out what waited for that: then nothing is left to hand out.
+    fn write(&mut self) {
+        for turn in 0.. {
+            assert!(turn < 1_000, "something is always held");
+            self.until_idle(LogWriter::step);
+            if !self.resume() {
+                break;
+            }
+        }
+        for id in self.ids {
+            assert!(!self.is_waiting(id), "{id:?} waits for nothing");
+        }
+    }
+
+    /// What the connections' tasks do when they are woken; says whether there was anything to do.
+    fn resume(&mut self) -> bool {
+        let resumable: Vec<_> = self.outboxes.iter().flat_map(|outbox| outbox.take_resumable()).collect();
+        for subscription in &resumable {
+            subscription.queue.resume(subscription.id);
+        }
+        self.collect();
+        !resumable.is_empty()
+    }
+
+    /// A queue has messages, and a consumer that could have them.
+    fn is_waiting(&self, id: QueueId) -> bool {
+        let could_have_more = |(consumer, unsettled): (&ReferenceConsumer, usize)| {
+            consumer.prefetch_count == 0 || unsettled < usize::from(consumer.prefetch_count)
+        };
+        self.reference.counts(id).ready > 0 && self.reference.consumers(id).any(could_have_more)
+    }
+
     fn until_idle(&mut self, step: impl Fn(&mut LogWriter) -> Result<Step, LogError>) {
         for turn in 0.. {
             assert!(turn < 1_000, "the writer never comes to rest");
@@ -365,6 +411,7 @@ impl World {
         for connection in 0..CONNECTIONS {
             self.disconnect(connection, None);
         }
+        self.vhost.queues().iter().for_each(|queue| queue.end_marks());
         self.log.log.close();
         self.until_idle(LogWriter::step);
         self.check_confirms();
@@ -408,21 +455,22 @@ impl World {
         (self.disk, self.writer) = (disk, writer);
         self.vhost = vhost(&self.log, &self.ids);
         self.reference.restart(&durable, is_clean, |number| self.body_sizes[number as usize]);
-        self.restore(recovered, is_clean);
+        self.restore(recovered);
     }
 
-    fn restore(&mut self, recovered: Recovered, is_clean: bool) {
+    fn restore(&mut self, recovered: Recovered) {
         let queues: BTreeMap<QueueId, Arc<SharedQueue>> =
             self.vhost.queues().into_iter().map(|queue| (queue.id, queue)).collect();
         for (id, reference) in &mut self.reference.queues {
-            let next = recovered.queues.get(id).map_or(0, |queue| queue.next_position.0);
+            let next = |queue: &RecoveredQueue| queue.next_position.max(queue.delivered_up_to).0;
+            let next = recovered.queues.get(id).map_or(0, next);
             let last = reference.messages.last();
             assert!(last.is_none_or(|last| last.position.0 < next));
             reference.next_position = next;
         }
         for (id, messages) in recovered.queues {
             match queues.get(&id) {
-                Some(queue) => queue.restore(messages, is_clean),
+                Some(queue) => queue.restore(messages, recovered.has_loss),
                 None => drop(self.log.record(id, QueueRecord::Delete)),
             }
         }
@@ -459,17 +507,21 @@ impl World {
             let consumer = id.map(|id| own.consumers[&id]);
             let (id, is_no_ack) = get.unwrap_or_else(|| (id.unwrap(), consumer.unwrap().is_no_ack));
             let number = u64::from_le_bytes(arrival.body[..8].try_into().unwrap());
-            let messages = &mut self.reference.queues.get_mut(&id).unwrap().messages;
+            let queue = self.reference.queues.get_mut(&id).unwrap();
+            let messages = &mut queue.messages;
             let at = messages.iter().position(|message| message.number == number && message.is_ready);
             let Some(at) = at else { panic!("message {number} of {id:?} is handed out, and not ready") };
             let is_first = messages[..at].iter().all(|message| !message.is_ready);
             assert!(get.is_none() || is_first, "message {number} of {id:?} is not the first");
             let message = &mut messages[at];
-            assert_eq!(arrival.is_redelivered, message.is_flagged, "message {number} of {id:?}");
+            assert!(arrival.is_redelivered || message.flag != Flag::Yes, "message {number} of {id:?}");
+            assert!(!arrival.is_redelivered || message.flag != Flag::No, "message {number} of {id:?}");
+            let is_needless = arrival.is_redelivered && message.flag == Flag::Perhaps;
             assert_eq!(arrival.header, header(message.body_size));
             assert!(arrival.body == body(number, message.body_size), "message {number} has another body");
             own.last_tag += 1;
             assert_eq!(arrival.tag, own.last_tag);
+            self.reference.handed_out.insert((id, number));
             let position = message.position;
             let is_ascending = last.insert(id, position).is_none_or(|before| before < position);
             assert!(is_ascending || self.may_overtake, "out of order");
@@ -480,6 +532,8 @@ impl World {
                 let consumer = consumer.map(|consumer| consumer.id);
                 own.unsettled.insert(arrival.tag, ReferenceDelivery { queue: id, position, consumer });
             }
+            queue.needless_flags += u64::from(is_needless);
+            assert!(queue.needless_flags <= self.limits.mark_ahead, "{id:?} flags too many");
             self.counts.delivered += 1;
         }
     }
@@ -488,10 +542,8 @@ impl World {
         for (index, id) in self.ids.iter().enumerate() {
             let counts = self.reference.counts(*id);
             assert_eq!(self.queue(index).counts(), counts, "{id:?}");
+            assert!(!self.is_waiting(*id) || self.reference.may_be_held(*id), "{id:?} could hand out more");
             for (consumer, unsettled) in self.reference.consumers(*id) {
-                let is_full =
-                    consumer.prefetch_count > 0 && unsettled == usize::from(consumer.prefetch_count);
-                assert!(counts.ready == 0 || is_full, "{consumer:?} could have more");
                 assert!(consumer.prefetch_count == 0 || unsettled <= usize::from(consumer.prefetch_count));
             }
         }

@@ -129,7 +129,7 @@ impl World {
         assert!(self.ready.tail.is_empty() || !self.ready.paged.is_empty());
         let wanted = self.waiting.first_key_value().filter(|_| self.ready.wanted().is_some());
         assert!(wanted.is_none_or(|(position, _)| self.disk.contains_key(position)));
-        assert!(self.ready.wanted().is_some() || self.ready.head_size().is_none() == self.ready.is_empty());
+        assert!(self.ready.wanted().is_some() || self.ready.next().is_none() == self.ready.is_empty());
     }
 
     fn drain(&mut self) {

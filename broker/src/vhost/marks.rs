@@ -1,0 +1,158 @@
+//! How far a durable queue may hand out messages as never handed out before: a promise that holds after a crash, too.
+//!
+//! A mark in the log says that everything below a position may have been handed out. It stands there before any such
+//! message is handed out, in one of two ways:
+//!
+//! ```text
+//!  consumers keep up    [mark up to 1024] [publish 0] [publish 1] ...    a crash that leaves the message leaves the mark
+//!  there is a backlog   [publish 0 .. 9999] ... [mark up to 1024]        handed out when the mark is synced
+//! ```
+//!
+//! A mark reaches so far ahead that the next one is mostly synced before it is needed. After a crash all below the last
+//! mark are flagged redelivered: some that nobody has seen, as many as a mark reaches ahead at most.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use super::subscription::Subscription;
+use crate::{
+    model::{queue::Position, queue_id::QueueId},
+    storage::{
+        queue_log::{QueueLog, QueueRecord},
+        record::Lsn,
+    },
+};
+
+/// The marks of one queue (part of its state, under its lock).
+#[derive(Debug)]
+pub(super) struct Marks {
+    queue: QueueId,
+    /// How far ahead of the first message that was not handed out a mark reaches.
+    ahead: u64,
+    /// Everything below may be handed out: the mark is on stable storage.
+    synced_below: Position,
+    /// Marks that are not, in order.
+    unsynced: VecDeque<Mark>,
+    /// All from here on that the queue ever had needs no mark.
+    needed_below: Position,
+    /// Somebody is told when the next mark is synced.
+    is_awaited: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// What is appended from here on comes after the mark in the log.
+    from: Position,
+    up_to: Position,
+    lsn: Lsn,
+}
+
+impl Marks {
+    pub(super) fn new(queue: QueueId, ahead: u64) -> Self {
+        let (synced_below, needed_below) = (Position(0), Position(0));
+        let (unsynced, is_awaited) = (VecDeque::new(), Arc::default());
+        Self { queue, ahead, synced_below, unsynced, needed_below, is_awaited }
+    }
+
+    /// The log has a mark up to a position, and messages up to before another.
+    pub(super) fn restore(&mut self, up_to: Position, end: Position) {
+        self.synced_below = self.synced_below.max(up_to);
+        self.needed_below = end;
+    }
+
+    /// The message at this position needs a mark.
+    pub(super) fn note_persistent(&mut self, position: Position) {
+        self.needed_below = Position(position.0 + 1);
+    }
+
+    /// From the first message that was never handed out on, how far the queue may go.
+    pub(super) fn cleared_below(&mut self, first: Position, log: &dyn QueueLog) -> Position {
+        if !self.unsynced.is_empty() {
+            self.note_synced(log.synced_up_to());
+        }
+        let mut cleared = self.synced_below.max(first);
+        for mark in &self.unsynced {
+            if mark.from <= cleared {
+                cleared = cleared.max(mark.up_to);
+            }
+        }
+        cleared
+    }
+
+    /// Marks what is about to be appended, from `next` on, if consumers keep up with it: `first` is the first message
+    /// that was not handed out, or `next`.
+    pub(super) fn cover_append(&mut self, first: Position, next: Position, log: &dyn QueueLog) {
+        if next >= self.up_to() && next.0 < first.0 + self.ahead.div_ceil(2) {
+            self.mark(first, next, log);
+        }
+    }
+
+    /// Marks what comes after what is being handed out, in time for its turn: `first` is the next, `end` where the
+    /// queue ends.
+    pub(super) fn cover_next(&mut self, first: Position, end: Position, log: &dyn QueueLog) {
+        let up_to = self.up_to();
+        if self.needed_below > up_to.max(first) && first.0 + self.ahead / 4 >= up_to.0 {
+            self.mark(first, end, log);
+        }
+    }
+
+    /// The mark that `first` waits for. None: nothing will come of waiting.
+    pub(super) fn awaited(&mut self, first: Position, end: Position, log: &dyn QueueLog) -> Option<Lsn> {
+        if first >= self.up_to() {
+            self.mark(first, end, log);
+        }
+        self.unsynced.iter().find(|mark| mark.up_to > first).map(|mark| mark.lsn)
+    }
+
+    /// Lets a consumer's connection resume the queue once the log is synced up to `lsn`, or cannot be now.
+    pub(super) fn resume_when_synced(&self, lsn: Lsn, messenger: &Arc<Subscription>, log: &dyn QueueLog) {
+        if self.is_awaited.swap(true, Relaxed) {
+            return;
+        }
+        let (is_awaited, messenger) = (Arc::clone(&self.is_awaited), Arc::clone(messenger));
+        let resume = move |_| {
+            is_awaited.store(false, Relaxed);
+            messenger.outbox.resume_soon(&messenger);
+        };
+        log.when_synced(lsn, Box::new(resume));
+    }
+
+    /// Who was to resume the queue may be gone: somebody else has to.
+    pub(super) fn forget_messenger(&mut self) {
+        self.is_awaited = Arc::default();
+    }
+
+    /// Takes back what was marked and not needed: only what is below `flagged_below` may have been handed out.
+    pub(super) fn end(&self, flagged_below: Position, log: &dyn QueueLog) {
+        if self.up_to() != flagged_below {
+            log.record(self.queue, QueueRecord::Delivered { up_to: flagged_below });
+        }
+    }
+
+    /// Below this everything is marked, or will be.
+    fn up_to(&self) -> Position {
+        self.unsynced.back().map_or(self.synced_below, |mark| mark.up_to)
+    }
+
+    fn mark(&mut self, first: Position, end: Position, log: &dyn QueueLog) {
+        let up_to = Position(first.0 + self.ahead);
+        match log.record(self.queue, QueueRecord::Delivered { up_to }) {
+            Some(lsn) => self.unsynced.push_back(Mark { from: end, up_to, lsn }),
+            // Nothing is kept, so nothing comes back unflagged.
+            None if log.failure().is_none() => self.synced_below = up_to,
+            None => {}
+        }
+    }
+
+    fn note_synced(&mut self, synced: Lsn) {
+        while let Some(mark) = self.unsynced.front().filter(|mark| mark.lsn <= synced) {
+            self.synced_below = mark.up_to;
+            self.unsynced.pop_front();
+        }
+    }
+}
