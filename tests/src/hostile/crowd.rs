@@ -51,7 +51,8 @@ pub fn all_served(peers: &mut [Peer]) -> io::Result<()> {
     Ok(())
 }
 
-fn join(amqp: SocketAddr, vhost: &str, stage: Stage) -> io::Result<Peer> {
+/// Brings one peer to a stage.
+pub fn join(amqp: SocketAddr, vhost: &str, stage: Stage) -> io::Result<Peer> {
     if stage == Stage::Greeting {
         let mut peer = Peer::connect(amqp)?;
         peer.write(&PROTOCOL_HEADER)?;
