@@ -21,6 +21,7 @@ mod exchanges;
 mod framing;
 mod publishing;
 mod queues;
+mod reply_to;
 mod restart;
 mod routing;
 mod settling;
