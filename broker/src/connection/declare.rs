@@ -80,6 +80,10 @@ impl Connection {
     fn declare_exchange(&mut self, declare: exchange::Declare) -> Result<(), Exception> {
         let vhost = self.vhost()?;
         let exchange_name = without_newlines(declare.exchange.as_str());
+        if exchange_name.is_empty() {
+            let error = DeclareExchangeError::DefaultExchange;
+            return Err(Exception::of_exchange(&error, vhost.name()));
+        }
         if declare.passive {
             self.authorize(&Operation::FindExchange { exchange: &exchange_name })?;
             self.ticket = vhost.find_exchange(&exchange_name).map_err(|NoExchange| {
@@ -100,10 +104,6 @@ impl Connection {
             is_internal: declare.internal,
             arguments: declare.arguments.into(),
         };
-        if exchange.name.is_empty() {
-            let error = DeclareExchangeError::DefaultExchange;
-            return Err(Exception::of_exchange(&error, vhost.name()));
-        }
         let is_new = vhost.exchange(&exchange.name).is_none();
         let alternate_exchange = exchange.arguments.text("alternate-exchange").filter(|_| is_new);
         self.authorize(&Operation::DeclareExchange { exchange: &exchange.name, alternate_exchange })?;

@@ -14,12 +14,16 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::socket::{Socket, Waker, now};
+use super::{
+    process::open_files_max,
+    socket::{Socket, Waker, now},
+};
 use crate::{
     connection::{
         Connection,
         registry::{ConnectionInfo, Node},
     },
+    limits::FILES_RESERVED,
     vhost::outbox::Outbox,
 };
 
@@ -45,11 +49,23 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended.
+///
+/// Connections that would take the file descriptors which the message log needs wait in the kernel until others end.
 pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    let connections_max = connections_max(open_files_max());
     let mut tasks = JoinSet::new();
+    let mut was_full = false;
     loop {
+        let is_full = tasks.len() >= connections_max;
+        if is_full && !was_full {
+            tracing::warn!(
+                "{connections_max} connections are all that the limit of open files allows: more are accepted when \
+                 some have ended"
+            );
+        }
+        was_full = is_full;
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if !is_full => match accepted {
                 Ok((stream, peer)) => {
                     if let Some(socket) = start(stream, peer, &node) {
                         tasks.spawn(socket);
@@ -71,6 +87,12 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
     while let Some(ended) = tasks.join_next().await {
         report(ended);
     }
+}
+
+/// How many connections there may be.
+fn connections_max(open_files_max: Option<u64>) -> usize {
+    let files = open_files_max.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    files - FILES_RESERVED.min(files / 2)
 }
 
 /// Whether this error of `accept` is one connection's, which went before it was taken, or which the network
@@ -147,6 +169,14 @@ mod tests {
     use rustix::io::Errno;
 
     use super::*;
+
+    #[test]
+    fn connections_leave_files_to_others() {
+        for (files, connections) in [(1_024, 896), (256, 128), (100, 50), (0, 0)] {
+            assert_eq!(connections_max(Some(files)), connections);
+        }
+        assert!(connections_max(None) > 1 << 20, "no limit");
+    }
 
     #[test]
     fn only_our_own_errors_pause_accepting() {

@@ -130,6 +130,7 @@ impl Server {
         let started_at = listener::wall_clock();
         // First of all: whoever sees that the broker is ready may stop it.
         let signals = StopSignals::listen().map_err(StartError::Spawn)?;
+        process::raise_open_files_max();
         let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
         let (stop, stopped) = watch::channel(false);
         let (node, writers) = boot::boot(&settings, &data_dir, stop.clone()).await?;

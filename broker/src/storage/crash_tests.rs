@@ -97,18 +97,6 @@ pub(super) struct Run {
     place: String,
 }
 
-fn options() -> LogOptions {
-    LogOptions {
-        file_size: 16 << 10,
-        checkpoint_bytes: 20 << 10,
-        budget_bytes: 4 << 10,
-        pack_max_bytes: 8 << 10,
-        spares_max: 2,
-        salt: 0x5eed,
-        ..LogOptions::default()
-    }
-}
-
 fn message(body: &[u8]) -> Message {
     let mut buffer = b"\x01x\x03a.bHEADER".to_vec();
     buffer.extend_from_slice(body);
@@ -116,7 +104,7 @@ fn message(body: &[u8]) -> Message {
 }
 
 pub(super) fn open(disk: &SimDisk) -> Result<(Log, LogWriter, Recovered), LogError> {
-    Log::open(Arc::new(disk.clone()), options())
+    Log::open(Arc::new(disk.clone()), LogOptions::tiny())
 }
 
 /// The recovered queues in the model's words, all messages read back. A queue without anything to say is left out.
@@ -668,7 +656,7 @@ fn orderly_stop_is_told_and_proves_everything() {
 #[test]
 fn without_sync_something_is_lost() {
     let disk = SimDisk::default();
-    let options = LogOptions { unsafe_no_fsync: true, ..options() };
+    let options = LogOptions { unsafe_no_fsync: true, ..LogOptions::tiny() };
     let (log, mut writer, _) = Log::open(Arc::new(disk.clone()), options).unwrap();
     let lsn = log
         .append(&Record::Publish { places: &[(QueueId(1), Position(0))], message: &message(b"lost") })

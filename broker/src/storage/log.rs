@@ -44,6 +44,10 @@ const IDLE_BUFFER_MAX: usize = 4 << 20;
 /// More than this is written at once even if nobody waits for it.
 const LINGER_BYTES_MAX: usize = 64 << 10;
 
+/// When there is little room on the disk, this fraction of what else may be unsynced: publishes that are on their way
+/// when it is full take the room that is kept for acks.
+const UNSYNCED_FRACTION: u64 = 16;
+
 /// How a log is kept.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
@@ -81,6 +85,22 @@ impl Default for LogOptions {
     }
 }
 
+#[cfg(test)]
+impl LogOptions {
+    /// Files so small that a few messages fill, free and pack them.
+    pub(crate) fn tiny() -> Self {
+        Self {
+            file_size: 16 << 10,
+            checkpoint_bytes: 20 << 10,
+            budget_bytes: 4 << 10,
+            pack_max_bytes: 8 << 10,
+            spares_max: 2,
+            salt: 0x5eed,
+            ..Self::default()
+        }
+    }
+}
+
 /// The log as all tasks share it.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -101,6 +121,8 @@ pub(super) struct Shared {
     is_stalled: AtomicBool,
     /// The room that was kept for acks is in use.
     is_reserve_used: AtomicBool,
+    /// The disk may soon be full.
+    has_little_room: AtomicBool,
     /// All files before this one are complete.
     written_file: AtomicU64,
     reader: Reader,
@@ -246,7 +268,7 @@ impl Log {
     /// Whether publishers should wait: too much is not yet on stable storage, or the disk is full.
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
-        self.is_stalled() || self.unsynced_bytes() > self.shared.options.unsynced_max_bytes
+        self.is_stalled() || self.unsynced_bytes() > self.shared.unsynced_max_bytes()
     }
 
     /// What is not yet on stable storage, bytes.
@@ -300,6 +322,7 @@ impl Shared {
             unsynced_bytes: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
             is_reserve_used: AtomicBool::new(false),
+            has_little_room: AtomicBool::new(false),
             written_file: AtomicU64::new(0),
             reader: Reader::new(Arc::clone(&disk)),
             aside: Aside::new(disk),
@@ -328,6 +351,17 @@ impl Shared {
         self.is_reserve_used.store(is_used, Ordering::Relaxed);
     }
 
+    /// What is left on the disk, bytes.
+    pub(super) fn note_room(&self, free: u64) {
+        let has_little = free < 2 * self.options.unsynced_max_bytes;
+        self.has_little_room.store(has_little, Ordering::Relaxed);
+    }
+
+    fn unsynced_max_bytes(&self) -> u64 {
+        let has_little_room = self.has_little_room.load(Ordering::Relaxed);
+        self.options.unsynced_max_bytes / if has_little_room { UNSYNCED_FRACTION } else { 1 }
+    }
+
     /// All files before this one are complete: they can be read.
     pub(super) fn written_file(&self) -> u64 {
         self.written_file.load(Ordering::Acquire)
@@ -342,7 +376,7 @@ impl Shared {
         let last_lsn = batch.last_lsn();
         let record_bytes = (batch.bytes.len() - MARK_SIZE) as u64;
         self.unsynced_bytes.fetch_sub(record_bytes, Ordering::Relaxed);
-        self.is_stalled.store(false, Ordering::Relaxed);
+        self.end_stall();
         let mut waiters = lock(&self.waiters);
         self.synced.store(last_lsn.0, Ordering::Release);
         let woken = waiters.take_up_to(last_lsn);
@@ -368,6 +402,11 @@ impl Shared {
         self.is_stalled.store(true, Ordering::Relaxed);
         let woken = lock(&self.waiters).take_all();
         woken.into_iter().for_each(|synced| synced(Err(error.clone())));
+    }
+
+    /// There is room again.
+    pub(super) fn end_stall(&self) {
+        self.is_stalled.store(false, Ordering::Relaxed);
     }
 
     /// Takes nothing new and tells everybody who waits or will wait: nothing more is stored.

@@ -28,7 +28,7 @@ use crate::{
             FILE_HEADER_SIZE, FORMAT_VERSION, FileHeader, MARK_SIZE, Mark, ReadHeader, is_packed, log_name,
             number_in_use, number_of, packed_number, sector_end,
         },
-        log_writer::{Files, name_file, release, write_padded},
+        log_writer::{Files, NewestFile, name_file, release, write_padded},
         record::{Body, HEAD_SIZE, Lsn, OwnedRecord, Record},
         spares::{Spare, Spares},
     },
@@ -244,22 +244,54 @@ fn release_old(disk: &dyn Disk, found: &Found, live: &Live, files: &mut Files) -
     Ok(())
 }
 
-/// A file that is to get a name. When the disk is full the reserve makes room for it.
-fn write_spare(
-    disk: &dyn Disk,
-    spares: &mut Spares,
-    header: &FileHeader,
-    batch: &mut Vec<u8>,
-) -> io::Result<Spare> {
-    loop {
-        let spare = spares.take(disk)?;
-        let written = write_all_at(spare.file.as_ref(), &header.encode(), 0)
-            .and_then(|()| write_padded(spare.file.as_ref(), batch, FILE_HEADER_SIZE));
-        match written {
-            Ok(()) => return Ok(spare),
-            Err(error) if is_passing(&error) && spares.give_up_reserve(disk) => spares.put_back(spare),
-            Err(error) => return Err(error),
+/// What a new file begins with: its header, and a batch of what nobody proved, if there is any.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    header: FileHeader,
+    batch: Vec<u8>,
+}
+
+impl Beginning {
+    /// The file, which is on stable storage, name and all. After an error nothing has changed.
+    pub(super) fn write(
+        &mut self,
+        disk: &dyn Disk,
+        spares: &mut Spares,
+    ) -> Result<Arc<dyn DiskFile>, LogError> {
+        let number = self.header.number;
+        let spare = self.write_spare(disk, spares);
+        let spare = spare.map_err(|error| LogError::io("write", &log_name(number), &error))?;
+        match name_file(disk, &spare, number) {
+            Ok(()) => Ok(spare.file),
+            Err(error) => {
+                spares.put_back(spare);
+                Err(error)
+            }
         }
+    }
+
+    /// When the disk is full the reserve makes room for it.
+    fn write_spare(&mut self, disk: &dyn Disk, spares: &mut Spares) -> io::Result<Spare> {
+        loop {
+            let error = match spares.take(disk) {
+                Ok(spare) => match self.write_to(spare.file.as_ref()) {
+                    Ok(()) => return Ok(spare),
+                    Err(error) => {
+                        spares.put_back(spare);
+                        error
+                    }
+                },
+                Err(error) => error,
+            };
+            if !is_passing(&error) || !spares.give_up_reserve(disk) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn write_to(&mut self, file: &dyn DiskFile) -> io::Result<()> {
+        write_all_at(file, &self.header.encode(), 0)?;
+        write_padded(file, &mut self.batch, FILE_HEADER_SIZE)
     }
 }
 
@@ -493,8 +525,9 @@ impl Replay {
         self.has_loss = true;
     }
 
-    /// Writes what nobody proved into a new file, which is on stable storage, name and all, when this
-    /// returns. Gives the next record's number and place, too.
+    /// Writes what nobody proved into a new file, which is on stable storage, name and all, when this returns; on a
+    /// full disk that is left to the writer, and until then the old files count. Gives the next record's number and
+    /// place, too.
     fn begin_file(
         &mut self,
         disk: &dyn Disk,
@@ -527,9 +560,18 @@ impl Replay {
             batch[..MARK_SIZE].copy_from_slice(&mark.encode());
             offset = sector_end(offset + batch.len() as u64);
         }
-        let spare = write_spare(disk, &mut spares, &header, &mut batch);
-        let spare = spare.map_err(|error| LogError::io("write", &log_name(number), &error))?;
-        name_file(disk, &spare, number)?;
+        let mut beginning = Beginning { header, batch };
+        let newest = match beginning.write(disk, &mut spares) {
+            Ok(file) => NewestFile::Begun(file),
+            Err(error) if error.is_passing() => {
+                tracing::warn!(
+                    "{error}: messages are served as they are; what becomes of them is not on stable storage \
+                     before there is room"
+                );
+                NewestFile::Waiting(beginning)
+            }
+            Err(error) => return Err(error),
+        };
         self.live.add_file(number, first_lsn, None);
         for (kind, body) in &tail {
             if let Some(records) = OwnedRecord::decode_all(*kind, body) {
@@ -538,7 +580,7 @@ impl Replay {
             }
         }
         let damaged = std::mem::take(&mut self.damaged);
-        let files = Files { number, file: spare.file, checkpoint, next_packed: 1, spares, damaged };
+        let files = Files { number, newest, checkpoint, next_packed: 1, spares, damaged };
         Ok((files, (Lsn(proven.0 + 1), offset)))
     }
 

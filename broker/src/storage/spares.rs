@@ -122,6 +122,11 @@ impl Spares {
         if self.ready.len() >= self.max.min(1 + self.reserve()) || self.has_failed {
             return false;
         }
+        if self.filling.is_none() && disk.free_bytes().is_ok_and(|free| free < self.file_size) {
+            // Not even for a moment is that room taken from what is written now.
+            self.has_failed = true;
+            return false;
+        }
         if self.try_fill(disk).is_err() {
             self.has_failed = true;
             if let Some(filling) = self.filling.take() {

@@ -17,7 +17,10 @@ use crate::{
         queue::ConsumerId,
         user::{PasswordHash, User},
     },
-    storage::{MetadataStore, StoreError, queue_log::QueueLog},
+    storage::{
+        MetadataStore, StoreError,
+        queue_log::{QueueLog, QueueRecord},
+    },
 };
 
 /// Everything that outlives a connection.
@@ -130,12 +133,17 @@ impl Broker {
     pub fn delete_vhost(&self, name: &Name) -> Result<Option<Ticket>, NoSuch> {
         let mut access = self.write_access();
         let (_, vhost) = self.vhosts.remove(name).ok_or(NoSuch::Vhost)?;
-        let mut changes = vhost.end();
+        let (mut changes, ended) = vhost.end();
         for user in access.remove_vhost(name) {
             changes.push(Change::Delete(DefinitionKey::Permission { user, vhost: name.clone() }));
         }
         changes.push(Change::Delete(DefinitionKey::Vhost(name.clone())));
-        Ok(self.submit(changes))
+        let log = Arc::clone(&self.log);
+        Ok(Ticket::submit(&*self.store, changes, move || {
+            for queue in ended {
+                log.record(queue, QueueRecord::Delete);
+            }
+        }))
     }
 
     /// Adds or replaces a user. Says whether it is new.

@@ -15,7 +15,7 @@ use crate::{
         queue::{EquivalenceError, QueueOptions, QueueType, locked_text},
         queue_id::QueueId,
     },
-    storage::StoreError,
+    storage::{StoreError, queue_log::QueueRecord},
 };
 
 /// A queue that is there now.
@@ -228,7 +228,13 @@ impl Vhost {
         places.queues.remove(&queue.id);
         let removed = places.topology.remove_queue(&queue.name);
         let changes = self.changes_of_removal(&places, Some(queue), &removed);
-        let ticket = self.submit(&places, changes);
+        let (log, id) = (Arc::clone(&self.log), queue.id);
+        let ticket = match queue.is_stored() {
+            true => self.submit_and(&places, changes, move || {
+                log.record(id, QueueRecord::Delete);
+            }),
+            false => self.submit(&places, changes),
+        };
         Ok(DeletedQueue { ready_count, ticket, subscriptions })
     }
 

@@ -29,6 +29,8 @@ pub struct ChannelDeliveries {
     /// Which of them are none.
     free_sources: Vec<u32>,
     consumers: HashMap<Name, Arc<Subscription>, FixedState>,
+    /// Which of them comes first in the next round.
+    turn: usize,
     /// Beside `consumers`: it has no queue.
     reply_consumer: Option<ReplyConsumer>,
     /// `basic.qos` with `global`: shared by all consumers of the channel.
@@ -122,6 +124,7 @@ impl ChannelDeliveries {
             sources: Vec::new(),
             free_sources: Vec::new(),
             consumers: HashMap::with_hasher(FixedState::default()),
+            turn: 0,
             reply_consumer: None,
             prefetch,
         }
@@ -130,6 +133,15 @@ impl ChannelDeliveries {
     /// The consumers.
     pub fn subscriptions(&self) -> impl Iterator<Item = &Arc<Subscription>> {
         self.consumers.values()
+    }
+
+    /// All consumers, each time with another one in front: who comes first may get all that they share.
+    pub fn next_round(&mut self) -> Vec<Arc<Subscription>> {
+        let mut round: Vec<_> = self.consumers.values().cloned().collect();
+        round.sort_unstable_by_key(|subscription| subscription.id);
+        self.turn = (self.turn + 1).checked_rem(round.len()).unwrap_or(0);
+        round.rotate_left(self.turn);
+        round
     }
 
     /// How many consumers there are.
@@ -409,10 +421,12 @@ impl SettleRun {
         }
     }
 
-    /// The consumer's number.
+    /// The consumer that may be asked again at once. None if its channel's consumers share a prefetch: then all of
+    /// them are resumed, in turn.
     #[must_use]
-    pub fn consumer_id(&self) -> Option<ConsumerId> {
-        self.consumer().map(|subscription| subscription.id)
+    pub fn freed_consumer(&self) -> Option<ConsumerId> {
+        let consumer = self.consumer()?;
+        (consumer.channel_prefetch.limit() == 0).then_some(consumer.id)
     }
 }
 

@@ -96,7 +96,7 @@ impl Marks {
     /// queue ends.
     pub(super) fn cover_next(&mut self, first: Position, end: Position, log: &dyn QueueLog) {
         let up_to = self.up_to();
-        if self.needed_below > up_to.max(first) && first.0 + self.ahead / 2 >= up_to.0 {
+        if self.needed_below > up_to.max(first) && first.0 + self.ahead / 4 >= up_to.0 {
             self.mark(first, end, log);
         }
     }

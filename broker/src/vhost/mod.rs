@@ -6,6 +6,8 @@ pub mod access;
 pub mod broker;
 pub mod buffer;
 pub mod declare;
+#[cfg(test)]
+mod delete_tests;
 pub mod deliveries;
 mod marks;
 #[cfg(test)]
@@ -188,12 +190,25 @@ impl Vhost {
     /// Hands changes to the store, in the order in which they happen: `places` is locked. A vhost that was
     /// deleted leaves nothing behind.
     fn submit(&self, places: &Places, changes: Vec<Change>) -> Option<Ticket> {
+        self.submit_and(places, changes, || {})
+    }
+
+    /// Likewise; `stored` is called when the changes are on stable storage.
+    fn submit_and(
+        &self,
+        places: &Places,
+        changes: Vec<Change>,
+        stored: impl FnOnce() + Send + 'static,
+    ) -> Option<Ticket> {
         if places.is_deleted || changes.is_empty() {
             return None;
         }
         let (number, keys) = self.unstored.submitted(&changes);
         let unstored = Arc::clone(&self.unstored);
-        Ticket::submit(&*self.store, changes, move || unstored.stored(number, &keys))
+        Ticket::submit(&*self.store, changes, move || {
+            unstored.stored(number, &keys);
+            stored();
+        })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Places> {

@@ -205,7 +205,7 @@ impl SharedQueue {
             };
             lsn = self.log.record(self.id, record);
         }
-        if let Some(id) = run.consumer_id() {
+        if let Some(id) = run.freed_consumer() {
             state.queue.resume(id);
         }
         state.dispatch(&*self.log);
@@ -296,7 +296,9 @@ impl SharedQueue {
         count
     }
 
-    /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed.
+    /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed. The log has
+    /// them until [`QueueRecord::Delete`] is recorded for a durable queue: not before its definition is gone for
+    /// good, so that after a crash it is there with them or not at all.
     pub fn delete(
         &self,
         if_unused: bool,
@@ -310,9 +312,6 @@ impl SharedQueue {
             return Err(DeleteRefused::NotEmpty);
         }
         state.is_deleted = true;
-        if state.is_durable {
-            self.log.record(self.id, QueueRecord::Delete);
-        }
         // Unsettled ones, too: whoever still holds the queue holds no messages with it.
         let mut ended = std::mem::take(&mut state.queue);
         state.paging.clear();

@@ -418,10 +418,10 @@ fn a_queue_is_marked_when_somebody_wants_its_messages() {
     let get = || assert_eq!(queue.get(&outbox, ChannelNumber(1), false), Ok(Got::Message));
     get();
     assert_eq!(marks(), ["Delivered { up_to: Position(1024) }"]);
-    (0..510).for_each(|_| get());
+    (0..766).for_each(|_| get());
     assert_eq!(marks(), [""; 0]);
     get();
-    assert_eq!(marks(), ["Delivered { up_to: Position(1536) }"]);
+    assert_eq!(marks(), ["Delivered { up_to: Position(1792) }"]);
     // Nobody will have what is purged, nor what comes after it yet.
     queue.purge();
     queue.publish(&mut vec![persistent()]).unwrap();
