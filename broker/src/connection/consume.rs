@@ -28,13 +28,13 @@ impl Connection {
         number: ChannelNumber,
         consume: basic::Consume,
     ) -> Result<(), Exception> {
-        if consume.queue.as_str() == REPLY_TO {
-            return self.consume_replies(number, &consume);
-        }
         let name = self.queue_name(number, consume.queue.as_str())?;
+        let tag = self.consumer_tag(number, consume.consumer_tag.as_str())?;
+        if &*name == REPLY_TO {
+            return self.consume_replies(number, &consume, tag);
+        }
         self.authorize(&Operation::Consume { queue: &name })?;
         let queue = self.use_queue(&name)?;
-        let tag = self.consumer_tag(number, consume.consumer_tag.as_str())?;
         let channel = self.open_channel(number)?;
         let (prefetch_count, channel_prefetch) = (channel.prefetch_count, Arc::clone(&channel.prefetch));
         let subscription = Arc::new(Subscription::from(SubscriptionParts {
@@ -66,7 +66,7 @@ impl Connection {
     }
 
     /// The tag a client chose, or one of ours.
-    pub(super) fn consumer_tag(&mut self, number: ChannelNumber, wanted: &str) -> Result<Name, Exception> {
+    fn consumer_tag(&mut self, number: ChannelNumber, wanted: &str) -> Result<Name, Exception> {
         let tag = match wanted {
             "" => generated_name("amq.ctag-"),
             // A short string came in, so it fits a name.

@@ -141,6 +141,12 @@ impl Connection {
         // The publish method was parsed with an exchange name of UTF-8.
         let exchange = std::str::from_utf8(message.exchange()).unwrap_or_default();
         self.authorize(&Operation::Publish { exchange })?;
+        if demands.is_none()
+            && exchange.is_empty()
+            && let Some(address) = ReplyAddress::parse(message.routing_key())
+        {
+            return Ok(Destination { route: None, replies: vec![address] });
+        }
         let header = parse_content_header(message.header()).ok();
         let headers = header.and_then(|header| header.properties.headers);
         let own_key = [message.routing_key()];
@@ -153,7 +159,6 @@ impl Connection {
             self.check_demands(demands)?;
         } else if !route.depends_on_headers
             && route.is_stored
-            && replies.is_empty()
             && let Some(channel) = self.channel(number)
         {
             let place = message.route().to_vec();
@@ -331,6 +336,13 @@ impl PublishRun {
         let is_same_kind =
             self.messages.first().is_none_or(|first| first.is_persistent() == message.is_persistent());
         is_same_kind && self.route.as_ref().is_some_and(|own| own.is_same(route))
+    }
+}
+
+impl Destination {
+    /// Nobody wants the message.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.route.is_none() && self.replies.is_empty()
     }
 }
 

@@ -24,8 +24,8 @@ impl Connection {
         &mut self,
         number: ChannelNumber,
         consume: &basic::Consume,
+        tag: Name,
     ) -> Result<(), Exception> {
-        let tag = self.consumer_tag(number, consume.consumer_tag.as_str())?;
         let refused = |text| Err(Exception::new(ReplyCode::PreconditionFailed, text));
         if !consume.no_ack {
             return refused("reply consumer cannot acknowledge");

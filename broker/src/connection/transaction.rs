@@ -29,7 +29,6 @@ use crate::{
     model::{message::Message, queue::Outcome},
     storage::StoreError,
     vhost::{
-        Route,
         deliveries::{ChannelDeliveries, UnknownTag},
         reply_to::ReplyAddress,
         transaction::{Committed, HeldMessage, HeldRun},
@@ -129,24 +128,16 @@ impl Connection {
 
     /// A whole message on a transactional channel.
     pub(super) fn hold_publish(&mut self, number: ChannelNumber, message: Message) -> Result<(), Exception> {
-        let Destination { route, replies } = self.destination(number, &message)?;
+        let destination = self.destination(number, &message)?;
         let is_mandatory = self.open_channel(number)?.content.is_mandatory();
-        if !replies.is_empty() {
-            let message = message.clone();
-            let is_mandatory = is_mandatory && route.is_none();
-            self.transaction(number)?.hold_reply(HeldReply { addresses: replies, message, is_mandatory })?;
-            if route.is_none() {
-                return Ok(());
-            }
-        } else if route.is_none() && !is_mandatory {
+        if destination.is_nowhere() && !is_mandatory {
             return Ok(());
         }
         // As with a confirm: the queues have to be durable before a commit can promise that the message is.
-        if let (Some(vhost), Some(route)) = (&self.vhost, &route) {
+        if let (Some(vhost), Some(route)) = (&self.vhost, &destination.route) {
             self.ticket = vhost.store_queues(&route.queues);
         }
-        let held = HeldMessage { message, is_mandatory };
-        self.transaction(number)?.hold(route.unwrap_or_default(), held)
+        self.transaction(number)?.hold(destination, HeldMessage { message, is_mandatory })
     }
 
     /// An ack, nack or reject on a transactional channel.
@@ -199,8 +190,21 @@ impl Transaction {
         (std::mem::take(&mut self.runs), std::mem::take(&mut self.replies))
     }
 
-    fn hold(&mut self, route: Route, held: HeldMessage) -> Result<(), Exception> {
-        self.make_room(&held.message, route.queues.len())?;
+    fn hold(&mut self, destination: Destination, held: HeldMessage) -> Result<(), Exception> {
+        let Destination { route, replies } = destination;
+        let queue_count = route.as_ref().map_or(0, |route| route.queues.len());
+        self.make_room(&held.message, queue_count + replies.len())?;
+        if !replies.is_empty() {
+            self.replies.push(HeldReply {
+                addresses: replies,
+                message: held.message.clone(),
+                is_mandatory: held.is_mandatory && route.is_none(),
+            });
+            if route.is_none() {
+                return Ok(());
+            }
+        }
+        let route = route.unwrap_or_default();
         match self.runs.last_mut() {
             Some(run) if run.route.is_same(&route) => run.messages.push(held),
             _ => self.runs.push(HeldRun { route, messages: vec![held] }),
@@ -208,12 +212,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn hold_reply(&mut self, held: HeldReply) -> Result<(), Exception> {
-        self.make_room(&held.message, held.addresses.len())?;
-        self.replies.push(held);
-        Ok(())
-    }
-
+    /// Counts a message with so many places, if there is room for it.
     fn make_room(&mut self, message: &Message, places: usize) -> Result<(), Exception> {
         let bytes = message.size() + TRANSACTION_PLACE_BYTES * places;
         let count = self.message_count.load(Relaxed);

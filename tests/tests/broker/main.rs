@@ -25,6 +25,7 @@ mod judge;
 mod liveliness;
 mod publishing;
 mod queues;
+mod reply_to;
 mod restart;
 mod routing;
 mod settling;

@@ -103,7 +103,7 @@ fn one_consumer_on_a_channel_that_acks_nothing() {
             A.sends([consume(1, REPLY_TO, "mine", no_ack), consume(2, REPLY_TO, "mine", no_ack)]),
             A.sends(consume(1, REPLY_TO, "other", no_ack)),
             A.reopens(1),
-            A.sends([consume(1, REPLY_TO, "mine", no_ack), cancel(1, "mine")]),
+            A.sends([declare(1, REPLY_TO, passive), consume(1, "", "mine", no_ack), cancel(1, "mine")]),
             A.sends(consume(1, REPLY_TO, "mine", |consume| {
                 (consume.no_ack, consume.exclusive, consume.nowait) = (true, true, true);
             })),
@@ -124,8 +124,10 @@ fn one_consumer_on_a_channel_that_acks_nothing() {
             C: channel.close-ok 1
             C: channel.open 1
             S: channel.open-ok 1
-            C: basic.consume 1 queue="amq.rabbitmq.reply-to" consumer="mine" no-ack=true
+            C: queue.declare 1 queue="amq.rabbitmq.reply-to" passive=true
+            C: basic.consume 1 queue="" consumer="mine" no-ack=true
             C: basic.cancel 1 consumer="mine"
+            S: queue.declare-ok 1 queue="amq.rabbitmq.reply-to" message-count=0 consumer-count=1
             S: basic.consume-ok 1 consumer="mine"
             S: basic.cancel-ok 1 consumer="mine"
             C: basic.consume 1 queue="amq.rabbitmq.reply-to" consumer="mine" no-ack=true exclusive=true no-wait=true
@@ -142,6 +144,7 @@ fn a_tag_names_one_consumer_of_the_channel() {
             A.sends([declare(1, "q", plainly), consume(1, "q", "t", no_ack)]),
             A.sends(consume(1, REPLY_TO, "t", no_ack)),
             B.sends([consume(1, REPLY_TO, "t", no_ack), consume(1, "q", "t", no_ack)]),
+            C.sends([consume(1, "q", "t", no_ack), consume(1, "none", "t", no_ack)]),
         ],
         &expect![[r#"
             C: queue.declare 1 queue="q"
@@ -154,6 +157,10 @@ fn a_tag_names_one_consumer_of_the_channel() {
             C2: basic.consume 1 queue="q" consumer="t" no-ack=true
             S2: basic.consume-ok 1 consumer="t"
             S2: connection.close 0 code=530 text="NOT_ALLOWED - attempt to reuse consumer tag 't'" class=60 method=20
+            C3: basic.consume 1 queue="q" consumer="t" no-ack=true
+            C3: basic.consume 1 queue="none" consumer="t" no-ack=true
+            S3: basic.consume-ok 1 consumer="t"
+            S3: connection.close 0 code=530 text="NOT_ALLOWED - attempt to reuse consumer tag 't'" class=60 method=20
         "#]],
     );
 }
