@@ -1,5 +1,6 @@
 //! The well-behaved client: publishes a persistent message, waits for its confirm and its delivery, acks it, and does so
-//! again, while others misbehave.
+//! again, while others misbehave. How long each takes is for the reader, since it depends on the machine; an answer that
+//! does not come within [`PATIENCE`](super::peer::PATIENCE) is a broken promise.
 
 use std::{
     io,
