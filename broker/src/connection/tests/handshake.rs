@@ -472,12 +472,15 @@ fn a_new_secret_means_nothing_to_users_with_passwords() {
         let update = connection::UpdateSecret { new_secret, reason };
         method(0, AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)))
     };
-    check([A.sends([update("guest"), update("wrong"), declare(1, "q", plainly)])], &expect![[r#"
+    check(
+        [A.sends([update("guest"), update("wrong"), declare(1, "q", plainly)])],
+        &expect![[r#"
         C: connection.update-secret 0 new-secret="guest" reason="it is time"
         C: connection.update-secret 0 new-secret="wrong" reason="it is time"
         C: queue.declare 1 queue="q"
         S: connection.update-secret-ok 0
         S: connection.update-secret-ok 0
         S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
-    "#]]);
+    "#]],
+    );
 }
