@@ -76,7 +76,7 @@ pub(super) async fn boot(
     for loss in lost.iter().chain(&recovered.lost) {
         tracing::error!("{loss}");
     }
-    if !recovered.is_clean {
+    if !recovered.is_clean && recovered.queues.values().any(|queue| queue.count > 0) {
         tracing::warn!(
             "the last stop was not orderly: what consumers had may come again, flagged redelivered"
         );
