@@ -185,3 +185,26 @@ fn definitions_are_there_on_a_full_disk_and_change_when_there_is_room() {
         running.join().unwrap();
     });
 }
+
+#[test]
+fn what_is_left_of_a_disk_without_a_reserve_is_for_acks() {
+    let (mut world, _) = World::open(SimDisk::default());
+    (0..60).for_each(|_| _ = world.publish());
+    world.write();
+    let mut state = world.disk.state().crash(Crash::Kept, &mut Seeded::new(1));
+    let spares: Vec<String> = state.names().into_iter().filter(|name| name.ends_with(".spare")).collect();
+    spares.iter().for_each(|name| state.remove(name));
+    let disk = SimDisk::with(state);
+    disk.set_capacity(disk.used_bytes() + (48 << 10));
+    let (mut again, _) = World::open(disk.clone());
+    again.live = world.live.clone();
+    again.next_position = world.next_position;
+    let published = again.publish();
+    again.write();
+    assert!(again.log.synced_up_to() >= published && again.log.is_over_limit(), "publishers wait with the next");
+    for _ in 0..10 {
+        let settled = again.settle(3);
+        again.write();
+        assert!(again.log.synced_up_to() >= settled, "an ack gets through");
+    }
+}

@@ -254,6 +254,7 @@ impl LogWriter {
     fn store(&mut self, mut batch: Batch, is_clean: bool) -> Result<Step, LogError> {
         if let Ok(free) = self.disk.free_bytes() {
             self.shared.note_room(free);
+            self.keep_last_room(free);
         }
         while let Err(error) = self.write(&mut batch, is_clean) {
             if !error.is_passing() {
@@ -277,6 +278,16 @@ impl LogWriter {
         self.has_checkpoint_failed = false;
         self.shared.publish_synced(batch);
         Ok(Step::Worked)
+    }
+
+    /// When there is no reserve and no room for one, what is left of the disk is the reserve.
+    fn keep_last_room(&self, free: u64) {
+        let is_last = free < self.shared.options().file_size && !self.files.spares.has_reserve();
+        if is_last && !self.shared.is_reserve_used() {
+            self.shared.set_reserve_used(true);
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            self.shared.warn(&LogError::io("make a reserve beside", &log_name(self.files.number), &full));
+        }
     }
 
     /// Makes room on a full disk: the reserve, or else indexes, which can be made again. Until there is a reserve
