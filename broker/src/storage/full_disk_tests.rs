@@ -201,7 +201,10 @@ fn what_is_left_of_a_disk_without_a_reserve_is_for_acks() {
     again.next_position = world.next_position;
     let published = again.publish();
     again.write();
-    assert!(again.log.synced_up_to() >= published && again.log.is_over_limit(), "publishers wait with the next");
+    assert!(
+        again.log.synced_up_to() >= published && again.log.is_over_limit(),
+        "publishers wait with the next"
+    );
     for _ in 0..10 {
         let settled = again.settle(3);
         again.write();
