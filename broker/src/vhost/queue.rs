@@ -120,7 +120,7 @@ impl SharedQueue {
             lanes: Vec::new(),
             is_deleted: false,
             paging: Paging::new(id, is_durable, log.queue_limits()),
-            marks: Marks::new(id, log.queue_limits().mark_ahead),
+            marks: Marks::new(id, log.queue_limits()),
             is_durable,
         };
         Self { id, name, options, owner, log, state: Mutex::new(state) }
