@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     limits::CONSUMERS_PER_CHANNEL_MAX,
-    model::{name::Name, permission::Operation},
+    model::{name::Name, permission::Operation, queue::check_consumer},
     vhost::{
         broker::generated_name,
         declare::DeclareQueueError,
@@ -30,6 +30,9 @@ impl Connection {
         let name = self.queue_name(number, consume.queue.as_str())?;
         self.authorize(&Operation::Consume { queue: &name })?;
         let queue = self.use_queue(&name)?;
+        let arguments = consume.arguments.into();
+        check_consumer(&arguments)
+            .map_err(|error| Exception::of_queue_options(&error, &name, self.vhost_name()))?;
         let tag = self.consumer_tag(number, consume.consumer_tag.as_str())?;
         let channel = self.open_channel(number)?;
         let (prefetch_count, channel_prefetch) = (channel.prefetch_count, Arc::clone(&channel.prefetch));
@@ -42,7 +45,7 @@ impl Connection {
             is_no_ack: consume.no_ack,
             is_exclusive: consume.exclusive,
             is_cancel_notified: self.is_cancel_notified,
-            arguments: consume.arguments.into(),
+            arguments,
             prefetch_count,
             channel_prefetch,
         }));

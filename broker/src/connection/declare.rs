@@ -198,6 +198,7 @@ impl Connection {
         if declare.passive {
             self.authorize(&Operation::FindQueue { queue: &queue_name })?;
             let queue = self.use_queue(&queue_name)?;
+            queue.note_use();
             self.ticket = vhost.store_queues(std::slice::from_ref(&queue));
             self.open_channel(number)?.last_queue = Some(queue_name);
             return Ok(queue);

@@ -6,6 +6,7 @@ mod listener;
 pub mod process;
 pub mod resources;
 mod socket;
+mod timers;
 pub mod watermark;
 
 use std::{
@@ -146,6 +147,7 @@ impl Server {
         resources.look(&node);
         let log = writers.log().clone();
         tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
+        tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
         tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
         let unsafe_no_fsync = settings.unsafe_no_fsync;
         let server = Self {

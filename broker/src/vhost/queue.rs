@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     outbox::{Gone, Outbox},
     paging::Paging,
     subscription::Subscription,
+    upkeep::{Surroundings, Upkeep},
 };
 use crate::{
     limits::DISPATCH_RUN_MAX,
@@ -19,10 +20,11 @@ use crate::{
         message::Message,
         name::Name,
         queue::{
-            ConsumeError, ConsumerId, Delivery, Entry, Lane, Member, Outcome, Position, Queue, QueueCounts,
+            ConsumeError, ConsumerId, Entry, Lane, Member, Outcome, Position, Queue, QueueCounts,
             QueueOptions,
         },
         queue_id::QueueId,
+        timestamp::Timestamp,
     },
     storage::{
         LogError,
@@ -47,24 +49,42 @@ pub struct SharedQueue {
     pub options: QueueOptions,
     /// The connection that owns it, if exclusive.
     pub owner: Option<ConnectionId>,
-    log: Arc<dyn QueueLog>,
+    pub(super) log: Arc<dyn QueueLog>,
+    pub(super) surroundings: Arc<Surroundings>,
     state: Mutex<State>,
 }
 
 /// What the lock of a queue guards.
 #[derive(Debug)]
 pub(super) struct State {
-    id: QueueId,
+    pub(super) id: QueueId,
+    pub(super) own: Weak<SharedQueue>,
     pub(super) queue: Queue<Arc<Subscription>>,
     /// Room for the lanes of one dispatch, kept between dispatches.
-    lanes: Vec<Lane<Arc<Subscription>>>,
+    pub(super) lanes: Vec<Lane<Arc<Subscription>>>,
     pub(super) is_deleted: bool,
     /// What of it is on disk.
-    paging: Paging,
+    pub(super) paging: Paging,
     /// How far it may hand out messages that are not flagged.
-    marks: Marks,
+    pub(super) marks: Marks,
+    /// With priorities: what an earlier process left may not be handed out before the log is synced up to here.
+    pub(super) held_until: Option<Lsn>,
     /// Its persistent messages are in the log.
     pub(super) is_durable: bool,
+    pub(super) upkeep: Arc<Upkeep>,
+    /// When it is to be looked whether something expires.
+    pub(super) timer: Option<Timestamp>,
+    /// When somebody declared it, consumed or got from it last; only noted if it expires when nobody does.
+    pub(super) used_at: Timestamp,
+}
+
+/// What came of publishing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// All is safe when the log is synced up to here; none: it is as safe as it will be.
+    pub lsn: Option<Lsn>,
+    /// A queue was full and did not take something: the publisher gets a nack.
+    pub is_refused: bool,
 }
 
 /// The queue is no more.
@@ -111,68 +131,95 @@ impl SharedQueue {
         name: Name,
         options: QueueOptions,
         owner: Option<ConnectionId>,
-        log: Arc<dyn QueueLog>,
-    ) -> Self {
+        surroundings: Arc<Surroundings>,
+    ) -> Arc<Self> {
         let is_durable = options.is_durable && !options.is_exclusive;
-        let state = State {
+        let (log, upkeep) = (Arc::clone(&surroundings.log), Arc::clone(&surroundings.upkeep));
+        let state = |own: &Weak<Self>| State {
             id,
-            queue: Queue::new(),
+            own: own.clone(),
+            queue: Queue::with_rules(options.rules.clone()),
             lanes: Vec::new(),
             is_deleted: false,
             paging: Paging::new(id, is_durable, log.queue_limits()),
             marks: Marks::new(id, log.queue_limits().mark_ahead),
+            held_until: None,
             is_durable,
+            upkeep: Arc::clone(&upkeep),
+            timer: None,
+            used_at: Timestamp(0),
         };
-        Self { id, name, options, owner, log, state: Mutex::new(state) }
+        let new = |own: &Weak<Self>| {
+            let state = Mutex::new(state(own));
+            Self { id, name, options: options.clone(), owner, log: Arc::clone(&log), surroundings, state }
+        };
+        Arc::new_cyclic(new)
     }
 
     /// Appends messages and dispatches. Says when they are safe.
-    pub fn publish(&self, messages: &mut Vec<Message>) -> Result<Option<Lsn>, LogError> {
+    pub fn publish(&self, messages: &mut Vec<Message>) -> Result<Published, LogError> {
         let mut state = self.lock();
-        let mut last = None;
+        let mut published = Published::default();
         if state.is_deleted {
             messages.clear();
         }
+        let arrival = Arrival::of(messages, [&*state]);
         for (number, message) in messages.drain(..).enumerate() {
             if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
-                state.dispatch(&*self.log);
+                state.dispatch_at(arrival.now, &*self.log);
+            }
+            if state.refuses(&message, arrival.now, &*self.log) {
+                published.is_refused = true;
+                continue;
             }
             state.cover_append(&message, &*self.log);
-            last = last.max(self.log.append(&mut [&mut *state], message)?);
+            let message = arrival.note(message);
+            published.lsn = published.lsn.max(self.log.append(&mut [&mut *state], message)?);
         }
-        state.dispatch(&*self.log);
+        state.dispatch_at(arrival.now, &*self.log);
         state.page_out(&*self.log);
-        Ok(last)
+        self.finish(state);
+        Ok(published)
     }
 
     /// Appends messages to several queues, sorted by id: one record each, all locks held.
-    pub fn publish_to_all(
-        queues: &[Arc<Self>],
-        messages: &mut Vec<Message>,
-    ) -> Result<Option<Lsn>, LogError> {
-        let mut last = None;
+    pub fn publish_to_all(queues: &[Arc<Self>], messages: &mut Vec<Message>) -> Result<Published, LogError> {
+        let mut published = Published::default();
         for part in queues.chunks(RECORD_QUEUES_MAX) {
             let mut states: Vec<_> = part.iter().map(|queue| queue.lock()).collect();
             states.retain(|state| !state.is_deleted);
             let Some(first) = part.first() else { break };
+            let log = &*first.log;
+            let arrival = Arrival::of(messages, states.iter().map(|state| &**state));
             for (number, message) in messages.iter().enumerate() {
+                let mut targets: Vec<&mut dyn LogTarget> = Vec::with_capacity(states.len());
                 for state in &mut states {
                     if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
-                        state.dispatch(&*first.log);
+                        state.dispatch_at(arrival.now, log);
                     }
-                    state.cover_append(message, &*first.log);
+                    if state.refuses(message, arrival.now, log) {
+                        published.is_refused = true;
+                        continue;
+                    }
+                    state.cover_append(message, log);
+                    targets.push(&mut **state);
                 }
-                let mut targets: Vec<&mut dyn LogTarget> =
-                    states.iter_mut().map(|state| &mut **state as &mut dyn LogTarget).collect();
-                last = last.max(first.log.append(&mut targets, message.clone())?);
+                let message = arrival.note(message.clone());
+                published.lsn = published.lsn.max(log.append(&mut targets, message)?);
             }
             for state in &mut states {
-                state.dispatch(&*first.log);
-                state.page_out(&*first.log);
+                state.dispatch_at(arrival.now, log);
+                state.page_out(log);
+            }
+            let leaving = states.iter().filter(|state| state.queue.has_leaving());
+            let leaving: Vec<_> = leaving.filter_map(|state| state.own.upgrade()).collect();
+            drop(states);
+            for queue in leaving {
+                queue.move_dead_letters();
             }
         }
         messages.clear();
-        Ok(last)
+        Ok(published)
     }
 
     /// Ends deliveries, gives the consumer its credit back and dispatches. `run` keeps those that
@@ -189,7 +236,8 @@ impl SharedQueue {
         let mut bytes = 0;
         run.positions.retain(|position| {
             let settled = state.queue.settle(*position, run.outcome);
-            let is_recorded = settled.is_some_and(|settled| is_durable && settled.is_persistent);
+            let is_recorded =
+                settled.is_some_and(|settled| is_durable && settled.is_persistent && !settled.is_leaving);
             if is_recorded {
                 bytes += settled.map_or(0, |settled| settled.body_size);
             }
@@ -209,7 +257,7 @@ impl SharedQueue {
             state.queue.resume(id);
         }
         state.dispatch(&*self.log);
-        lsn
+        lsn.max(self.finish(state))
     }
 
     /// Adds a consumer: `reply` (`basic.consume-ok`) is written first, then its deliveries.
@@ -228,8 +276,10 @@ impl SharedQueue {
             .map_err(|ConsumeError::InExclusiveUse| JoinError::InExclusiveUse)?;
         subscription.outbox.add_subscription(subscription, reply);
         let (is_no_ack, is_exclusive) = (subscription.is_no_ack, subscription.is_exclusive);
-        state.queue.add_consumer(Member::new(Arc::clone(subscription), is_no_ack, is_exclusive));
+        let member = Member::new(Arc::clone(subscription), is_no_ack, is_exclusive);
+        state.queue.add_consumer(member.with_priority(subscription.priority()));
         state.dispatch(&*self.log);
+        self.finish(state);
         Ok(())
     }
 
@@ -239,8 +289,11 @@ impl SharedQueue {
         let mut state = self.lock();
         state.queue.remove_consumer(id);
         state.marks.forget_messenger();
+        state.note_use();
         state.dispatch(&*self.log);
-        self.options.is_auto_delete && !state.is_deleted && state.queue.consumer_count() == 0
+        let is_unused = self.options.is_auto_delete && !state.is_deleted && state.queue.consumer_count() == 0;
+        self.finish(state);
+        is_unused
     }
 
     /// Hands the head to a `basic.get`.
@@ -253,6 +306,10 @@ impl SharedQueue {
         let mut state = self.lock();
         if state.is_deleted {
             return Err(Deleted);
+        }
+        state.note_use();
+        if state.queue.is_timed() {
+            state = self.shed(state);
         }
         state.page_in(&*self.log);
         if let Some(lsn) = state.clear(&*self.log) {
@@ -277,6 +334,7 @@ impl SharedQueue {
         let mut state = self.lock();
         state.queue.resume(id);
         state.dispatch(&*self.log);
+        self.finish(state);
     }
 
     /// Drops everything ready; says how many.
@@ -310,6 +368,9 @@ impl SharedQueue {
             return Err(DeleteRefused::NotEmpty);
         }
         state.is_deleted = true;
+        if let Some(at) = state.timer.take() {
+            state.upkeep.clear(self.id, at);
+        }
         if state.is_durable {
             self.log.record(self.id, QueueRecord::Delete);
         }
@@ -351,6 +412,17 @@ impl SharedQueue {
             state.queue.restore_newest(Entry { position, message, delivery_count });
         }
         state.queue.restore_next_position(next_position);
+        if state.is_durable && recovered.count > 0 && state.queue.rules().max_priority.is_some() {
+            state.held_until = state.marks.cover_unordered(next_position, &*self.log);
+        }
+        if recovered.is_timed {
+            state.queue.set_timed();
+        }
+        if state.queue.needs_trim() {
+            let now = self.surroundings.upkeep.now();
+            state.timer = Some(now);
+            state.upkeep.set((self.id, state.own.clone()), None, now);
+        }
     }
 
     /// The broker stops in order and nobody has anything of the queue: what was handed out is settled or requeued in
@@ -374,158 +446,94 @@ impl SharedQueue {
         self.lock().queue.consumers().map(|member| Arc::clone(&member.consumer)).collect()
     }
 
+    /// Somebody asked for the queue: it does not expire for a while.
+    pub fn note_use(&self) {
+        if self.options.rules.expires.is_some() {
+            self.lock().note_use();
+        }
+    }
+
+    /// Whether nobody used it for longer than it may be unused.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        let state = self.lock();
+        let millis = state.queue.rules().expires.filter(|_| state.queue.consumer_count() == 0);
+        millis.is_some_and(|millis| state.used_at.plus_millis(millis) <= now)
+    }
+
+    /// Its timer is up: takes out what expired, and sets the next.
+    pub(super) fn attend(&self, now: Timestamp) {
+        let mut state = self.lock();
+        state.timer = None;
+        if !state.is_deleted {
+            state.dispatch_at(now, &*self.log);
+            state.schedule(now);
+        }
+        self.finish(state);
+    }
+
+    /// Whether a consumer gets messages, rather than wait until the active one goes.
+    #[must_use]
+    pub fn is_active(&self, id: ConsumerId) -> bool {
+        self.lock().queue.is_active(id)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl State {
-    /// Hands out what can be handed out, run by run and in each lane by lane, until the queue is empty or
-    /// no consumer has credit and room: that bounds how long the lock is held.
-    pub(super) fn dispatch(&mut self, log: &dyn QueueLog) {
+    /// The end of all that may make messages leave: sends them on, when the lock is released. Says when that is safe.
+    fn finish(&self, state: MutexGuard<'_, State>) -> Option<Lsn> {
+        if !state.queue.has_leaving() {
+            return None;
+        }
+        drop(state);
+        self.move_dead_letters()
+    }
+
+    /// Takes out all that expired before the next message, and sends it on.
+    fn shed<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         loop {
-            if self.queue.has_taker() {
-                self.clear(log);
+            let now = self.surroundings.upkeep.now();
+            state.trim(now, &*self.log);
+            if !state.queue.has_leaving() || self.log.failure().is_some() {
+                return state;
             }
-            let mut lanes = std::mem::take(&mut self.lanes);
-            let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
-            keep_order(&mut lanes);
-            for lane in lanes.drain(..) {
-                // What comes back is for whoever is left.
-                has_more |= self.deliver(lane, log).is_err();
-            }
-            self.lanes = lanes;
-            if self.queue.consumer_count() > 0 {
-                self.cover_next(log);
-            }
-            has_more |= self.queue.has_taker() && self.page_in(log);
-            if !has_more && !self.has_cleared(log) {
-                return self.note_memory(log);
-            }
-        }
-    }
-
-    /// Whether the next message was held a moment ago, and can go to somebody now. If it is still held, somebody is
-    /// told when that ends.
-    fn has_cleared(&mut self, log: &dyn QueueLog) -> bool {
-        let Some(messenger) = self.queue.taker().map(Arc::clone) else { return false };
-        if let Some(lsn) = self.clear(log) {
-            self.marks.resume_when_synced(lsn, &messenger, log);
-        }
-        self.queue.has_cleared()
-    }
-
-    /// What is about to be appended may be handed out, if consumers keep up.
-    pub(super) fn cover_append(&mut self, message: &Message, log: &dyn QueueLog) {
-        if self.is_durable && message.is_persistent() && self.queue.consumer_count() > 0 {
-            self.marks.cover_append(self.queue.first_new(), self.queue.next_position(), log);
-        }
-    }
-
-    /// What comes next may be handed out when its turn comes.
-    fn cover_next(&mut self, log: &dyn QueueLog) {
-        if self.is_durable {
-            self.marks.cover_next(self.queue.first_new(), self.queue.next_position(), log);
-        }
-    }
-
-    /// Tells the queue what may be handed out. If the next message may not, says what it waits for.
-    fn clear(&mut self, log: &dyn QueueLog) -> Option<Lsn> {
-        if !self.is_durable {
-            return None;
-        }
-        let first = self.queue.first_new();
-        self.queue.set_cleared_below(self.marks.cleared_below(first, log));
-        if !self.queue.is_held() {
-            return None;
-        }
-        let awaited = self.marks.awaited(first, self.queue.next_position(), log);
-        self.queue.set_cleared_below(self.marks.cleared_below(first, log));
-        awaited.filter(|_| self.queue.is_held())
-    }
-
-    /// Brings back the next message if it is on disk; false if it was not, or cannot be read now.
-    fn page_in(&mut self, log: &dyn QueueLog) -> bool {
-        let is_wanted = self.queue.wanted().is_some();
-        while self.queue.wanted().is_some() {
-            if !self.paging.page_in(&mut self.queue, log) {
-                return false;
-            }
-        }
-        is_wanted
-    }
-
-    fn note_memory(&mut self, log: &dyn QueueLog) {
-        self.paging.note_change(&self.queue, log);
-    }
-
-    pub(super) fn page_out(&mut self, log: &dyn QueueLog) {
-        self.paging.page_out(&mut self.queue, log);
-    }
-
-    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>, log: &dyn QueueLog) -> Result<(), Gone> {
-        let consumer = lane.consumer;
-        // What needs no ack is settled when it is handed over.
-        let (settled, bytes) = match self.is_durable && consumer.is_no_ack {
-            true => persistent_positions(&lane.deliveries),
-            false => (Vec::new(), 0),
-        };
-        let delivered = consumer.outbox.deliver(&consumer, &mut lane.deliveries);
-        if delivered.is_ok() && !settled.is_empty() {
-            log.record(self.id, QueueRecord::Settle { positions: &settled, bytes });
-        }
-        if delivered.is_err() {
-            consumer.give_back(lane.deliveries.len());
-            self.queue.remove_consumer(consumer.id);
-            self.marks.forget_messenger();
-            for mut delivery in lane.deliveries {
-                consumer.outbox.release(delivery.message.size());
-                // Others may get later ones before it.
-                delivery.delivery_count += 1;
-                self.queue.take_back(delivery);
-            }
-        }
-        delivered
-    }
-}
-
-/// Positions of the persistent ones, and their bodies together.
-fn persistent_positions(deliveries: &[Delivery]) -> (Vec<Position>, u64) {
-    let persistent = || deliveries.iter().filter(|delivery| delivery.message.is_persistent());
-    let bytes = persistent().map(|delivery| delivery.message.body_size() as u64).sum();
-    (persistent().map(|delivery| delivery.position).collect(), bytes)
-}
-
-/// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order
-/// there (AMQP 0-9-1 section 4.7: order holds per outgoing channel, whichever consumer gets a message).
-fn keep_order(lanes: &mut Vec<Lane<Arc<Subscription>>>) {
-    if !share_channel(lanes) {
-        return;
-    }
-    let mut deliveries: Vec<(Arc<Subscription>, Delivery)> = Vec::new();
-    for Lane { consumer, deliveries: own } in lanes.drain(..) {
-        deliveries.extend(own.into_iter().map(|delivery| (Arc::clone(&consumer), delivery)));
-    }
-    // Handed out in the order of positions.
-    deliveries.sort_unstable_by_key(|(_, delivery)| delivery.position);
-    for (consumer, delivery) in deliveries {
-        match lanes.last_mut() {
-            Some(lane) if lane.consumer.id == consumer.id => lane.deliveries.push(delivery),
-            _ => lanes.push(Lane { consumer, deliveries: vec![delivery] }),
+            drop(state);
+            self.move_dead_letters();
+            state = self.lock();
         }
     }
 }
 
-/// Whether any two lanes lead to one channel.
-fn share_channel(lanes: &[Lane<Arc<Subscription>>]) -> bool {
-    if lanes.len() < 2 {
-        return false;
+/// When messages come to queues, which matters to those that may expire.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// 0 if it does not matter to anything.
+    pub(super) now: Timestamp,
+    /// A queue has a time to live for all its messages.
+    is_noted: bool,
+}
+
+impl Arrival {
+    pub(super) fn of<'a>(messages: &[Message], queues: impl IntoIterator<Item = &'a State>) -> Self {
+        let (mut is_noted, mut upkeep) = (false, None);
+        for state in queues {
+            is_noted |= state.queue.rules().message_ttl.is_some();
+            if is_noted || state.queue.is_timed() || messages.iter().any(Message::has_expiration) {
+                upkeep = Some(&state.upkeep);
+            }
+        }
+        Self { now: upkeep.map_or(Timestamp(0), |upkeep| upkeep.now()), is_noted }
     }
-    let channel =
-        |lane: &Lane<Arc<Subscription>>| (Arc::as_ptr(&lane.consumer.outbox), lane.consumer.channel);
-    let mut channels: Vec<_> = lanes.iter().map(channel).collect();
-    channels.sort_unstable();
-    channels.windows(2).any(|pair| pair[0] == pair[1])
+
+    /// The message with the time, if it needs it.
+    pub(super) fn note(self, message: Message) -> Message {
+        match self.is_noted || message.has_expiration() {
+            true => message.arriving_at(self.now),
+            false => message,
+        }
+    }
 }
 
 impl LogTarget for State {

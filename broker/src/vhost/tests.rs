@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     outbox::{Outbox, Wake},
     queue::{Got, SharedQueue},
     subscription::{Prefetch, Subscription, SubscriptionParts},
+    upkeep::{Surroundings, Upkeep},
 };
 use crate::{
     limits::OUTBOX_BYTES_MAX,
@@ -31,6 +32,7 @@ use crate::{
         queue_log::{LogTarget, LogTransaction, MemoryLog, QueueLog, QueueRecord},
         record::Lsn,
     },
+    test_clock::TestClock,
     wire::frame::ChannelNumber,
 };
 
@@ -63,7 +65,7 @@ fn outbox() -> (Arc<Outbox>, Flag) {
 fn queue(id: u64) -> Arc<SharedQueue> {
     let name = Name::parse(&format!("q{id}")).unwrap();
     let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
-    Arc::new(SharedQueue::new(QueueId(id), name, options, None, Arc::new(MemoryLog)))
+    SharedQueue::new(QueueId(id), name, options, None, Surroundings::of_log(Arc::new(MemoryLog)))
 }
 
 /// A consumer of this queue on the channel with the queue's number.
@@ -196,7 +198,7 @@ fn a_deleted_queue_holds_no_message() {
 
 /// Remembers how many changes it was given.
 #[derive(Debug, Default)]
-struct CountingStore(AtomicUsize);
+pub(super) struct CountingStore(AtomicUsize, AtomicU64);
 
 impl MetadataStore for CountingStore {
     fn load(&self) -> Result<Loaded, StoreError> {
@@ -209,7 +211,7 @@ impl MetadataStore for CountingStore {
     }
 
     fn next_queue_id(&self) -> Result<u64, StoreError> {
-        Ok(1)
+        Ok(self.1.fetch_add(1, Relaxed))
     }
 
     fn close(&self) {}
@@ -223,7 +225,8 @@ fn vhost() -> (Vhost, Arc<CountingStore>) {
         tags: Vec::new(),
         default_queue_type: None,
     };
-    (Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _), store)
+    let upkeep = Arc::new(Upkeep::new(Arc::new(TestClock::default())));
+    (Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _, upkeep), store)
 }
 
 fn exchange(name: &'static str) -> Exchange {
@@ -353,7 +356,8 @@ fn only_what_was_unsettled_and_logged_is_recorded_as_settled() {
     let (log, (outbox, _)) = (Arc::new(Records::default()), outbox());
     let name = Name::literal("q1");
     let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
-    let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _));
+    let queue =
+        SharedQueue::new(QueueId(1), name, options, None, Surroundings::of_log(Arc::clone(&log) as _));
     consume(&queue, &outbox);
     let of = |is_persistent| {
         let head = MessageHead { route: b"\0\x01q", header: b"h", is_persistent };
@@ -387,11 +391,13 @@ fn what_may_have_been_handed_out_when_records_are_lost_is_recorded_for_the_next_
         newest: Vec::new(),
         next_position: Position(7),
         delivered_up_to: Position(delivered_up_to),
+        is_timed: false,
     };
     let restore = |recovered, has_loss| {
         let name = Name::literal("q1");
         let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
-        let queue = SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _);
+        let queue =
+            SharedQueue::new(QueueId(1), name, options, None, Surroundings::of_log(Arc::clone(&log) as _));
         queue.restore(recovered, has_loss);
         log.0.lock().unwrap().drain(..).collect::<Vec<_>>()
     };
@@ -406,7 +412,8 @@ fn a_queue_is_marked_when_somebody_wants_its_messages() {
     let (log, (outbox, _)) = (Arc::new(Records::default()), outbox());
     let name = Name::literal("q1");
     let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
-    let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _));
+    let queue =
+        SharedQueue::new(QueueId(1), name, options, None, Surroundings::of_log(Arc::clone(&log) as _));
     let persistent = || {
         let head = MessageHead { route: b"\0\x01q", header: b"h", is_persistent: true };
         Arena::default().message(head, b"1")

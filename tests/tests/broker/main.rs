@@ -20,6 +20,7 @@ mod delivering;
 mod exchanges;
 mod framing;
 mod publishing;
+mod queue_rules;
 mod queues;
 mod restart;
 mod routing;

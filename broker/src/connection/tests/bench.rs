@@ -45,7 +45,7 @@ use crate::{
         MetadataStore, StoreError,
         queue_log::{MemoryLog, QueueLog},
     },
-    test_clock::start_of_time,
+    test_clock::{TestClock, start_of_time},
     vhost::{
         broker::Broker,
         buffer::Buffer,
@@ -346,7 +346,7 @@ impl Bench {
     fn with_log(log: Arc<dyn QueueLog>) -> Self {
         let store = Arc::new(FakeStore::default());
         let kept: Arc<dyn MetadataStore> = Arc::clone(&store) as _;
-        let (broker, lost) = Broker::load(kept, log).unwrap();
+        let (broker, lost) = Broker::load(kept, log, Arc::new(TestClock::default())).unwrap();
         assert!(lost.is_empty());
         for vhost in ["/", "other"] {
             let name = Name::literal(vhost);
