@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     model::{
+        arguments::Arguments,
         binding::{Binding, Destination},
         exchange::{Exchange, ExchangeKind},
         name::Name,
@@ -204,14 +205,12 @@ impl Connection {
             return Ok(queue);
         }
         let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
-        let parsed = QueueOptions::parse(&queue_name, durable, exclusive, auto_delete, arguments.into());
+        let arguments = Arguments::from(arguments);
+        let dead_letter_exchange = arguments.text("x-dead-letter-exchange").map(str::to_owned);
+        let parsed = QueueOptions::parse(&queue_name, durable, exclusive, auto_delete, arguments);
         let generated = if queue_name.is_empty() { generated_name("amq.gen-") } else { queue_name.clone() };
-        let dead_letter_exchange = match &parsed {
-            Ok(options) if vhost.queue(&generated).is_none() => {
-                options.arguments.text("x-dead-letter-exchange")
-            }
-            _ => None,
-        };
+        let dead_letter_exchange =
+            dead_letter_exchange.as_deref().filter(|_| vhost.queue(&generated).is_none());
         if queue_name.is_reserved() && vhost.queue(&queue_name).is_none() {
             let error = DeclareQueueError::ReservedName;
             return Err(Exception::of_queue(&error, &queue_name, vhost.name()));

@@ -127,6 +127,8 @@ fn view(request: &Request, vhost: &Vhost, queue: &SharedQueue, peers: &Peers) ->
     let (counts, options) = (queue.counts(), &queue.options);
     let subscriptions = queue.subscriptions();
     let exclusive = subscriptions.iter().find(|subscription| subscription.is_exclusive);
+    let has_single = options.rules.is_single_active;
+    let single = subscriptions.iter().find(|subscription| has_single && queue.is_active(subscription.id));
     let exclusive_pid = exclusive.and_then(|subscription| peers.channel_pid(node, subscription));
     let mut object = json!({
         "name": queue.name.as_str(),
@@ -143,7 +145,7 @@ fn view(request: &Request, vhost: &Vhost, queue: &SharedQueue, peers: &Peers) ->
         "effective_policy_definition": {},
         "exclusive_consumer_tag": exclusive.map(|subscription| subscription.tag.as_str()),
         "exclusive_consumer_pid": exclusive_pid,
-        "single_active_consumer_tag": null,
+        "single_active_consumer_tag": single.map(|subscription| subscription.tag.as_str()),
         "messages": counts.ready + counts.unsettled,
         "messages_ready": counts.ready,
         "messages_unacknowledged": counts.unsettled,

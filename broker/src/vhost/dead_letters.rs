@@ -103,8 +103,12 @@ impl SharedQueue {
             return Ok(None);
         }
         let messages: Vec<Message> = routed.iter().map(|routed| routed.message.clone()).collect();
-        let arrival = Arrival::of(&messages, states.iter().map(|state| &**state));
         let index_of = |id: QueueId| queues.binary_search_by_key(&id, |queue| queue.id).ok();
+        let targets = routed.iter().flat_map(|routed| &routed.queues);
+        let arrival = Arrival::of(
+            &messages,
+            targets.filter_map(|queue| index_of(queue.id)).map(|index| &*states[index]),
+        );
         let mut runs = Vec::new();
         for Routed { message, queues } in routed {
             let mut targets = Vec::new();

@@ -164,11 +164,12 @@ impl SharedQueue {
             messages.clear();
         }
         let arrival = Arrival::of(messages, [&*state]);
+        let may_refuse = state.queue.rules().may_refuse();
         for (number, message) in messages.drain(..).enumerate() {
             if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
                 state.dispatch_at(arrival.now, &*self.log);
             }
-            if state.refuses(&message, arrival.now, &*self.log) {
+            if may_refuse && state.refuses(&message, arrival.now, &*self.log) {
                 published.is_refused = true;
                 continue;
             }
@@ -325,6 +326,12 @@ impl SharedQueue {
         } else if is_no_ack && state.is_durable && delivery.message.is_persistent() {
             let bytes = delivery.message.body_size() as u64;
             self.log.record(self.id, QueueRecord::Settle { positions: &[delivery.position], bytes });
+        }
+        if state.queue.is_timed() {
+            // What is next now may have expired behind it.
+            let now = self.surroundings.upkeep.now();
+            state.trim(now, &*self.log);
+            self.finish(state);
         }
         Ok(Got::Message)
     }
@@ -511,25 +518,30 @@ impl SharedQueue {
 pub(super) struct Arrival {
     /// 0 if it does not matter to anything.
     pub(super) now: Timestamp,
+    /// Messages may have a time to live of their own.
+    is_noted_of_some: bool,
     /// A queue has a time to live for all its messages.
-    is_noted: bool,
+    is_noted_of_all: bool,
 }
 
 impl Arrival {
     pub(super) fn of<'a>(messages: &[Message], queues: impl IntoIterator<Item = &'a State>) -> Self {
-        let (mut is_noted, mut upkeep) = (false, None);
+        let is_noted_of_some = messages.iter().any(Message::has_expiration);
+        let (mut is_noted_of_all, mut upkeep) = (false, None);
         for state in queues {
-            is_noted |= state.queue.rules().message_ttl.is_some();
-            if is_noted || state.queue.is_timed() || messages.iter().any(Message::has_expiration) {
+            let has_ttl = state.queue.rules().message_ttl.is_some();
+            is_noted_of_all |= has_ttl;
+            if has_ttl || is_noted_of_some || state.queue.is_timed() {
                 upkeep = Some(&state.upkeep);
             }
         }
-        Self { now: upkeep.map_or(Timestamp(0), |upkeep| upkeep.now()), is_noted }
+        let now = upkeep.map_or(Timestamp(0), |upkeep| upkeep.now());
+        Self { now, is_noted_of_some, is_noted_of_all }
     }
 
     /// The message with the time, if it needs it.
     pub(super) fn note(self, message: Message) -> Message {
-        match self.is_noted || message.has_expiration() {
+        match self.is_noted_of_all || self.is_noted_of_some && message.has_expiration() {
             true => message.arriving_at(self.now),
             false => message,
         }
