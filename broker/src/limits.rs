@@ -34,6 +34,8 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 /// Unsent bytes a connection may gather before its consumers count as having no credit.
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Replies to a connection that has more than this unsent are dropped (direct reply-to), bytes. RabbitMQ has no limit.
+pub const REPLIES_BYTES_MAX: usize = 64 << 20;
 /// What the ready messages of one queue may take in memory before those in the middle are left on disk, bytes.
 pub const QUEUE_MEMORY_MAX: usize = 24 << 20;
 /// So much of its next messages stays in memory then, bytes.
@@ -55,6 +57,9 @@ pub const TRANSACTION_BYTES_MAX: usize = 128 << 20;
 pub const TRANSACTION_PLACE_BYTES: usize = 16;
 /// Longest permission pattern, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
+/// File descriptors that AMQP connections leave to the message log and the management API, unless that were more than
+/// half of all.
+pub const FILES_RESERVED: usize = 128;
 /// Tags of one user.
 pub const USER_TAGS_MAX: usize = 32;
 /// Body of one HTTP request, bytes.

@@ -73,9 +73,16 @@ impl Writer {
     }
 
     /// A short string; its length is cut to one octet, so that tests can lie.
-    pub fn short(mut self, text: &str) -> Self {
-        self.0.push(text.len() as u8);
-        self.0.extend(text.as_bytes());
+    pub fn short(mut self, text: impl AsRef<[u8]>) -> Self {
+        let bytes = text.as_ref();
+        self.0.push(bytes.len() as u8);
+        self.0.extend(bytes);
+        self
+    }
+
+    /// Bytes as they are.
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend(bytes);
         self
     }
 
@@ -99,11 +106,7 @@ impl Writer {
             Value::Long(value) => self.u8(b'l').u64(value.cast_unsigned()),
             Value::Text(text) => self.u8(b'S').long(text.as_bytes()),
             Value::Table(fields) => self.u8(b'F').table(fields),
-            Value::Raw(kind, bytes) => {
-                let mut writer = self.u8(*kind);
-                writer.0.extend(bytes);
-                writer
-            }
+            Value::Raw(kind, bytes) => self.u8(*kind).raw(bytes),
         }
     }
 }
@@ -130,8 +133,13 @@ impl<'a> Reader<'a> {
     }
 
     pub fn short(&mut self) -> String {
+        String::from_utf8_lossy(self.short_bytes()).into_owned()
+    }
+
+    /// A short string that may be no text.
+    pub fn short_bytes(&mut self) -> &'a [u8] {
         let length = usize::from(self.u8());
-        String::from_utf8_lossy(self.bytes(length)).into_owned()
+        self.bytes(length)
     }
 
     /// A long string, or a table's bytes.
@@ -144,7 +152,8 @@ impl<'a> Reader<'a> {
         self.bytes(N).try_into().expect("as long as asked for")
     }
 
-    fn bytes(&mut self, length: usize) -> &'a [u8] {
+    /// The next `length` bytes as they are.
+    pub fn bytes(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at_checked(length).expect("the broker sent a short payload");
         self.0 = rest;
         taken

@@ -1,7 +1,7 @@
 //! The management API, as far as tests need it: users, permissions, vhosts.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -39,18 +39,31 @@ impl Broker {
     /// One request as guest, answered with a 2xx status.
     fn request(&self, method: &str, path: &str, body: &str) {
         let address = self.http.expect("the test asked for the management API first");
-        let mut socket = TcpStream::connect(address).expect("the management API listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        // Z3Vlc3Q6Z3Vlc3Q= is guest:guest.
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        socket.write_all(request.as_bytes()).expect("the request is taken");
-        let mut response = String::new();
-        socket.read_to_string(&mut response).expect("the request is answered");
-        let status = response.split(' ').nth(1).unwrap_or_default();
-        assert!(status.starts_with('2'), "{method} {path}: {response}");
+        demand(address, method, path, body).expect("the management API does as it is asked");
     }
+}
+
+/// One request as guest; an answer whose status is not 2xx is an error.
+pub fn demand(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<()> {
+    let response = ask(address, method, path, body)?;
+    match response.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{method} {path}: {response}"))),
+    }
+}
+
+/// One request as guest; the response as it came.
+pub fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<String> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    // Z3Vlc3Q6Z3Vlc3Q= is guest:guest.
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(request.as_bytes())?;
+    let mut response = String::new();
+    socket.read_to_string(&mut response)?;
+    Ok(response)
 }

@@ -11,6 +11,8 @@
 //! | [`http`] | the management API, for users, permissions and vhosts |
 //! | [`program`], [`python`] | a program whose lines are waited for; Python with pika |
 //! | [`campaign`] | long runs of random load and real faults, with a checker of histories |
+//! | [`hostile`] | peers that mean harm, and the client that must notice nothing |
+//! | [`judge`] | scripted sessions against two brokers, RabbitMQ and ours, and what differs |
 //! | [`wait`] | waiting for a state that no event announces |
 //! | [`source`] | the source tree, for tests of its rules |
 //!
@@ -40,7 +42,9 @@ pub mod binaries;
 pub mod broker;
 pub mod campaign;
 pub mod codec;
+pub mod hostile;
 pub mod http;
+pub mod judge;
 pub mod method;
 pub mod program;
 pub mod python;

@@ -54,6 +54,8 @@ pub struct Channel {
     pub prefetch: Arc<Prefetch>,
     /// The queue that an empty name stands for (AMQP 0-9-1 `queue.declare`).
     pub last_queue: Option<Name>,
+    /// What its consumer of replies is called in `reply-to`.
+    pub reply_name: Option<Name>,
 }
 
 /// Where the last message went: the next one with the same exchange and key goes there, too.
@@ -85,6 +87,7 @@ impl Channel {
             prefetch_count: 0,
             prefetch: Arc::default(),
             last_queue: None,
+            reply_name: None,
         }
     }
 }
@@ -137,7 +140,7 @@ impl Connection {
             return Err(Exception::new(ReplyCode::ChannelError, "second 'channel.open' seen"));
         }
         let (count, channel_max) = (self.channel_count(), usize::from(self.tuning.channel_max));
-        if channel_max > 0 && (count >= channel_max || usize::from(number.0) > channel_max) {
+        if channel_max > 0 && count >= channel_max {
             let text = format!(
                 "number of channels opened ({count}) has reached the negotiated channel_max ({channel_max})"
             );

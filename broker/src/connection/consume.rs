@@ -15,6 +15,7 @@ use crate::{
         broker::generated_name,
         declare::DeclareQueueError,
         queue::{Deleted, Got, JoinError},
+        reply_to::REPLY_TO,
         subscription::{Subscription, SubscriptionParts},
         ticket::Ticket,
     },
@@ -28,12 +29,15 @@ impl Connection {
         consume: basic::Consume,
     ) -> Result<(), Exception> {
         let name = self.queue_name(number, consume.queue.as_str())?;
+        let tag = self.consumer_tag(number, consume.consumer_tag.as_str())?;
+        if &*name == REPLY_TO {
+            return self.consume_replies(number, &consume, tag);
+        }
         self.authorize(&Operation::Consume { queue: &name })?;
         let queue = self.use_queue(&name)?;
         let arguments = consume.arguments.into();
         check_consumer(&arguments)
             .map_err(|error| Exception::of_queue_options(&error, &name, self.vhost_name()))?;
-        let tag = self.consumer_tag(number, consume.consumer_tag.as_str())?;
         let channel = self.open_channel(number)?;
         let (prefetch_count, channel_prefetch) = (channel.prefetch_count, Arc::clone(&channel.prefetch));
         let subscription = Arc::new(Subscription::from(SubscriptionParts {
@@ -73,9 +77,7 @@ impl Connection {
         };
         let (is_used, count) = self
             .outbox
-            .with_channel(number, |deliveries| {
-                (deliveries.subscription(&tag).is_some(), deliveries.consumer_count())
-            })
+            .with_channel(number, |deliveries| (deliveries.has_tag(&tag), deliveries.consumer_count()))
             .unwrap_or_default();
         if is_used {
             let text = format!("attempt to reuse consumer tag '{tag}'");
@@ -104,6 +106,8 @@ impl Connection {
             if is_unused {
                 self.end_unused_queue(&subscription.queue);
             }
+        } else {
+            self.cancel_replies(number, tag)?;
         }
         if !cancel.nowait {
             let cancel_ok =

@@ -7,7 +7,10 @@
 
 use bytes::BytesMut;
 
-use super::exception::{Exception, ReplyCode};
+use super::{
+    demands::{Demands, Publisher, is_remarkable, rewrite_header},
+    exception::{Exception, ReplyCode},
+};
 use crate::{
     limits::{BODY_SIZE_CEILING, MESSAGE_SIZE_MAX},
     model::message::{Arena, Message, MessageHead},
@@ -26,6 +29,7 @@ pub struct Content {
     route_size: usize,
     is_persistent: bool,
     is_mandatory: bool,
+    demands: Option<Box<Demands>>,
     /// The body of a message in more than one frame, behind a copy of `head`.
     long: BytesMut,
     body_size: usize,
@@ -84,17 +88,28 @@ impl Content {
         self.is_mandatory
     }
 
+    /// What the message that arrived wants; it is asked once.
+    pub fn take_demands(&mut self) -> Option<Box<Demands>> {
+        self.demands.take()
+    }
+
     /// `basic.publish` came.
     pub fn start(&mut self, publish: &Publish<'_>) {
         self.head.clear();
         self.head.extend_from_slice(publish.route);
         self.route_size = publish.route.len();
         self.is_mandatory = publish.mandatory;
+        self.demands = None;
         self.stage = Stage::Header;
     }
 
     /// A header frame came.
-    pub fn header(&mut self, payload: &[u8], arena: &mut Arena) -> Result<Arrived, Exception> {
+    pub fn header(
+        &mut self,
+        payload: &[u8],
+        publisher: Publisher<'_>,
+        arena: &mut Arena,
+    ) -> Result<Arrived, Exception> {
         if self.stage != Stage::Header {
             return Err(self.missing().unwrap_or(OutOfTurn::NoMethod).into());
         }
@@ -106,7 +121,9 @@ impl Content {
         }
         self.body_size = checked_size(&header)?;
         self.is_persistent = header.properties.delivery_mode == Some(2);
-        self.head.extend_from_slice(payload);
+        if !self.is_taken_over(&header, publisher) {
+            self.head.extend_from_slice(payload);
+        }
         self.received = 0;
         if self.body_size == 0 {
             return Ok(Arrived::Whole(self.finish(&[], arena)));
@@ -139,6 +156,15 @@ impl Content {
         self.stage = Stage::Idle;
         let buffer = std::mem::take(&mut self.long).freeze();
         Ok(Arrived::Whole(Message::from_buffer(buffer, self.head_parts().sizes(), self.is_persistent)))
+    }
+
+    /// Notes what the message wants. True if the header was written anew.
+    fn is_taken_over(&mut self, header: &ContentHeader<'_>, publisher: Publisher<'_>) -> bool {
+        if !is_remarkable(&header.properties) {
+            return false;
+        }
+        self.demands = Demands::of(&header.properties, publisher);
+        rewrite_header(&mut self.head, header.body_size, &header.properties, publisher)
     }
 
     fn finish(&mut self, body: &[u8], arena: &mut Arena) -> Message {
@@ -186,6 +212,8 @@ mod tests {
     use super::*;
     use crate::wire::encode::{encode_content_header, encode_route};
 
+    const ANYBODY: Publisher<'static> = Publisher { user: "guest", reply_name: None };
+
     fn started() -> Content {
         let route = encode_route("", "q");
         let mut content = Content::default();
@@ -212,7 +240,7 @@ mod tests {
         for pieces in [1, 2, 3, 256] {
             let mut arena = Arena::default();
             let mut content = started();
-            assert!(matches!(content.header(&header(256), &mut arena), Ok(Arrived::Partly)));
+            assert!(matches!(content.header(&header(256), ANYBODY, &mut arena), Ok(Arrived::Partly)));
             let mut last = None;
             for piece in body.chunks(body.len().div_ceil(pieces)) {
                 last = Some(content.body(piece, &mut arena));
@@ -225,7 +253,7 @@ mod tests {
 
     #[test]
     fn an_empty_body_needs_no_body_frame() {
-        assert_eq!(whole(started().header(&header(0), &mut Arena::default())).body_size(), 0);
+        assert_eq!(whole(started().header(&header(0), ANYBODY, &mut Arena::default())).body_size(), 0);
     }
 
     #[test]
@@ -237,13 +265,13 @@ mod tests {
             "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead"
         );
         assert_eq!(
-            text(Content::default().header(&header(1), arena)),
+            text(Content::default().header(&header(1), ANYBODY, arena)),
             "UNEXPECTED_FRAME - expected method frame, got non method frame instead"
         );
         let mut content = started();
-        content.header(&header(3), arena).unwrap();
+        content.header(&header(3), ANYBODY, arena).unwrap();
         assert_eq!(
-            text(content.header(&header(3), arena)),
+            text(content.header(&header(3), ANYBODY, arena)),
             "UNEXPECTED_FRAME - expected content body, got non content body frame instead"
         );
         assert_eq!(
@@ -255,14 +283,15 @@ mod tests {
     #[test]
     fn sizes_are_checked_at_the_header() {
         let arena = &mut Arena::default();
-        let text = |size| started().header(&header(size), &mut Arena::default()).unwrap_err().to_string();
+        let text =
+            |size| started().header(&header(size), ANYBODY, &mut Arena::default()).unwrap_err().to_string();
         assert_eq!(
             text(MESSAGE_SIZE_MAX + 1),
             "PRECONDITION_FAILED - message size 134217729 is larger than configured max size 134217728"
         );
         assert!(text(u64::MAX).starts_with("FRAME_ERROR - content body size"));
         let mut content = started();
-        content.header(&header(MESSAGE_SIZE_MAX), arena).unwrap();
+        content.header(&header(MESSAGE_SIZE_MAX), ANYBODY, arena).unwrap();
         assert_eq!(content.long.capacity(), 0, "nothing is reserved for what is only announced");
     }
 }

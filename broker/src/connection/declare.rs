@@ -23,6 +23,7 @@ use crate::{
         broker::generated_name,
         declare::{DeclareQueueError, DeclaredQueue, DeletedQueue},
         queue::SharedQueue,
+        reply_to::is_for_replies,
         subscription::Subscription,
         topology::NoExchange,
     },
@@ -80,6 +81,10 @@ impl Connection {
     fn declare_exchange(&mut self, declare: exchange::Declare) -> Result<(), Exception> {
         let vhost = self.vhost()?;
         let exchange_name = without_newlines(declare.exchange.as_str());
+        if exchange_name.is_empty() {
+            let error = DeclareExchangeError::DefaultExchange;
+            return Err(Exception::of_exchange(&error, vhost.name()));
+        }
         if declare.passive {
             self.authorize(&Operation::FindExchange { exchange: &exchange_name })?;
             self.ticket = vhost.find_exchange(&exchange_name).map_err(|NoExchange| {
@@ -100,10 +105,6 @@ impl Connection {
             is_internal: declare.internal,
             arguments: declare.arguments.into(),
         };
-        if exchange.name.is_empty() {
-            let error = DeclareExchangeError::DefaultExchange;
-            return Err(Exception::of_exchange(&error, vhost.name()));
-        }
         let is_new = vhost.exchange(&exchange.name).is_none();
         let alternate_exchange = exchange.arguments.text("alternate-exchange").filter(|_| is_new);
         self.authorize(&Operation::DeclareExchange { exchange: &exchange.name, alternate_exchange })?;
@@ -148,6 +149,10 @@ impl Connection {
         };
         self.open_channel(number)?;
         let (ok, nowait) = match method {
+            Declare(declare) if is_for_replies(declare.queue.as_str()) => {
+                let queue_name = without_newlines(declare.queue.as_str());
+                (DeclareOk(self.declare_reply_queue(number, queue_name)?), declare.nowait)
+            }
             Declare(declare) => {
                 let nowait = declare.nowait;
                 let queue = self.declare_queue(number, declare)?;
@@ -275,6 +280,7 @@ impl Connection {
         let queue_name = self.queue_name(number, bind.queue.as_str())?;
         let (exchange, key) = (bind.exchange.as_str(), bind.routing_key.as_str());
         self.authorize(&Operation::BindQueue { exchange, queue: &queue_name })?;
+        Self::check_bindable(&queue_name)?;
         self.check_owner(&queue_name)?;
         // With neither a queue nor a key named, the key is the queue's name (AMQP 0-9-1 `queue.bind`).
         let is_short = bind.queue.as_str().is_empty() && key.is_empty();
@@ -291,6 +297,7 @@ impl Connection {
         let queue_name = self.queue_name(number, unbind.queue.as_str())?;
         let exchange = unbind.exchange.as_str();
         self.authorize(&Operation::UnbindQueue { exchange, queue: &queue_name })?;
+        Self::check_bindable(&queue_name)?;
         self.unbind(&Binding {
             source: name(exchange),
             destination: Destination::Queue(queue_name),

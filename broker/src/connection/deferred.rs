@@ -4,6 +4,7 @@
 //!  declare ──> done, its change submitted ──> [ticket, declare-ok]   the first is waited for
 //!  declare ──> done, its change submitted ──> [ticket, declare-ok]   more declares and binds may follow
 //!  declare ──> refused                    ──> [channel.close]        nothing may follow
+//!  get     ──> the head is not marked yet ──> [ticket, get again]    nothing may follow
 //!  publish                                    stays unread until all are answered
 //! ```
 //!

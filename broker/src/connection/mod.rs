@@ -15,11 +15,13 @@ mod consume;
 pub mod content;
 mod declare;
 mod deferred;
+pub mod demands;
 pub mod exception;
 mod handshake;
 mod heartbeat;
 mod publish;
 pub mod registry;
+mod reply_to;
 pub mod settle;
 #[cfg(test)]
 mod tests;
@@ -116,10 +118,10 @@ pub enum Event<'a> {
     /// Bytes came. As many are taken as [`Applied::consumed`] says; the rest is to be given again, with
     /// more behind it.
     Read(&'a [u8]),
-    /// The definitions that it waits for are durable, or not.
+    /// The definitions or records that it waits for are durable, or not.
     Stored(Result<(), StoreError>),
-    /// Its outbox was woken: somebody may want it closed, an alarm may have been set or cleared, or there may be
-    /// room again.
+    /// Its outbox was woken: somebody may want it closed, an alarm may have been set or cleared, there may be room
+    /// again, or a queue may go on that waited for the log.
     Woken,
     /// The time it asked for has come.
     Tick,

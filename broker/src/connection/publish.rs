@@ -1,6 +1,9 @@
 //! `basic.publish`: from frames to the queues, in runs.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use amq_protocol::protocol::{AMQPClass, confirm};
 
@@ -9,6 +12,7 @@ use super::{
     channel::Memo,
     confirms::{Confirm, Confirms, PublishNumber},
     content::{Arrived, OutOfTurn},
+    demands::{Demands, Publisher},
     exception::{Exception, ReplyCode},
 };
 use crate::{
@@ -17,7 +21,7 @@ use crate::{
         permission::Operation,
     },
     storage::StoreError,
-    vhost::{Route, queue::Published},
+    vhost::{Route, queue::Published, reply_to::ReplyAddress},
     wire::{
         content::parse_content_header,
         encode::{write_ack, write_nack, write_return},
@@ -38,6 +42,15 @@ pub(super) struct PublishRun {
     pub(super) is_held: bool,
 }
 
+/// Where a message goes.
+#[derive(Debug, Default)]
+pub(super) struct Destination {
+    /// The queues; none when no queue wants it.
+    pub(super) route: Option<Route>,
+    /// The consumers of replies that it names, there or not.
+    pub(super) replies: Vec<ReplyAddress>,
+}
+
 impl Connection {
     /// A method that starts a content.
     pub(super) fn handle_publish(
@@ -55,9 +68,14 @@ impl Connection {
 
     /// A header or body frame.
     pub(super) fn handle_content(&mut self, frame: &Frame<'_>, arena: &mut Arena) -> Result<(), Exception> {
-        let channel = self.channel(frame.channel).ok_or(OutOfTurn::NoMethod)?;
+        let channel = self.channels.get_mut(usize::from(frame.channel.0)).and_then(Option::as_deref_mut);
+        let channel = channel.ok_or(OutOfTurn::NoMethod)?;
         let arrived = match frame.kind {
-            FrameKind::Header => channel.content.header(frame.payload, arena)?,
+            FrameKind::Header => {
+                let user = self.user.as_ref().map_or("", |user| user.as_str());
+                let publisher = Publisher { user, reply_name: channel.reply_name.as_ref() };
+                channel.content.header(frame.payload, publisher, arena)?
+            }
             _ => channel.content.body(frame.payload, arena)?,
         };
         match arrived {
@@ -71,7 +89,7 @@ impl Connection {
 
     /// A whole message: routes it and adds it to the run.
     fn publish(&mut self, number: ChannelNumber, message: Message) -> Result<(), Exception> {
-        let route = self.route(number, &message)?;
+        let Destination { route, replies } = self.destination(number, &message)?;
         let is_ahead_of_queue = route.as_ref().is_some_and(|route| !route.is_stored)
             && message.is_persistent()
             && self.open_channel(number)?.confirms.is_some();
@@ -82,6 +100,7 @@ impl Connection {
         if is_apart {
             self.flush_messages();
         }
+        let is_replied = !replies.is_empty() && self.deliver_replies(&replies, &message);
         let channel = self.open_channel(number)?;
         let is_mandatory = channel.content.is_mandatory();
         if let Some(confirms) = &mut channel.confirms {
@@ -98,44 +117,56 @@ impl Connection {
                 self.run.route = Some(route);
                 self.run.messages.push(message);
             }
-            None if is_mandatory => self.return_unroutable(number, &message),
+            None if is_mandatory && !is_replied => self.return_unroutable(number, &message),
             None => {}
         }
         Ok(())
     }
 
-    /// The queues that a message goes to; none when nobody wants it. Remembers the answer where it depends
-    /// on exchange and key alone.
-    pub(super) fn route(
+    /// Where a message goes, if it may go there. Remembers the answer where it depends on exchange and key alone.
+    pub(super) fn destination(
         &mut self,
         number: ChannelNumber,
         message: &Message,
-    ) -> Result<Option<Route>, Exception> {
-        let Some(vhost) = self.vhost.clone() else { return Ok(None) };
+    ) -> Result<Destination, Exception> {
+        let Some(vhost) = self.vhost.clone() else { return Ok(Destination::default()) };
         let access_epoch = self.node.broker.access_epoch();
-        if let Some(memo) = self.channel(number).and_then(|channel| channel.memo.as_ref())
+        let channel = self.open_channel(number)?;
+        let demands = channel.content.take_demands();
+        if let (None, Some(memo)) = (&demands, &channel.memo)
             && memo.place == message.route()
             && memo.route.epoch == vhost.epoch()
             && memo.access_epoch == access_epoch
         {
-            return Ok(memo.route.some());
+            return Ok(Destination { route: memo.route.some(), replies: Vec::new() });
         }
         // The publish method was parsed with an exchange name of UTF-8.
         let exchange = std::str::from_utf8(message.exchange()).unwrap_or_default();
         self.authorize(&Operation::Publish { exchange })?;
+        if demands.is_none()
+            && exchange.is_empty()
+            && let Some(address) = ReplyAddress::parse(message.routing_key())
+        {
+            return Ok(Destination { route: None, replies: vec![address] });
+        }
         let header = parse_content_header(message.header()).ok();
         let headers = header.and_then(|header| header.properties.headers);
+        let own_key = [message.routing_key()];
+        let routing_keys = routing_keys(&own_key, demands.as_deref());
         let route = vhost
-            .route(exchange, message.routing_key(), headers)
+            .route(exchange, &routing_keys, headers)
             .map_err(|error| Exception::of_route(&error, vhost.name()))?;
-        if !route.depends_on_headers
+        let replies = if exchange.is_empty() { reply_addresses(&routing_keys) } else { Vec::new() };
+        if let Some(demands) = &demands {
+            self.check_demands(demands)?;
+        } else if !route.depends_on_headers
             && route.is_stored
             && let Some(channel) = self.channel(number)
         {
             let place = message.route().to_vec();
             channel.memo = Some(Memo { place, route: route.clone(), access_epoch });
         }
-        Ok(route.some())
+        Ok(Destination { route: route.some(), replies })
     }
 
     /// Another connection is still making a queue durable. A confirm would promise that the message is there
@@ -308,6 +339,31 @@ impl PublishRun {
             self.messages.first().is_none_or(|first| first.is_persistent() == message.is_persistent());
         is_same_kind && !route.may_refuse && self.route.as_ref().is_some_and(|own| own.is_same(route))
     }
+}
+
+impl Destination {
+    /// Nobody wants the message.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.route.is_none() && self.replies.is_empty()
+    }
+}
+
+/// The message's own key, and those of its copies.
+fn routing_keys<'a>(own_key: &'a [&'a [u8]], demands: Option<&'a Demands>) -> Cow<'a, [&'a [u8]]> {
+    match demands {
+        Some(Demands { copy_keys, .. }) if !copy_keys.is_empty() => {
+            own_key.iter().copied().chain(copy_keys.iter().map(Vec::as_slice)).collect()
+        }
+        _ => Cow::Borrowed(own_key),
+    }
+}
+
+/// The consumers of replies among the keys of a message to the default exchange: each once.
+fn reply_addresses(routing_keys: &[&[u8]]) -> Vec<ReplyAddress> {
+    let mut addresses: Vec<_> = routing_keys.iter().filter_map(|key| ReplyAddress::parse(key)).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }
 
 impl Route {

@@ -12,7 +12,7 @@ use crate::{
     model::queue::Outcome,
     storage::record::Lsn,
     vhost::{
-        deliveries::{SettleRun, UnknownTag},
+        deliveries::{ChannelDeliveries, SettleRun, UnknownTag},
         subscription::Subscription,
     },
     wire::frame::ChannelNumber,
@@ -93,12 +93,10 @@ impl Connection {
         }
     }
 
-    /// Lets all consumers of a channel ask for messages again.
+    /// Lets all consumers of a channel ask for messages again, in turn.
     pub(super) fn resume_consumers(&self, number: ChannelNumber) {
-        let subscriptions = self
-            .outbox
-            .with_channel(number, |deliveries| deliveries.subscriptions().cloned().collect::<Vec<_>>());
-        for subscription in subscriptions.unwrap_or_default() {
+        let round = self.outbox.with_channel(number, ChannelDeliveries::next_round);
+        for subscription in round.unwrap_or_default() {
             subscription.queue.resume(subscription.id);
         }
     }

@@ -21,6 +21,7 @@ use super::{
     Connection,
     channel::unimplemented_method,
     exception::{Exception, ReplyCode},
+    publish::Destination,
     settle::{Settles, settle_all, unknown_tag},
 };
 use crate::{
@@ -28,8 +29,8 @@ use crate::{
     model::{message::Message, queue::Outcome},
     storage::StoreError,
     vhost::{
-        Route,
         deliveries::{ChannelDeliveries, UnknownTag},
+        reply_to::ReplyAddress,
         transaction::{CommitError, Committed, HeldMessage, HeldRun},
     },
     wire::{frame::ChannelNumber, method::MethodId},
@@ -39,9 +40,19 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Transaction {
     runs: Vec<HeldRun>,
+    replies: Vec<HeldReply>,
     bytes: usize,
     /// How many messages that is; also for tools.
     message_count: Arc<AtomicU64>,
+}
+
+/// A message for consumers of replies.
+#[derive(Debug)]
+struct HeldReply {
+    addresses: Vec<ReplyAddress>,
+    message: Message,
+    /// It is to be returned when none of them takes it: no queue does, either.
+    is_mandatory: bool,
 }
 
 impl Connection {
@@ -78,7 +89,7 @@ impl Connection {
     /// Appends all that is held as one record; commit-ok follows when that is on stable storage.
     fn handle_commit(&mut self, number: ChannelNumber) -> Result<(), Exception> {
         let vhost = self.vhost()?;
-        let runs = self.transaction(number)?.take();
+        let (runs, replies) = self.transaction(number)?.take();
         let mut settles = Settles::new();
         self.outbox.with_channel(number, |deliveries| deliveries.take_held(&mut settles));
         let has_settled = !settles.is_empty();
@@ -99,6 +110,11 @@ impl Connection {
             }
         };
         returned.iter().for_each(|message| self.return_unroutable(number, message));
+        for HeldReply { addresses, message, is_mandatory } in replies {
+            if !self.deliver_replies(&addresses, &message) && is_mandatory {
+                self.return_unroutable(number, &message);
+            }
+        }
         if has_settled {
             // Channel-wide credit that one queue's messages free is for consumers of other queues, too.
             self.resume_consumers(number);
@@ -119,17 +135,16 @@ impl Connection {
 
     /// A whole message on a transactional channel.
     pub(super) fn hold_publish(&mut self, number: ChannelNumber, message: Message) -> Result<(), Exception> {
-        let route = self.route(number, &message)?;
+        let destination = self.destination(number, &message)?;
         let is_mandatory = self.open_channel(number)?.content.is_mandatory();
-        if route.is_none() && !is_mandatory {
+        if destination.is_nowhere() && !is_mandatory {
             return Ok(());
         }
         // As with a confirm: the queues have to be durable before a commit can promise that the message is.
-        if let (Some(vhost), Some(route)) = (&self.vhost, &route) {
+        if let (Some(vhost), Some(route)) = (&self.vhost, &destination.route) {
             self.ticket = vhost.store_queues(&route.queues);
         }
-        let held = HeldMessage { message, is_mandatory };
-        self.transaction(number)?.hold(route.unwrap_or_default(), held)
+        self.transaction(number)?.hold(destination, HeldMessage { message, is_mandatory })
     }
 
     /// An ack, nack or reject on a transactional channel.
@@ -176,14 +191,37 @@ impl Connection {
 
 impl Transaction {
     /// What is held; after that nothing is.
-    fn take(&mut self) -> Vec<HeldRun> {
+    fn take(&mut self) -> (Vec<HeldRun>, Vec<HeldReply>) {
         self.message_count.store(0, Relaxed);
         self.bytes = 0;
-        std::mem::take(&mut self.runs)
+        (std::mem::take(&mut self.runs), std::mem::take(&mut self.replies))
     }
 
-    fn hold(&mut self, route: Route, held: HeldMessage) -> Result<(), Exception> {
-        let bytes = held.message.size() + TRANSACTION_PLACE_BYTES * route.queues.len();
+    fn hold(&mut self, destination: Destination, held: HeldMessage) -> Result<(), Exception> {
+        let Destination { route, replies } = destination;
+        let queue_count = route.as_ref().map_or(0, |route| route.queues.len());
+        self.make_room(&held.message, queue_count + replies.len())?;
+        if !replies.is_empty() {
+            self.replies.push(HeldReply {
+                addresses: replies,
+                message: held.message.clone(),
+                is_mandatory: held.is_mandatory && route.is_none(),
+            });
+            if route.is_none() {
+                return Ok(());
+            }
+        }
+        let route = route.unwrap_or_default();
+        match self.runs.last_mut() {
+            Some(run) if run.route.is_same(&route) => run.messages.push(held),
+            _ => self.runs.push(HeldRun { route, messages: vec![held] }),
+        }
+        Ok(())
+    }
+
+    /// Counts a message with so many places, if there is room for it.
+    fn make_room(&mut self, message: &Message, places: usize) -> Result<(), Exception> {
+        let bytes = message.size() + TRANSACTION_PLACE_BYTES * places;
         let count = self.message_count.load(Relaxed);
         if count >= TRANSACTION_MESSAGES_MAX || count > 0 && self.bytes + bytes > TRANSACTION_BYTES_MAX {
             let text = format!(
@@ -194,10 +232,6 @@ impl Transaction {
         }
         self.message_count.store(count + 1, Relaxed);
         self.bytes += bytes;
-        match self.runs.last_mut() {
-            Some(run) if run.route.is_same(&route) => run.messages.push(held),
-            _ => self.runs.push(HeldRun { route, messages: vec![held] }),
-        }
         Ok(())
     }
 }

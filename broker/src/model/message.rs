@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::timestamp::Timestamp;
+use super::{expiration::parse_expiration, timestamp::Timestamp};
 use crate::wire::content::{CONTENT_HEADER_HEAD, ContentHeader, parse_content_header};
 
 /// What was published; immutable. One allocation shared by all queues it went to, laid out as it goes
@@ -69,7 +69,7 @@ impl Message {
         if !self.has_expiration() {
             return None;
         }
-        std::str::from_utf8(self.content_header()?.properties.expiration?).ok()?.parse().ok()
+        parse_expiration(self.content_header()?.properties.expiration?).ok()
     }
 
     /// Its properties; none if a damaged log gave back something else.

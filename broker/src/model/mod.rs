@@ -5,6 +5,7 @@ pub mod binding;
 pub mod dead_letter;
 pub mod definition;
 pub mod exchange;
+pub mod expiration;
 pub mod message;
 pub mod name;
 pub mod password;

@@ -66,9 +66,10 @@ pub(super) async fn boot(
     }
     let (log, writer, recovered) = Log::open(Arc::new(disk), options).map_err(StartError::Log)?;
     let messages = spawn("messages", move || {
+        // However it ends, a panic too: without it nothing is stored.
+        let _stop = StopOnDrop(stop);
         if let Err(error) = writer.run() {
             tracing::error!("messages can't be stored any more, stopping: {error}");
-            stop.send_replace(true);
         }
     })?;
     let (broker, lost) = Broker::load(Arc::new(store), Arc::new(log.clone()), Arc::new(WallClock))
@@ -76,7 +77,7 @@ pub(super) async fn boot(
     for loss in lost.iter().chain(&recovered.lost) {
         tracing::error!("{loss}");
     }
-    if !recovered.is_clean {
+    if !recovered.is_clean && recovered.queues.values().any(|queue| queue.count > 0) {
         tracing::warn!(
             "the last stop was not orderly: what consumers had may come again, flagged redelivered"
         );
@@ -87,6 +88,15 @@ pub(super) async fn boot(
     }
     let writers = Writers { log, definitions, messages };
     Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone())), writers))
+}
+
+/// Makes the broker stop when it goes.
+struct StopOnDrop(watch::Sender<bool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
 /// Messages without definitions are messages of queues that nobody knows: to start would be to drop them.

@@ -14,15 +14,21 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::socket::{Socket, Waker, now};
+use super::{
+    process::open_files_max,
+    socket::{Socket, Waker, now},
+};
 use crate::{
     connection::{
         Connection,
         registry::{ConnectionInfo, Node},
     },
+    limits::FILES_RESERVED,
     vhost::outbox::Outbox,
 };
 
+/// Connections may take so long to say good-bye.
+const GOOD_BYE_PATIENCE: Duration = Duration::from_secs(2);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 1_024;
 /// Pause when no connection can be accepted (out of file descriptors, out of memory).
@@ -44,12 +50,24 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended.
+/// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended and given back what they had.
+///
+/// Connections that would take the file descriptors which the message log needs wait in the kernel until others end.
 pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    let connections_max = connections_max(open_files_max());
     let mut tasks = JoinSet::new();
+    let mut was_full = false;
     loop {
+        let is_full = tasks.len() >= connections_max;
+        if is_full && !was_full {
+            tracing::warn!(
+                "{connections_max} connections are all that the limit of open files allows: more are accepted when \
+                 some have ended"
+            );
+        }
+        was_full = is_full;
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if !is_full => match accepted {
                 Ok((stream, peer)) => {
                     if let Some(socket) = start(stream, peer, &node) {
                         tasks.spawn(socket);
@@ -66,11 +84,26 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
         }
     }
     drop(listener);
-    // Here, not where `stop` is set: no connection comes after this.
+    // Here, not where `stop` is set: no connection comes after this. What one of them gives back is not handed to
+    // another that is about to close, too.
+    node.broker.end_deliveries();
     node.close_connections(SHUTDOWN_TEXT, |_| true);
-    while let Some(ended) = tasks.join_next().await {
-        report(ended);
+    let ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(GOOD_BYE_PATIENCE, ended).await.is_err() {
+        tracing::warn!("{} connections did not say good-bye in time", tasks.len());
     }
+    // However long that takes: what they have is requeued when this is over.
+    tasks.shutdown().await;
+}
+
+/// How many connections there may be.
+fn connections_max(open_files_max: Option<u64>) -> usize {
+    let files = open_files_max.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    files - FILES_RESERVED.min(files / 2)
 }
 
 /// Whether this error of `accept` is one connection's, which went before it was taken, or which the network
@@ -147,6 +180,14 @@ mod tests {
     use rustix::io::Errno;
 
     use super::*;
+
+    #[test]
+    fn connections_leave_files_to_others() {
+        for (files, connections) in [(1_024, 896), (256, 128), (100, 50), (0, 0)] {
+            assert_eq!(connections_max(Some(files)), connections);
+        }
+        assert!(connections_max(None) > 1 << 20, "no limit");
+    }
 
     #[test]
     fn only_our_own_errors_pause_accepting() {

@@ -21,7 +21,7 @@ use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 
 use boot::Writers;
@@ -91,7 +91,7 @@ pub enum StartError {
     Spawn(io::Error),
 }
 
-/// Connections may take so long to say good-bye.
+/// Requests to the management API may take so long to end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A broker that runs.
@@ -110,6 +110,8 @@ pub struct Server {
     /// True makes it stop.
     pub stop: watch::Sender<bool>,
     signals: StopSignals,
+    /// Accepts connections until all have ended.
+    connections: JoinHandle<()>,
     tasks: JoinSet<()>,
     writers: Writers,
     /// Locked as long as it is held.
@@ -131,6 +133,7 @@ impl Server {
         let started_at = listener::wall_clock();
         // First of all: whoever sees that the broker is ready may stop it.
         let signals = StopSignals::listen().map_err(StartError::Spawn)?;
+        process::raise_open_files_max();
         let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
         let (stop, stopped) = watch::channel(false);
         let (node, writers) = boot::boot(&settings, &data_dir, stop.clone()).await?;
@@ -148,7 +151,7 @@ impl Server {
         let log = writers.log().clone();
         tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
         tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
-        tasks.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
+        let connections = tokio::spawn(listener::accept(amqp, Arc::clone(&node), stopped));
         let unsafe_no_fsync = settings.unsafe_no_fsync;
         let server = Self {
             node,
@@ -158,6 +161,7 @@ impl Server {
             resources,
             stop,
             signals,
+            connections,
             tasks,
             writers,
             data_dir,
@@ -191,10 +195,10 @@ impl Server {
             _ = stopped.wait_for(|stop| *stop) => tracing::info!("asked to stop, stopping"),
         }
         self.stop.send_replace(true);
+        // It has its own patience, and must not be cut short: all that was handed out comes back before the end.
+        let _ = self.connections.await;
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
-            tracing::warn!("{} connections did not say good-bye in time", self.node.connection_count());
-        }
+        let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await;
         self.tasks.shutdown().await;
         self.node.broker.close();
         // The writers end when everything is stored.

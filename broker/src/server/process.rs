@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::{
     fs::{Dir, Mode, OFlags, open, statvfs},
     io::read,
-    process::{Resource, getrlimit},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
 /// Resident memory, bytes (Linux).
@@ -39,6 +39,13 @@ pub fn open_file_count() -> Option<usize> {
 /// File descriptors there may be.
 pub fn open_files_max() -> Option<u64> {
     getrlimit(Resource::Nofile).current
+}
+
+/// Lets this process open as many files as it may: each connection is one, and what a shell allows at first (1,024 on
+/// most systems) is for programs that cannot count further. Where the system refuses, it stays as it was.
+pub fn raise_open_files_max() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// The beginning of a file of the system's: what is looked for comes early.

@@ -10,6 +10,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -23,7 +24,7 @@ use redb::Database;
 use crate::{
     model::definition::Change,
     storage::{
-        Completion, DataDir, Loaded, MetadataStore, StoreError, codec,
+        Completion, DataDir, Loaded, MetadataStore, StoreError, Stored, codec,
         definitions_copy::{self, DefinitionsCopy},
         definitions_file::{self, DefinitionsFile, Marks, Write},
         definitions_recovery::{self, Opened},
@@ -34,6 +35,8 @@ use crate::{
 
 /// When nothing has changed for so long, what did is copied.
 const COPY_AFTER: Duration = Duration::from_secs(1);
+/// What a full disk refused is tried again after so long even if nothing else is submitted.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// After a copy that failed.
 const COPY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// After so many changes it is copied also when it never gets quiet; or after as many as there are
@@ -48,7 +51,6 @@ pub struct RedbStore {
 }
 
 /// The store's other half, which commits. Without a running writer nothing submitted is ever stored.
-#[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
     copy: DefinitionsCopy,
@@ -56,6 +58,8 @@ pub struct Writer {
     change_number: u64,
     /// What could not be stored while the disk was full: it comes before what is submitted now.
     owed: BTreeMap<Vec<u8>, Write>,
+    /// What is done when that is stored.
+    owed_stored: Vec<Stored>,
     /// Changes that the copy does not have.
     uncopied: Uncopied,
 }
@@ -83,18 +87,26 @@ impl RedbStore {
     }
 
     /// Opens the definitions on this disk, which messages call `directory`.
-    pub(super) fn open_on(disk: Arc<dyn Disk>, directory: &Path) -> Result<(Self, Writer), StoreError> {
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, directory: &Path) -> Result<(Self, Writer), StoreError> {
         let file = DefinitionsFile::new(Arc::clone(&disk), directory);
         let copy = DefinitionsCopy::new(disk, directory);
         let Opened { database, contents, lost, is_copied } = definitions_recovery::open(&file, &copy)?;
         let next_id = contents.queue_ids_mark.unwrap_or(1);
-        let ids_end = next_id.saturating_add(ID_BLOCK);
+        let mut ids_end = next_id.saturating_add(ID_BLOCK);
         let marks = Marks { queue_ids: Some(ids_end), change_number: None };
-        file.commit(&database, std::iter::empty(), marks)?;
+        let reserved = database.map(|open| file.commit(&open, std::iter::empty(), marks).map(|()| open));
+        let database = match reserved.transpose() {
+            Err(error) if !error.is_disk_full() => return Err(error),
+            reserved => reserved.ok().flatten(),
+        };
+        if database.is_none() {
+            // No queue is declared before there is room to note that its id is used.
+            ids_end = next_id;
+        }
         let shared = Arc::new(Shared {
             file,
             lost_at_open: lost,
-            database: Mutex::new(Some(database)),
+            database: Mutex::new(database),
             inbox: Inbox::new(next_id, ids_end),
             commit_count: AtomicU64::new(0),
         });
@@ -104,9 +116,16 @@ impl RedbStore {
             copy,
             change_number: contents.change_number.unwrap_or(0),
             owed: BTreeMap::new(),
+            owed_stored: Vec::new(),
             uncopied,
         };
         Ok((Self { shared }, writer))
+    }
+
+    /// Whether the next queue id is there without waiting.
+    #[cfg(test)]
+    pub(super) fn has_ids(&self) -> bool {
+        self.shared.inbox.has_ids()
     }
 
     /// Commits since the store was opened. Less than the change sets submitted when these came at once.
@@ -119,7 +138,11 @@ impl RedbStore {
 impl MetadataStore for RedbStore {
     fn load(&self) -> Result<Loaded, StoreError> {
         let mut database = lock(&self.shared.database);
-        let mut loaded = self.shared.file.load(self.shared.opened(&mut database)?)?;
+        let file = &self.shared.file;
+        let mut loaded = match self.shared.opened(&mut database) {
+            Err(error) if error.is_disk_full() => file.load(&file.open_image()?)?,
+            opened => file.load(opened?)?,
+        };
         loaded.lost.extend_from_slice(&self.shared.lost_at_open);
         Ok(loaded)
     }
@@ -127,7 +150,7 @@ impl MetadataStore for RedbStore {
     fn submit(&self, changes: Vec<Change>, done: Completion) {
         match changes.iter().map(encode_change).collect() {
             Ok(writes) => self.shared.inbox.submit(Submission { writes, done }),
-            Err(error) => done.complete(Err(error)),
+            Err(error) => drop(done.complete(Err(error))),
         }
     }
 
@@ -149,17 +172,21 @@ impl Drop for RedbStore {
 impl Writer {
     /// Commits what is submitted, until the store is closed or dropped and everything submitted is stored.
     pub fn run(mut self) {
-        while self.turn(self.uncopied.patience()) {}
+        while self.turn(self.patience()) {}
     }
 
     /// Does what there is to do, or waits for it. False when there will be nothing any more.
-    pub(super) fn turn(&mut self, patience: Option<Duration>) -> bool {
+    pub(crate) fn turn(&mut self, patience: Option<Duration>) -> bool {
         match self.shared.inbox.next(patience) {
             Work::Commit(batch) => {
                 self.commit(batch);
                 if self.uncopied.is_too_much() {
                     self.copy();
                 }
+                true
+            }
+            Work::Quiet if !self.owed.is_empty() => {
+                self.commit(Batch::default());
                 true
             }
             Work::Quiet => {
@@ -180,6 +207,11 @@ impl Writer {
         }
     }
 
+    /// How long to wait for changes; none when there is nothing else to do.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        if self.owed.is_empty() { self.uncopied.patience() } else { Some(RETRY_AFTER) }
+    }
+
     /// One commit of all that waits. Who waits for it is told after it.
     fn commit(&mut self, batch: Batch) {
         let Batch { submissions, ids_end } = batch;
@@ -191,6 +223,7 @@ impl Writer {
         let result = self.shared.commit(self.owed.values().chain(new()), marks);
         if result.is_ok() {
             self.owed.clear();
+            self.owed_stored.drain(..).for_each(|stored| stored());
             self.uncopied.add(count);
         } else if self.shared.inbox.failure().is_none() {
             let refused: Vec<Write> = new().cloned().collect();
@@ -199,9 +232,8 @@ impl Writer {
         if let Some(ids_end) = ids_end {
             self.shared.inbox.settle_ids(ids_end, &result);
         }
-        for submission in submissions {
-            submission.done.complete(result.clone());
-        }
+        let stored_later = submissions.into_iter().map(|submission| submission.done.complete(result.clone()));
+        self.owed_stored.extend(stored_later.flatten());
     }
 
     /// Writes the copy anew. A failure is no more than a copy that stays old: it is tried again.
@@ -211,6 +243,12 @@ impl Writer {
         if let Ok(count) = copied {
             self.uncopied = Uncopied { changes_max: COPY_CHANGES_MIN.max(count), ..Uncopied::default() };
         }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("owed", &self.owed.len()).finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     env,
     sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
@@ -72,7 +73,7 @@ impl Run {
             Action::Submit(changes) => self.submit(changes),
             Action::Turn => assert!(self.writer.turn(Some(Duration::ZERO))),
             Action::TakeId => {
-                if let Ok(id) = self.store.next_queue_id() {
+                if let Ok(id) = self.take_id() {
                     assert!(id > self.newest_id, "id {id} after {}", self.newest_id);
                     self.newest_id = id;
                 }
@@ -80,6 +81,21 @@ impl Run {
             Action::Restart { is_orderly } => self.restart(*is_orderly),
         }
         self.note();
+    }
+
+    /// The writer runs if that is what an id has to wait for.
+    fn take_id(&mut self) -> Result<u64, StoreError> {
+        if self.store.has_ids() {
+            return self.store.next_queue_id();
+        }
+        let (store, writer) = (&self.store, &mut self.writer);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| store.next_queue_id());
+            while !waiting.is_finished() {
+                assert!(writer.turn(Some(Duration::from_millis(1))));
+            }
+            waiting.join().unwrap()
+        })
     }
 
     fn submit(&mut self, changes: &[Change]) {

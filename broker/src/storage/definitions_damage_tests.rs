@@ -1,7 +1,7 @@
 //! What is left of definitions that are not as they were written: every flipped bit of the file and of its
 //! copy, either of them cut, missing or of a newer version.
 
-use std::{env, path::Path, sync::Arc};
+use std::{env, path::Path, sync::Arc, time::Duration};
 
 use super::definitions_tests::{COPY, FILE, described, open, queue, vhost};
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
 /// With this variable every bit is flipped; without it a sample.
 const EVERY_BIT_VARIABLE: &str = "LIEBRE_EVERY_BIT";
 const FILE_STEP: usize = 1_601;
+/// Of a file that was not cut to size, most of which is not in use.
+const KILLED_FILE_STEP: usize = 8_009;
 const COPY_STEP: usize = 67;
 /// Below it ids may have been given, after two runs.
 const IDS_MARK: u64 = 1 + 2 * ID_BLOCK;
@@ -112,6 +114,54 @@ fn flipped_bit_of_the_file_costs_nothing() {
     for bit in bits(state.clone().bytes_mut(FILE), FILE_STEP) {
         check_file_damage(flipped(&state, FILE, bit), &expected, &format!("bit {bit}"));
     }
+}
+
+/// What a kill leaves some time after the last change, when the copy is as new, or at once, when it is older by
+/// the last commit.
+fn killed(is_copied: bool) -> (State, Vec<Definition>) {
+    let (state, mut expected) = rested();
+    let disk = SimDisk::with(state);
+    let (store, mut writer) = open(&disk).unwrap();
+    for (description, has_copy) in [("copied", true), ("last", is_copied)] {
+        store.submit(put(described("a", description)), Completion::new(|result| result.unwrap()));
+        assert!(writer.turn(None));
+        if has_copy {
+            assert!(writer.turn(Some(Duration::ZERO)));
+        }
+        expected[1] = described("a", description);
+    }
+    // What the writer does at the end belongs to an orderly stop.
+    std::mem::forget((store, writer));
+    (disk.state(), expected)
+}
+
+#[test]
+fn flipped_bit_after_a_kill_costs_nothing_that_is_in_the_copy() {
+    let (state, expected) = killed(true);
+    for bit in bits(state.clone().bytes_mut(FILE), KILLED_FILE_STEP) {
+        let (loaded, _) = load(flipped(&state, FILE, bit)).unwrap();
+        assert_eq!(loaded.definitions, expected, "bit {bit}: {:?}", loaded.lost);
+    }
+}
+
+/// The last commit alone may be taken for one that was never finished.
+#[test]
+fn flipped_bit_at_once_after_a_kill_costs_the_last_commit_at_most() {
+    let (state, expected) = killed(false);
+    let mut before = expected.clone();
+    before[1] = described("a", "copied");
+    let mut taken_back = 0;
+    for bit in bits(state.clone().bytes_mut(FILE), KILLED_FILE_STEP) {
+        let (loaded, _) = load(flipped(&state, FILE, bit)).unwrap();
+        let is_told = !loaded.lost.is_empty();
+        assert!(
+            loaded.definitions == expected || loaded.definitions == before,
+            "bit {bit}: {:?}",
+            loaded.lost
+        );
+        taken_back += usize::from(loaded.definitions == before && !is_told);
+    }
+    assert!(taken_back > 0, "or the engine could tell one from the other");
 }
 
 #[test]

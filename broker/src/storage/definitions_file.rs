@@ -146,9 +146,10 @@ impl DefinitionsFile {
     ) -> Result<(), StoreError> {
         self.guarded("write", || {
             let mut transaction = database.begin_write()?;
-            // So that after a crash a damaged page is told from a commit that was never finished: it must not
-            // make the engine take back a commit that somebody was told about.
-            transaction.set_quick_repair(true);
+            // One sync, of pages and the slot that names them. After a crash in between checksums fail, and the
+            // engine goes back to the commit before; it would do so, too, if a page of a commit that somebody was
+            // told about were damaged. The copy, which has its number, tells one from the other.
+            transaction.set_two_phase_commit(false);
             {
                 let mut table = transaction.open_table(DEFINITIONS)?;
                 for write in writes {

@@ -36,7 +36,8 @@ type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 /// The definitions' file, open and sound.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) database: Database,
+    /// None if the disk is too full for the engine to open it.
+    pub(super) database: Option<Database>,
     pub(super) contents: Contents,
     /// What was lost or restored, a sentence each, for the log.
     pub(super) lost: Vec<String>,
@@ -72,7 +73,7 @@ pub(super) fn open(file: &DefinitionsFile, copy: &DefinitionsCopy) -> Result<Ope
 /// What there is in the place of the file.
 enum Found {
     Missing,
-    Whole(Database, Contents),
+    Whole(Option<Database>, Contents),
     /// With what could be saved, and why it is not to be used as it is.
     Damaged(Option<Saved>, String),
 }
@@ -81,7 +82,13 @@ fn find(file: &DefinitionsFile, copied: &ReadCopy) -> Result<Found, StoreError> 
     if !file.exists()? {
         return Ok(Found::Missing);
     }
-    let read = file.open().and_then(|database| Ok((file.contents(&database)?, database)));
+    let read = match file.open() {
+        Err(error) if error.is_disk_full() => {
+            tracing::warn!("{error}: definitions are served as they are, and changed when there is room");
+            file.open_image().and_then(|image| Ok((file.contents(&image)?, None)))
+        }
+        opened => opened.and_then(|database| Ok((file.contents(&database)?, Some(database)))),
+    };
     let reason = match read {
         Ok((contents, database)) => {
             let damages = contents.damages();
@@ -100,7 +107,12 @@ fn is_older(contents: &Contents, copied: &ReadCopy) -> bool {
     matches!(copied, ReadCopy::Found(copied) if copied.contents.change_number > contents.change_number)
 }
 
-fn opened(copy: &DefinitionsCopy, copied: ReadCopy, database: Database, contents: Contents) -> Opened {
+fn opened(
+    copy: &DefinitionsCopy,
+    copied: ReadCopy,
+    database: Option<Database>,
+    contents: Contents,
+) -> Opened {
     let is_copied = matches!(&copied, ReadCopy::Found(copied) if copied.is_whole
         && copied.contents.change_number == contents.change_number);
     let lost = match copied {
@@ -118,7 +130,7 @@ fn opened(copy: &DefinitionsCopy, copied: ReadCopy, database: Database, contents
 fn reopened(file: &DefinitionsFile, lost: Vec<String>) -> Result<Opened, StoreError> {
     let database = file.open()?;
     let contents = file.contents(&database)?;
-    Ok(Opened { database, contents, lost, is_copied: false })
+    Ok(Opened { database: Some(database), contents, lost, is_copied: false })
 }
 
 /// To start without any definitions would be to give up every queue.

@@ -19,7 +19,7 @@ use crate::{
         definitions_copy, definitions_file,
         definitions_recovery::ID_LEAP,
         inbox::ID_BLOCK,
-        sim_disk::{Crash, Fault, Seeded, SimDisk},
+        sim_disk::{Crash, Fault, Op, Seeded, SimDisk, State},
     },
 };
 
@@ -149,6 +149,19 @@ fn submits_made_at_once_share_commits() {
 }
 
 #[test]
+fn commit_costs_one_sync() {
+    let disk = SimDisk::recording(State::default());
+    let (store, mut writer) = open(&disk).unwrap();
+    let syncs = || disk.ops().iter().filter(|op| matches!(op, Op::Sync { .. } | Op::SyncDir)).count();
+    for number in 0..100 {
+        let before = syncs();
+        store.submit(vec![Change::Put(queue(&format!("q{number}"), number))], Completion::ignored());
+        assert!(writer.turn(None));
+        assert_eq!(syncs() - before, 1, "commit {number}");
+    }
+}
+
+#[test]
 fn close_stores_what_was_submitted_and_refuses_the_rest() {
     let (store, writer) = open(&SimDisk::default()).unwrap();
     let (sender, receiver) = mpsc::channel();
@@ -193,6 +206,25 @@ fn full_disk_fails_the_change_and_passes() {
     assert_eq!(running.load().definitions, expected);
     drop(running);
     assert_eq!(Running::open(&disk).load().definitions, expected);
+}
+
+/// Also when nothing comes after it; what follows from it is done then.
+#[test]
+fn what_a_full_disk_refused_is_tried_again_by_itself() {
+    let disk = SimDisk::default();
+    let (store, mut writer) = open(&disk).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let tell = sender.clone();
+    let done =
+        Completion::new(move |result| sender.send(result.map_err(|error| error.is_disk_full())).unwrap());
+    disk.fail(disk.op_count(), usize::MAX / 2, Fault::Full);
+    store.submit(vec![Change::Put(vhost("/"))], done.when_stored(move || tell.send(Ok(())).unwrap()));
+    assert!(writer.turn(None));
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [Err(true)]);
+    disk.heal();
+    assert!(writer.turn(writer.patience()));
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), [Ok(())]);
+    assert_eq!(store.load().unwrap().definitions, [vhost("/")]);
 }
 
 #[test]

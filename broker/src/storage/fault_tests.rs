@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::storage::{
     LogError,
-    crash_tests::{
-        Action, Run, model_of, open, pack_and_recycle, publish_and_settle, requeue_and_deliver, transactions,
-    },
+    crash_tests::{Run, model_of, open},
+    crash_workloads::{Action, pack_and_recycle, publish_and_settle, requeue_and_deliver, transactions},
     log::Log,
     record::Lsn,
     sim_disk::{Crash, Fault, Seeded, SimDisk},

@@ -68,7 +68,7 @@ struct IdBlock {
 impl Inbox {
     /// An empty inbox; the ids from `next_id` to below `ids_end` are reserved.
     pub(super) fn new(next_id: u64, ids_end: u64) -> Self {
-        let ids = IdBlock { next: next_id, end: ids_end, is_wanted: false, failure: None };
+        let ids = IdBlock { next: next_id, end: ids_end, is_wanted: next_id == ids_end, failure: None };
         let state = State { submissions: Vec::new(), ids, is_closed: false, failure: None };
         Self { state: Mutex::new(state), work: Condvar::new(), ids_settled: Condvar::new() }
     }
@@ -96,6 +96,12 @@ impl Inbox {
             self.want_ids(&mut state);
         }
         Ok(id)
+    }
+
+    /// Whether there is an id that nobody has to wait for.
+    #[cfg(test)]
+    pub(super) fn has_ids(&self) -> bool {
+        !lock(&self.state).ids.is_used_up()
     }
 
     /// Takes nothing new; what is in it is still committed.

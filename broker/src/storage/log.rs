@@ -8,7 +8,6 @@
 //! Locks: the pending records' and the waiters', each held for moments, never both, never over a write.
 
 use std::{
-    collections::VecDeque,
     io, slice,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -29,8 +28,8 @@ use crate::{
         LogError,
         aside::{Aside, Chunk},
         disk::Disk,
-        live::Live,
-        log_file::{FILE_HEADER_SIZE, MARK_SIZE, is_packed, sector_end},
+        log_file::MARK_SIZE,
+        pending::{Batch, Pending, Start},
         reader::Reader,
         record::{Body, HEAD_SIZE, Lsn, Record},
         recovery,
@@ -41,8 +40,9 @@ use crate::{
 /// Memory kept for the next batch, bytes at most.
 const IDLE_BUFFER_MAX: usize = 4 << 20;
 
-/// More than this is written at once even if nobody waits for it.
-const LINGER_BYTES_MAX: usize = 64 << 10;
+/// When there is little room on the disk, this fraction of what else may be unsynced: publishes that are on their way
+/// when it is full take the room that is kept for acks.
+const UNSYNCED_FRACTION: u64 = 16;
 
 /// How a log is kept.
 #[derive(Clone, Debug)]
@@ -81,6 +81,22 @@ impl Default for LogOptions {
     }
 }
 
+#[cfg(test)]
+impl LogOptions {
+    /// Files so small that a few messages fill, free and pack them.
+    pub(crate) fn tiny() -> Self {
+        Self {
+            file_size: 16 << 10,
+            checkpoint_bytes: 20 << 10,
+            budget_bytes: 4 << 10,
+            pack_max_bytes: 8 << 10,
+            spares_max: 2,
+            salt: 0x5eed,
+            ..Self::default()
+        }
+    }
+}
+
 /// The log as all tasks share it.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -101,6 +117,8 @@ pub(super) struct Shared {
     is_stalled: AtomicBool,
     /// The room that was kept for acks is in use.
     is_reserve_used: AtomicBool,
+    /// The disk may soon be full.
+    has_little_room: AtomicBool,
     /// All files before this one are complete.
     written_file: AtomicU64,
     reader: Reader,
@@ -108,55 +126,6 @@ pub(super) struct Shared {
     /// What the ready messages of all queues take in memory.
     ready_bytes: AtomicUsize,
     options: LogOptions,
-}
-
-/// Records that are not yet with the writer, and where they will lie.
-#[derive(Debug)]
-pub(super) struct Pending {
-    /// Complete batches, when a file ended.
-    sealed: VecDeque<Batch>,
-    /// The batch that gathers records, if there are any.
-    open: Option<Batch>,
-    /// The file that the next batch goes to.
-    file: u64,
-    /// Where in it.
-    offset: u64,
-    next_lsn: Lsn,
-    /// All records ever appended, bytes.
-    appended_bytes: u64,
-    pub(super) live: Live,
-    /// A batch's memory, to be used again.
-    idle_buffer: Vec<u8>,
-    failure: Option<LogError>,
-    is_closed: bool,
-    is_writer_waiting: bool,
-    /// The writer waits a little for more of what nobody waits for.
-    is_writer_lingering: bool,
-    /// Somebody waits for something that was appended.
-    is_urgent: bool,
-}
-
-/// What one write and one sync make durable.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) file: u64,
-    pub(super) offset: u64,
-    /// The mark's.
-    pub(super) first_lsn: Lsn,
-    pub(super) record_count: u32,
-    /// Room for the mark, then the records.
-    pub(super) bytes: Vec<u8>,
-}
-
-/// What recovery leaves the log to go on with.
-#[derive(Debug)]
-pub(super) struct Start {
-    pub(super) file: u64,
-    pub(super) offset: u64,
-    pub(super) next_lsn: Lsn,
-    /// What was read since the checkpoint.
-    pub(super) replayed_bytes: u64,
-    pub(super) live: Live,
 }
 
 impl Log {
@@ -246,7 +215,7 @@ impl Log {
     /// Whether publishers should wait: too much is not yet on stable storage, or the disk is full.
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
-        self.is_stalled() || self.unsynced_bytes() > self.shared.options.unsynced_max_bytes
+        self.is_stalled() || self.unsynced_bytes() > self.shared.unsynced_max_bytes()
     }
 
     /// What is not yet on stable storage, bytes.
@@ -277,29 +246,15 @@ impl Log {
 impl Shared {
     fn new(start: Start, disk: Arc<dyn Disk>, options: LogOptions) -> Self {
         let synced = start.next_lsn.0 - 1;
-        let pending = Pending {
-            sealed: VecDeque::new(),
-            open: None,
-            file: start.file,
-            offset: start.offset,
-            next_lsn: start.next_lsn,
-            appended_bytes: start.replayed_bytes,
-            live: start.live,
-            idle_buffer: Vec::new(),
-            failure: None,
-            is_closed: false,
-            is_writer_waiting: false,
-            is_writer_lingering: false,
-            is_urgent: false,
-        };
         Self {
-            pending: Mutex::new(pending),
+            pending: Mutex::new(Pending::new(start)),
             work: Condvar::new(),
             waiters: Mutex::default(),
             synced: AtomicU64::new(synced),
             unsynced_bytes: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),
             is_reserve_used: AtomicBool::new(false),
+            has_little_room: AtomicBool::new(false),
             written_file: AtomicU64::new(0),
             reader: Reader::new(Arc::clone(&disk)),
             aside: Aside::new(disk),
@@ -328,6 +283,17 @@ impl Shared {
         self.is_reserve_used.store(is_used, Ordering::Relaxed);
     }
 
+    /// What is left on the disk, bytes.
+    pub(super) fn note_room(&self, free: u64) {
+        let has_little = free < 2 * self.options.unsynced_max_bytes;
+        self.has_little_room.store(has_little, Ordering::Relaxed);
+    }
+
+    fn unsynced_max_bytes(&self) -> u64 {
+        let has_little_room = self.has_little_room.load(Ordering::Relaxed);
+        self.options.unsynced_max_bytes / if has_little_room { UNSYNCED_FRACTION } else { 1 }
+    }
+
     /// All files before this one are complete: they can be read.
     pub(super) fn written_file(&self) -> u64 {
         self.written_file.load(Ordering::Acquire)
@@ -342,7 +308,7 @@ impl Shared {
         let last_lsn = batch.last_lsn();
         let record_bytes = (batch.bytes.len() - MARK_SIZE) as u64;
         self.unsynced_bytes.fetch_sub(record_bytes, Ordering::Relaxed);
-        self.is_stalled.store(false, Ordering::Relaxed);
+        self.end_stall();
         let mut waiters = lock(&self.waiters);
         self.synced.store(last_lsn.0, Ordering::Release);
         let woken = waiters.take_up_to(last_lsn);
@@ -368,6 +334,11 @@ impl Shared {
         self.is_stalled.store(true, Ordering::Relaxed);
         let woken = lock(&self.waiters).take_all();
         woken.into_iter().for_each(|synced| synced(Err(error.clone())));
+    }
+
+    /// There is room again.
+    pub(super) fn end_stall(&self) {
+        self.is_stalled.store(false, Ordering::Relaxed);
     }
 
     /// Takes nothing new and tells everybody who waits or will wait: nothing more is stored.
@@ -422,124 +393,6 @@ impl Shared {
         let waited = self.work.wait_timeout_while(pending, timeout, |pending| !pending.is_closed);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
-}
-
-impl Pending {
-    /// The batch to write next, with all that gathered in it.
-    pub(super) fn take_batch(&mut self) -> Option<Batch> {
-        self.is_urgent = false;
-        if self.sealed.is_empty() {
-            self.seal();
-        }
-        self.sealed.pop_front()
-    }
-
-    /// A batch of nothing but its mark; the one that gathers if there is one.
-    pub(super) fn take_empty_batch(&mut self) -> Option<Batch> {
-        if self.open.is_none() && self.sealed.is_empty() {
-            self.open = Some(self.new_batch());
-        }
-        self.take_batch()
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.is_closed
-    }
-
-    /// Where the next batch goes, when nothing waits to be written.
-    pub(super) fn place_at_rest(&self) -> Option<(u64, u64)> {
-        (self.open.is_none() && self.sealed.is_empty()).then_some((self.file, self.offset))
-    }
-
-    /// Whether a file, packed ones aside, is the newest or not complete.
-    pub(super) fn is_written_to(&self, number: u64) -> bool {
-        let first = self.sealed.front().map_or(self.file, |batch| batch.file);
-        !is_packed(number) && number >= first
-    }
-
-    /// All records ever appended, bytes.
-    pub(super) fn appended_bytes(&self) -> u64 {
-        self.appended_bytes
-    }
-
-    /// The last number given.
-    pub(super) fn last_lsn(&self) -> Lsn {
-        Lsn(self.next_lsn.0 - 1)
-    }
-
-    /// Notes whether somebody waits; says whether the writer has to be told of it, or of the first work.
-    fn hurry(&mut self, is_urgent: bool) -> bool {
-        self.is_urgent |= is_urgent;
-        let is_lingering = self.is_writer_lingering && !self.may_linger();
-        std::mem::take(&mut self.is_writer_waiting) || is_lingering
-    }
-
-    /// Whether there is only a little, and nobody waits for it.
-    fn may_linger(&self) -> bool {
-        let is_little = self.open.as_ref().is_some_and(|batch| batch.bytes.len() < LINGER_BYTES_MAX);
-        is_little && self.sealed.is_empty() && !self.is_urgent && !self.is_closed
-    }
-
-    fn is_idle(&self) -> bool {
-        self.open.is_none() && self.sealed.is_empty() && !self.is_closed
-    }
-
-    /// Why nothing is taken any more.
-    pub(super) fn refusal(&self) -> Option<LogError> {
-        match &self.failure {
-            Some(LogError::Closed) => Some(LogError::Closed),
-            Some(failure) => Some(LogError::Failed { cause: Arc::new(failure.clone()) }),
-            None => self.is_closed.then_some(LogError::Closed),
-        }
-    }
-
-    fn push(&mut self, body: &Body<'_>, records: &[Record<'_>], options: &LogOptions) -> Lsn {
-        let size = HEAD_SIZE + body.size();
-        let used = self.offset + self.open.as_ref().map_or(MARK_SIZE, |batch| batch.bytes.len()) as u64;
-        let is_unused = self.open.is_none() && self.offset == FILE_HEADER_SIZE;
-        if used + size as u64 > options.file_size && !is_unused {
-            self.seal();
-            self.file += 1;
-            self.offset = FILE_HEADER_SIZE;
-            self.live.add_file(self.file, self.next_lsn, None);
-        }
-        let mut batch = self.open.take().unwrap_or_else(|| self.new_batch());
-        let lsn = self.next_lsn;
-        self.next_lsn.0 += 1;
-        batch.record_count += 1;
-        body.write(epoch(options.salt, self.file), lsn, &mut batch.bytes);
-        self.open = Some(batch);
-        self.appended_bytes += size as u64;
-        self.live.apply_all(records, self.file, size as u64);
-        lsn
-    }
-
-    /// A batch whose mark has its number, and nothing in it.
-    fn new_batch(&mut self) -> Batch {
-        let mut bytes = std::mem::take(&mut self.idle_buffer);
-        bytes.resize(MARK_SIZE, 0);
-        let first_lsn = self.next_lsn;
-        self.next_lsn.0 += 1;
-        Batch { file: self.file, offset: self.offset, first_lsn, record_count: 0, bytes }
-    }
-
-    fn seal(&mut self) {
-        if let Some(batch) = self.open.take() {
-            self.offset = sector_end(batch.offset + batch.bytes.len() as u64);
-            self.sealed.push_back(batch);
-        }
-    }
-}
-
-impl Batch {
-    pub(super) fn last_lsn(&self) -> Lsn {
-        Lsn(self.first_lsn.0 + u64::from(self.record_count))
-    }
-}
-
-/// The epoch of a file: another one each time it is used again.
-pub(super) fn epoch(salt: u32, file: u64) -> u32 {
-    salt ^ (file & u64::from(u32::MAX)) as u32
 }
 
 /// No state is half changed when a lock is released, so a panic elsewhere does not spoil it.

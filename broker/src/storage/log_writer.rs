@@ -4,12 +4,14 @@ use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
 use crate::storage::{
     LogError,
+    beginning::Beginning,
     checkpoint::{self, Place},
     disk::{Disk, DiskFile, write_all_at},
     file_index::FileIndex,
-    log::{Batch, Pending, Shared, epoch},
+    log::Shared,
     log_file::{FileHeader, MARK_SIZE, Mark, PAGE_SIZE, damaged_name, index_name, is_packed, log_name},
     packer::Packer,
+    pending::{Batch, Pending, epoch},
     record::Lsn,
     spares::{Spare, Spares},
 };
@@ -40,6 +42,8 @@ pub struct LogWriter {
     checkpoint_at: u64,
     /// A file is of no use any more when the next checkpoint says so.
     is_checkpoint_wanted: bool,
+    /// The last one found no room, and nothing was written since.
+    has_checkpoint_failed: bool,
     packer: Packer,
     /// Where messages lie in the file that is written; none if it was not seen from its beginning.
     index: Option<FileIndex>,
@@ -63,7 +67,7 @@ pub enum Step {
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) number: u64,
-    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) newest: NewestFile,
     /// The newest checkpoint.
     pub(super) checkpoint: u64,
     /// Numbers of packed files below it may have been used.
@@ -71,6 +75,15 @@ pub(super) struct Files {
     pub(super) spares: Spares,
     /// Files in which something was lost: kept under another name, not used again.
     pub(super) damaged: BTreeSet<u64>,
+}
+
+/// The newest file of the log.
+#[derive(Debug)]
+pub(super) enum NewestFile {
+    /// It has its name.
+    Begun(Arc<dyn DiskFile>),
+    /// The disk was full at the start: nothing is written before there is room for this.
+    Waiting(Beginning),
 }
 
 /// A checkpoint to be written once everything in it is on stable storage.
@@ -96,6 +109,7 @@ impl LogWriter {
             stuck: None,
             checkpoint_at: 0,
             is_checkpoint_wanted: false,
+            has_checkpoint_failed: false,
             packer,
             index: None,
             has_ended: false,
@@ -116,6 +130,7 @@ impl LogWriter {
                 Step::Idle if self.shared.is_reserve_used() => {
                     self.shared.wait_for_work(Some(RETRY));
                     self.files.spares.try_again();
+                    self.has_checkpoint_failed = false;
                 }
                 Step::Idle => {
                     self.shared.wait_for_work(None);
@@ -137,8 +152,35 @@ impl LogWriter {
     /// files of which nothing is needed. Idle when all is done.
     pub fn rest(&mut self) -> Result<Step, LogError> {
         self.refuse_after_end()?;
-        let result = if self.is_tail_unproven { self.store_empty() } else { self.free_files() };
+        let result = self.try_rest();
         self.end_after(result)
+    }
+
+    fn try_rest(&mut self) -> Result<Step, LogError> {
+        match self.has_begun()? {
+            false => Ok(Step::Stalled),
+            true if self.is_tail_unproven => self.store_empty(),
+            true => self.free_files(),
+        }
+    }
+
+    /// Whether there is a file to write to. Makes the one that a start on a full disk found no room for.
+    fn has_begun(&mut self) -> Result<bool, LogError> {
+        while let NewestFile::Waiting(beginning) = &mut self.files.newest {
+            match beginning.write(self.disk.as_ref(), &mut self.files.spares) {
+                Ok(file) => {
+                    self.files.newest = NewestFile::Begun(file);
+                    self.shared.end_stall();
+                }
+                Err(error) if !error.is_passing() || self.shared.pending().is_closed() => return Err(error),
+                Err(error) if self.give_up_something() => self.shared.warn(&error),
+                Err(error) => {
+                    self.shared.stall(&error);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// After a failed sync nothing may be written any more: what the system shows is not what the disk has.
@@ -155,6 +197,9 @@ impl LogWriter {
     }
 
     fn try_step(&mut self) -> Result<Step, LogError> {
+        if !self.has_begun()? {
+            return Ok(Step::Stalled);
+        }
         let (batch, snapshot, is_closed) = {
             let mut pending = self.shared.pending();
             let batch = self.stuck.take().or_else(|| pending.take_batch());
@@ -163,10 +208,14 @@ impl LogWriter {
             (batch, snapshot, pending.is_closed())
         };
         let has_batch = batch.is_some();
-        if let Some(batch) = batch
-            && self.store(batch, false)? == Step::Stalled
-        {
-            return Ok(Step::Stalled);
+        if let Some(batch) = batch {
+            if self.store(batch, false)? == Step::Stalled {
+                return Ok(Step::Stalled);
+            }
+            // The reserve does not wait for a quiet moment.
+            if !self.files.spares.has_reserve() {
+                self.fill_spares();
+            }
         }
         if let Some(snapshot) = snapshot {
             self.write_checkpoint(snapshot)?;
@@ -203,6 +252,10 @@ impl LogWriter {
 
     /// Writes a batch and syncs it. When the disk is full the batch is kept, to be written to the same place.
     fn store(&mut self, mut batch: Batch, is_clean: bool) -> Result<Step, LogError> {
+        if let Ok(free) = self.disk.free_bytes() {
+            self.shared.note_room(free);
+            self.keep_last_room(free);
+        }
         while let Err(error) = self.write(&mut batch, is_clean) {
             if !error.is_passing() {
                 return Err(error);
@@ -217,17 +270,28 @@ impl LogWriter {
             }
         }
         if !self.shared.options().unsafe_no_fsync {
-            let synced = self.files.file.sync_data();
+            let synced = self.files.newest.file().and_then(|file| file.sync_data());
             synced.map_err(|error| LogError::sync(&log_name(batch.file), &error))?;
         }
         self.synced = batch.last_lsn();
         self.is_tail_unproven = batch.record_count > 0;
+        self.has_checkpoint_failed = false;
         self.shared.publish_synced(batch);
         Ok(Step::Worked)
     }
 
+    /// When there is no reserve and no room for one, what is left of the disk is the reserve.
+    fn keep_last_room(&self, free: u64) {
+        let is_last = free < self.shared.options().file_size && !self.files.spares.has_reserve();
+        if is_last && !self.shared.is_reserve_used() {
+            self.shared.set_reserve_used(true);
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            self.shared.warn(&LogError::io("make a reserve beside", &log_name(self.files.number), &full));
+        }
+    }
+
     /// Makes room on a full disk: the reserve, or else indexes, which can be made again. Until there is a reserve
-    /// publishers wait, for that room is for acks.
+    /// again publishers wait, for that room is for acks and whatever else frees some.
     fn give_up_something(&mut self) -> bool {
         let disk = self.disk.as_ref();
         if !self.files.spares.give_up_reserve(disk) && !self.shared.reader().drop_indexes() {
@@ -240,10 +304,14 @@ impl LogWriter {
     /// False if there is nothing to make.
     fn fill_spares(&mut self) -> bool {
         let has_filled = self.files.spares.fill_some(self.disk.as_ref());
+        self.note_reserve();
+        has_filled
+    }
+
+    fn note_reserve(&self) {
         if self.shared.is_reserve_used() && self.files.spares.has_reserve() {
             self.shared.set_reserve_used(false);
         }
-        has_filled
     }
 
     fn write(&mut self, batch: &mut Batch, is_clean: bool) -> Result<(), LogError> {
@@ -260,7 +328,8 @@ impl LogWriter {
             checkpoint: self.files.checkpoint,
         };
         batch.bytes[..MARK_SIZE].copy_from_slice(&mark.encode());
-        let result = write_padded(self.files.file.as_ref(), &mut batch.bytes, batch.offset);
+        let file = self.files.newest.file();
+        let result = file.and_then(|file| write_padded(file.as_ref(), &mut batch.bytes, batch.offset));
         result.map_err(|error| LogError::io("write", &log_name(batch.file), &error))?;
         if let Some(index) = &mut self.index {
             index.note_batch(batch.offset, &batch.bytes);
@@ -288,7 +357,7 @@ impl LogWriter {
             return Err(error);
         }
         self.keep_index();
-        (self.files.number, self.files.file) = (number, spare.file);
+        (self.files.number, self.files.newest) = (number, NewestFile::Begun(spare.file));
         self.index = Some(FileIndex::default());
         self.shared.set_written_file(number);
         Ok(())
@@ -307,7 +376,10 @@ impl LogWriter {
 
     fn is_checkpoint_due(&self, pending: &Pending) -> bool {
         let since = pending.appended_bytes() - self.checkpoint_at;
-        self.is_checkpoint_wanted || since >= self.shared.options().checkpoint_bytes
+        let is_room_wanted = self.shared.is_reserve_used() && !self.has_checkpoint_failed;
+        self.is_checkpoint_wanted
+            || since >= self.shared.options().checkpoint_bytes
+            || is_room_wanted && !dead_files(pending).is_empty()
     }
 
     /// What a checkpoint says when everything that is appended by now is on stable storage; none if some of it is not
@@ -344,6 +416,7 @@ impl LogWriter {
                 return Err(error);
             }
             if !self.give_up_something() {
+                self.has_checkpoint_failed = true;
                 return Ok(false);
             }
         }
@@ -356,7 +429,17 @@ impl LogWriter {
             self.shared.reader().forget(number);
         }
         self.shared.pending().live.drop_files(&snapshot.dead);
+        self.note_reserve();
         Ok(true)
+    }
+}
+
+impl NewestFile {
+    fn file(&self) -> io::Result<&Arc<dyn DiskFile>> {
+        match self {
+            Self::Begun(file) => Ok(file),
+            Self::Waiting(_) => Err(io::ErrorKind::StorageFull.into()),
+        }
     }
 }
 

@@ -5,11 +5,14 @@
 //! touched by `disk` and `data_dir` alone.
 
 mod aside;
+mod beginning;
 mod chain;
 mod checkpoint;
 mod codec;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod crash_workloads;
 #[cfg(test)]
 mod damage_tests;
 pub mod data_dir;
@@ -28,6 +31,8 @@ mod error;
 #[cfg(test)]
 mod fault_tests;
 mod file_index;
+#[cfg(test)]
+mod full_disk_tests;
 mod inbox;
 mod live;
 pub mod log;
@@ -35,11 +40,13 @@ mod log_error;
 mod log_file;
 mod log_writer;
 mod packer;
+mod pending;
 pub mod position_ranges;
 pub mod queue_log;
 mod read_back;
 mod reader;
 pub mod record;
+mod record_head;
 mod recovery;
 mod salvage;
 #[cfg(test)]
@@ -69,7 +76,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync {
     ///
     /// After an error the changes are not stored, except that one of a failing disk may turn out to be after
     /// a restart. When it was a full disk they are stored before the next ones, so that these never stand on
-    /// what is not there: whoever is told that a change is durable knows that all before it are.
+    /// what is not there: whoever is told that a change is durable knows that all before it are. What follows
+    /// from them ([`Completion::when_stored`]) is done when they are.
     fn submit(&self, changes: Vec<Change>, done: Completion);
 
     /// A queue id that was never given before, also not before a restart.
@@ -90,35 +98,58 @@ pub struct Loaded {
     pub lost: Vec<String>,
 }
 
-/// Who waits for a change set. Called exactly once: if nobody gets to, dropping it reports
-/// [`StoreError::Closed`].
-pub struct Completion(Option<Done>);
+/// Who waits for a change set, and what follows from it. Called exactly once: if nobody gets to, dropping it
+/// reports [`StoreError::Closed`].
+#[derive(Default)]
+pub struct Completion {
+    done: Option<Done>,
+    stored: Option<Stored>,
+}
 
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// What is done once a change set is on stable storage.
+pub type Stored = Box<dyn FnOnce() + Send>;
 
 impl Completion {
     /// Calls `done` with the result.
     pub fn new(done: impl FnOnce(Result<(), StoreError>) + Send + 'static) -> Self {
-        Self(Some(Box::new(done)))
+        Self { done: Some(Box::new(done)), stored: None }
     }
 
     /// For changes that nobody waits for.
     #[must_use]
     pub fn ignored() -> Self {
-        Self(None)
+        Self::default()
     }
 
-    /// Reports the result.
-    pub fn complete(mut self, result: Result<(), StoreError>) {
-        if let Some(done) = self.0.take() {
+    /// Calls `stored`, too, before anybody who waits is told: when the changes are on stable storage, even if that
+    /// is after an error was reported.
+    #[must_use]
+    pub fn when_stored(self, stored: impl FnOnce() + Send + 'static) -> Self {
+        let mut own = self;
+        own.stored = Some(Box::new(stored));
+        own
+    }
+
+    /// Reports the result. After an error, gives what is to be called if the changes are stored after all.
+    pub fn complete(mut self, result: Result<(), StoreError>) -> Option<Stored> {
+        let mut stored = self.stored.take();
+        if result.is_ok()
+            && let Some(stored) = stored.take()
+        {
+            stored();
+        }
+        if let Some(done) = self.done.take() {
             done(result);
         }
+        stored
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        if let Some(done) = self.0.take() {
+        if let Some(done) = self.done.take() {
             done(Err(StoreError::Closed));
         }
     }

@@ -13,9 +13,10 @@ use crate::{
         chain::{Chain, Item},
         disk::{Disk, write_all_at},
         live::FileUse,
-        log::{Shared, epoch},
+        log::Shared,
         log_file::{FileHeader, MARK_SIZE, Mark, is_packed, log_name, packed_number},
         log_writer::{Files, write_padded},
+        pending::epoch,
         record::{Lsn, OwnedRecord, Record},
     },
 };

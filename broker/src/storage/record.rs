@@ -1,14 +1,7 @@
 //! One record of the message log: what happened to messages, as bytes.
 //!
 //! ```text
-//! head, 28 bytes, little-endian like everything here
-//!   0 u32 crc32c of bytes 4 to 27      a head that is wrong is never believed, not even its length
-//!   4 u32 crc32c of the body           so a damaged body costs this record alone: the next is still found
-//!   8 u32 epoch                        of this use of the file: keeps out what an earlier use left
-//!  12 u64 lsn                          one more than the record's before, over all files
-//!  20 u32 length of the body
-//!  24 u8  kind
-//!  25 u8[3] zero
+//! head          see `record_head`
 //!
 //! body by kind
 //!  0 mark        begins a batch, see `log_file`
@@ -31,14 +24,16 @@
 
 use bytes::Bytes;
 
+pub use crate::storage::record_head::Lsn;
+pub(super) use crate::storage::record_head::{HEAD_SIZE, Head, MARK, read_array, read_u32, read_u64};
+
 use crate::{
     model::{message::Message, queue::Position, queue_id::QueueId, timestamp::Timestamp},
-    storage::position_ranges::PositionRanges,
+    storage::{
+        position_ranges::PositionRanges,
+        record_head::{DELETE, DELIVERED, PUBLISH, PURGE, REQUEUE, SETTLE, TRANSACTION},
+    },
 };
-
-/// A record's number: one more than that of the record before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lsn(pub u64);
 
 /// What happened to messages.
 #[derive(Clone, Copy, Debug)]
@@ -112,29 +107,6 @@ pub(super) struct Body<'a> {
     parts: [&'a [u8]; 3],
     crc: u32,
 }
-
-/// The fixed beginning of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) body_crc: u32,
-    pub(super) epoch: u32,
-    pub(super) lsn: Lsn,
-    pub(super) body_size: u32,
-    pub(super) kind: u8,
-}
-
-/// Size of a head, bytes.
-pub(super) const HEAD_SIZE: usize = 28;
-/// The kind that begins a batch.
-pub(super) const MARK: u8 = 0;
-
-const PUBLISH: u8 = 1;
-const SETTLE: u8 = 2;
-const REQUEUE: u8 = 3;
-const DELIVERED: u8 = 4;
-const PURGE: u8 = 5;
-const DELETE: u8 = 6;
-const TRANSACTION: u8 = 7;
 
 /// Kind, length and checksum of a transaction's part, bytes.
 pub(super) const PART_HEAD_SIZE: usize = 9;
@@ -245,54 +217,6 @@ impl<'a> Body<'a> {
         out.extend_from_slice(&head.encode());
         out.extend_from_slice(&self.front);
         self.parts.iter().for_each(|part| out.extend_from_slice(part));
-    }
-}
-
-impl Head {
-    pub(super) fn encode(&self) -> [u8; HEAD_SIZE] {
-        let mut bytes = [0; HEAD_SIZE];
-        bytes[4..8].copy_from_slice(&self.body_crc.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.epoch.to_le_bytes());
-        bytes[12..20].copy_from_slice(&self.lsn.0.to_le_bytes());
-        bytes[20..24].copy_from_slice(&self.body_size.to_le_bytes());
-        bytes[24] = self.kind;
-        let crc = crc32c::crc32c(&bytes[4..]);
-        bytes[..4].copy_from_slice(&crc.to_le_bytes());
-        bytes
-    }
-
-    /// None if it is not whole.
-    pub(super) fn decode(bytes: &[u8; HEAD_SIZE]) -> Option<Self> {
-        let mut input = bytes.as_slice();
-        if read_u32(&mut input)? != crc32c::crc32c(&bytes[4..]) {
-            return None;
-        }
-        Some(Self {
-            body_crc: read_u32(&mut input)?,
-            epoch: read_u32(&mut input)?,
-            lsn: Lsn(read_u64(&mut input)?),
-            body_size: read_u32(&mut input)?,
-            kind: *input.first()?,
-        })
-    }
-
-    pub(super) fn is_of(&self, body: &[u8]) -> bool {
-        self.body_crc == crc32c::crc32c(body)
-    }
-
-    /// The kind in words.
-    pub(super) fn kind_name(&self) -> &'static str {
-        match self.kind {
-            MARK => "mark",
-            PUBLISH => "publish",
-            SETTLE => "settle",
-            REQUEUE => "requeue",
-            DELIVERED => "delivered mark",
-            PURGE => "purge",
-            DELETE => "delete",
-            TRANSACTION => "transaction",
-            _ => "unknown kind",
-        }
     }
 }
 
@@ -491,20 +415,6 @@ fn is_route(route: &[u8]) -> bool {
 
 fn write_u64s(out: &mut Vec<u8>, numbers: &[u64]) {
     numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
-}
-
-pub(super) fn read_array<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
-    let (array, rest) = input.split_first_chunk()?;
-    *input = rest;
-    Some(*array)
-}
-
-pub(super) fn read_u32(input: &mut &[u8]) -> Option<u32> {
-    read_array(input).map(u32::from_le_bytes)
-}
-
-pub(super) fn read_u64(input: &mut &[u8]) -> Option<u64> {
-    read_array(input).map(u64::from_le_bytes)
 }
 
 fn read_queue(input: &mut &[u8]) -> Option<QueueId> {

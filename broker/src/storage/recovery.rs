@@ -19,18 +19,20 @@ use crate::{
     storage::{
         LogError,
         aside::is_left_over,
+        beginning::Beginning,
         chain::{Chain, Damage, Item},
         checkpoint::{self, Place, ReadCheckpoint},
-        disk::{Disk, DiskFile, is_passing, read_up_to, write_all_at},
+        disk::{Disk, DiskFile, read_up_to},
         live::Live,
-        log::{LogOptions, Start, epoch},
+        log::LogOptions,
         log_file::{
             FILE_HEADER_SIZE, FORMAT_VERSION, FileHeader, MARK_SIZE, Mark, ReadHeader, is_packed, log_name,
             number_in_use, number_of, packed_number, sector_end,
         },
-        log_writer::{Files, name_file, release, write_padded},
+        log_writer::{Files, NewestFile, release},
+        pending::{Start, epoch},
         record::{Body, HEAD_SIZE, Lsn, OwnedRecord, Record},
-        spares::{Spare, Spares},
+        spares::Spares,
     },
 };
 
@@ -244,25 +246,6 @@ fn release_old(disk: &dyn Disk, found: &Found, live: &Live, files: &mut Files) -
         release(disk, files, number).map_err(|error| LogError::io("release", &log_name(number), &error))?;
     }
     Ok(())
-}
-
-/// A file that is to get a name. When the disk is full the reserve makes room for it.
-fn write_spare(
-    disk: &dyn Disk,
-    spares: &mut Spares,
-    header: &FileHeader,
-    batch: &mut Vec<u8>,
-) -> io::Result<Spare> {
-    loop {
-        let spare = spares.take(disk)?;
-        let written = write_all_at(spare.file.as_ref(), &header.encode(), 0)
-            .and_then(|()| write_padded(spare.file.as_ref(), batch, FILE_HEADER_SIZE));
-        match written {
-            Ok(()) => return Ok(spare),
-            Err(error) if is_passing(&error) && spares.give_up_reserve(disk) => spares.put_back(spare),
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 fn read_error(number: u64, error: &io::Error) -> LogError {
@@ -495,8 +478,9 @@ impl Replay {
         self.has_loss = true;
     }
 
-    /// Writes what nobody proved into a new file, which is on stable storage, name and all, when this
-    /// returns. Gives the next record's number and place, too.
+    /// Writes what nobody proved into a new file, which is on stable storage, name and all, when this returns; on a
+    /// full disk that is left to the writer, and until then the old files count. Gives the next record's number and
+    /// place, too.
     fn begin_file(
         &mut self,
         disk: &dyn Disk,
@@ -529,9 +513,18 @@ impl Replay {
             batch[..MARK_SIZE].copy_from_slice(&mark.encode());
             offset = sector_end(offset + batch.len() as u64);
         }
-        let spare = write_spare(disk, &mut spares, &header, &mut batch);
-        let spare = spare.map_err(|error| LogError::io("write", &log_name(number), &error))?;
-        name_file(disk, &spare, number)?;
+        let mut beginning = Beginning { header, batch };
+        let newest = match beginning.write(disk, &mut spares) {
+            Ok(file) => NewestFile::Begun(file),
+            Err(error) if error.is_passing() => {
+                tracing::warn!(
+                    "{error}: messages are served as they are; what becomes of them is not on stable storage \
+                     before there is room"
+                );
+                NewestFile::Waiting(beginning)
+            }
+            Err(error) => return Err(error),
+        };
         self.live.add_file(number, first_lsn, None);
         for (kind, body) in &tail {
             if let Some(records) = OwnedRecord::decode_all(*kind, body) {
@@ -540,7 +533,7 @@ impl Replay {
             }
         }
         let damaged = std::mem::take(&mut self.damaged);
-        let files = Files { number, file: spare.file, checkpoint, next_packed: 1, spares, damaged };
+        let files = Files { number, newest, checkpoint, next_packed: 1, spares, damaged };
         Ok((files, (Lsn(proven.0 + 1), offset)))
     }
 

@@ -59,6 +59,18 @@ impl DefinitionsFile {
         saved
     }
 
+    /// Opens a copy of the file in memory, if all of it is as it was written: only for reading, when the disk is too
+    /// full to open the file.
+    pub(super) fn open_image(&self) -> Result<Database, StoreError> {
+        self.guarded("read", || {
+            let scratch = Scratch::default();
+            *lock(&scratch.0) = read_all(self.disk.open(FILE_NAME)?.as_ref())?;
+            let database = open_backend(scratch, Check::EveryPage)?;
+            refuse_newer_format(&database)?;
+            Ok(database)
+        })
+    }
+
     /// From both ends, so that one damaged page costs no more than what is in it and under it.
     fn read_what_can_be_read(&self, database: &Database) -> Saved {
         let mut saved = Saved::default();

@@ -106,6 +106,8 @@ struct Inner {
     op_count: usize,
     fault: Option<(usize, usize, Fault)>,
     unreadable: Option<(String, u64, u64)>,
+    /// All files together; none: any size.
+    capacity: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -178,6 +180,16 @@ impl SimDisk {
         self.lock().fault = None;
     }
 
+    /// All files together take so much at most.
+    pub(crate) fn set_capacity(&self, bytes: u64) {
+        self.lock().capacity = Some(bytes);
+    }
+
+    /// What all files take.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.lock().used_bytes()
+    }
+
     /// Lets every read of these bytes fail.
     pub(crate) fn make_unreadable(&self, name: &str, from: u64, to: u64) {
         self.lock().unreadable = Some((name.to_owned(), from, to));
@@ -193,6 +205,10 @@ impl Inner {
     fn apply(&mut self, op: Op) -> io::Result<()> {
         let number = self.op_count;
         self.op_count += 1;
+        let growth = self.growth(&op);
+        if growth > 0 && self.capacity.is_some_and(|capacity| self.used_bytes() + growth > capacity) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let fault = self.fault.filter(|(first, count, fault)| {
             let needs_room = matches!(op, Op::Create { .. } | Op::Rename { .. } | Op::Write { .. });
             let hits = match fault {
@@ -220,6 +236,19 @@ impl Inner {
                 })
             }
         }
+    }
+
+    fn growth(&self, op: &Op) -> u64 {
+        let (file, end) = match op {
+            Op::Write { file, offset, data } => (*file, offset + data.len() as u64),
+            Op::SetLen { file, len } => (*file, *len),
+            _ => return 0,
+        };
+        end.saturating_sub(self.state.files[file].bytes.len() as u64)
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.state.names.values().map(|file| self.state.files[*file].bytes.len() as u64).sum()
     }
 
     fn is_short(&self) -> bool {
@@ -383,8 +412,17 @@ fn apply_name(names: &mut BTreeMap<String, usize>, op: &Op) {
 impl Disk for SimDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.lock();
-        let file = inner.state.files.len();
-        inner.apply(Op::Create { name: name.to_owned(), file })?;
+        let file = match inner.file_named(name) {
+            Ok(file) => {
+                inner.apply(Op::SetLen { file, len: 0 })?;
+                file
+            }
+            Err(_) => {
+                let file = inner.state.files.len();
+                inner.apply(Op::Create { name: name.to_owned(), file })?;
+                file
+            }
+        };
         Ok(Arc::new(OpenFile { disk: self.clone(), file }))
     }
 
@@ -418,7 +456,8 @@ impl Disk for SimDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(u64::MAX)
+        let inner = self.lock();
+        Ok(inner.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(inner.used_bytes())))
     }
 }
 

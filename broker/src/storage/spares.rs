@@ -21,6 +21,8 @@ pub(super) struct Spares {
     ready: VecDeque<u64>,
     /// Being filled up, and how far.
     filling: Option<Filling>,
+    /// Taken and not used after all: the next to be taken.
+    returned: Option<Spare>,
     /// Spares have numbers of their own.
     next_number: u64,
     file_size: u64,
@@ -53,7 +55,8 @@ impl Spares {
     pub(super) fn open(disk: &dyn Disk, numbers: &[u64], file_size: u64, max: usize) -> io::Result<Self> {
         let next_number = numbers.iter().max().map_or(1, |newest| newest + 1);
         let ready = VecDeque::new();
-        let mut spares = Self { ready, filling: None, next_number, file_size, max, has_failed: false };
+        let mut spares =
+            Self { ready, filling: None, returned: None, next_number, file_size, max, has_failed: false };
         for &number in numbers {
             let name = spare_name(number);
             if spares.ready.len() < max && disk.open(&name)?.len()? == file_size {
@@ -68,6 +71,9 @@ impl Spares {
     /// A file to begin: one that is ready, or else a new one.
     pub(super) fn take(&mut self, disk: &dyn Disk) -> io::Result<Spare> {
         self.has_failed = false;
+        if let Some(spare) = self.returned.take() {
+            return Ok(spare);
+        }
         if self.ready.len() > self.reserve()
             && let Some(&number) = self.ready.front()
         {
@@ -75,7 +81,9 @@ impl Spares {
             self.ready.pop_front();
             return Ok(Spare { number, file });
         }
-        match self.filling.take() {
+        // What is to be the reserve is left alone, or there would be none as long as there is much to write.
+        let has_reserve = self.has_reserve();
+        match self.filling.take_if(|_| has_reserve) {
             Some(filling) => Ok(filling.spare),
             None => self.create(disk),
         }
@@ -83,7 +91,7 @@ impl Spares {
 
     /// A spare that could not be used after all.
     pub(super) fn put_back(&mut self, spare: Spare) {
-        self.filling.get_or_insert(Filling { spare, size: 0 });
+        self.returned = Some(spare);
     }
 
     /// Keeps a file that is not needed any more, or removes it if there are enough.
@@ -120,6 +128,11 @@ impl Spares {
     /// no room for one is no failure.
     pub(super) fn fill_some(&mut self, disk: &dyn Disk) -> bool {
         if self.ready.len() >= self.max.min(1 + self.reserve()) || self.has_failed {
+            return false;
+        }
+        if self.filling.is_none() && disk.free_bytes().is_ok_and(|free| free < self.file_size) {
+            // Not even for a moment is that room taken from what is written now.
+            self.has_failed = true;
             return false;
         }
         if self.try_fill(disk).is_err() {

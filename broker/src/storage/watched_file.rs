@@ -16,6 +16,11 @@ use redb::StorageBackend;
 
 use crate::storage::disk::{DiskFile, read_up_to, write_all_at};
 
+/// Zeros written at once.
+const FILL_STEP: usize = 64 << 10;
+/// By so much, beside as much again, a file grows at once when all is well, bytes.
+const GROWTH_MAX: u64 = 16 << 20;
+
 /// What is known of a file beyond one opening of it.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -44,6 +49,23 @@ impl WatchedFile {
     }
 }
 
+impl WatchedFile {
+    fn fill(&self, from: u64, to: u64) -> io::Result<()> {
+        if to > from.saturating_mul(2).saturating_add(GROWTH_MAX) {
+            // What a damaged head asks for is no reason to fill the disk.
+            return Ok(());
+        }
+        let zeros = vec![0; FILL_STEP];
+        let mut at = from;
+        while at < to {
+            let step = (to - at).min(FILL_STEP as u64);
+            write_all_at(self.file.as_ref(), &zeros[..step as usize], at)?;
+            at += step;
+        }
+        Ok(())
+    }
+}
+
 impl StorageBackend for WatchedFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
@@ -56,8 +78,17 @@ impl StorageBackend for WatchedFile {
         }
     }
 
+    /// What is added has its place on the disk, so that writing there later needs no room, and no sync has to note
+    /// where it is.
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        let before = self.file.len()?;
+        self.file.set_len(len)?;
+        let filled = self.fill(before, len);
+        if filled.is_err() {
+            // If that fails, too, the file is only longer than need be.
+            self.file.set_len(before).ok();
+        }
+        filled
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -14,7 +14,7 @@ use dashmap::DashMap;
 use super::{
     Vhost,
     access::Access,
-    queue::ConnectionId,
+    queue::{ConnectionId, SharedQueue},
     ticket::Ticket,
     upkeep::{Clock, Upkeep},
 };
@@ -27,7 +27,10 @@ use crate::{
         timestamp::Timestamp,
         user::{PasswordHash, User},
     },
-    storage::{MetadataStore, StoreError, queue_log::QueueLog},
+    storage::{
+        MetadataStore, StoreError,
+        queue_log::{QueueLog, QueueRecord},
+    },
 };
 
 /// Everything that outlives a connection.
@@ -143,12 +146,17 @@ impl Broker {
     pub fn delete_vhost(&self, name: &Name) -> Result<Option<Ticket>, NoSuch> {
         let mut access = self.write_access();
         let (_, vhost) = self.vhosts.remove(name).ok_or(NoSuch::Vhost)?;
-        let mut changes = vhost.end();
+        let (mut changes, ended) = vhost.end();
         for user in access.remove_vhost(name) {
             changes.push(Change::Delete(DefinitionKey::Permission { user, vhost: name.clone() }));
         }
         changes.push(Change::Delete(DefinitionKey::Vhost(name.clone())));
-        Ok(self.submit(changes))
+        let log = Arc::clone(&self.log);
+        Ok(Ticket::submit(&*self.store, changes, move || {
+            for queue in ended {
+                log.record(queue, QueueRecord::Delete);
+            }
+        }))
     }
 
     /// Adds or replaces a user. Says whether it is new.
@@ -237,12 +245,19 @@ impl Broker {
         ConsumerId(self.next_consumer.fetch_add(1, Relaxed))
     }
 
+    /// The broker stops: nobody is handed anything any more, but by `basic.get`.
+    pub fn end_deliveries(&self) {
+        self.queues().for_each(|queue| queue.end_deliveries());
+    }
+
     /// Stops taking changes; what was submitted is still stored. All connections have ended.
     pub fn close(&self) {
-        for queue in self.vhosts().into_iter().flat_map(|vhost| vhost.queues()) {
-            queue.end_marks();
-        }
+        self.queues().for_each(|queue| queue.end_marks());
         self.store.close();
+    }
+
+    fn queues(&self) -> impl Iterator<Item = Arc<SharedQueue>> {
+        self.vhosts().into_iter().flat_map(|vhost| vhost.queues())
     }
 
     fn restore(&self, definition: Definition) -> bool {

@@ -183,15 +183,11 @@ impl Places {
         let header = letter.message.content_header();
         let headers = header.and_then(|header| header.properties.headers);
         let own_key = std::iter::once(letter.message.routing_key());
+        let keys: Vec<&[u8]> = own_key.chain(letter.more_keys.iter().map(Vec::as_slice)).collect();
         let mut ids = Vec::new();
-        for key in own_key.chain(letter.more_keys.iter().map(Vec::as_slice)) {
-            let mut found = Vec::new();
-            if self.topology.route_internally(exchange, key, headers, &mut found).is_ok() {
-                ids.append(&mut found);
-            }
+        if self.topology.route_internally(exchange, &keys, headers, &mut ids).is_err() {
+            return Vec::new();
         }
-        ids.sort_unstable();
-        ids.dedup();
         ids.iter().filter_map(|id| self.queues.get(id).cloned()).collect()
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         queue_id::QueueId,
         timestamp::Timestamp,
     },
-    storage::StoreError,
+    storage::{StoreError, queue_log::QueueRecord},
 };
 
 /// A queue that is there now.
@@ -241,7 +241,13 @@ impl Vhost {
         places.queues.remove(&queue.id);
         let removed = places.topology.remove_queue(&queue.name);
         let changes = self.changes_of_removal(&places, Some(queue), &removed);
-        let ticket = self.submit(&places, changes);
+        let (log, id) = (Arc::clone(&self.log), queue.id);
+        let ticket = match queue.is_stored() {
+            true => self.submit_and(&places, changes, move || {
+                log.record(id, QueueRecord::Delete);
+            }),
+            false => self.submit(&places, changes),
+        };
         Ok(DeletedQueue { ready_count, ticket, subscriptions })
     }
 

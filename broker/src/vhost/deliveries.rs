@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::{
     queue::SharedQueue,
+    reply_to::{ReplyAddress, ReplyConsumer},
     subscription::{Prefetch, Subscription},
 };
 use crate::model::{
@@ -28,6 +29,10 @@ pub struct ChannelDeliveries {
     /// Which of them are none.
     free_sources: Vec<u32>,
     consumers: HashMap<Name, Arc<Subscription>, FixedState>,
+    /// Which of them comes first in the next round.
+    turn: usize,
+    /// Beside `consumers`: it has no queue.
+    reply_consumer: Option<ReplyConsumer>,
     /// `basic.qos` with `global`: shared by all consumers of the channel.
     prefetch: Arc<Prefetch>,
 }
@@ -119,6 +124,8 @@ impl ChannelDeliveries {
             sources: Vec::new(),
             free_sources: Vec::new(),
             consumers: HashMap::with_hasher(FixedState::default()),
+            turn: 0,
+            reply_consumer: None,
             prefetch,
         }
     }
@@ -126,6 +133,15 @@ impl ChannelDeliveries {
     /// The consumers.
     pub fn subscriptions(&self) -> impl Iterator<Item = &Arc<Subscription>> {
         self.consumers.values()
+    }
+
+    /// All consumers, each time with another one in front: who comes first may get all that they share.
+    pub fn next_round(&mut self) -> Vec<Arc<Subscription>> {
+        let mut round: Vec<_> = self.consumers.values().cloned().collect();
+        round.sort_unstable_by_key(|subscription| subscription.id);
+        self.turn = (self.turn + 1).checked_rem(round.len()).unwrap_or(0);
+        round.rotate_left(self.turn);
+        round
     }
 
     /// How many consumers there are.
@@ -138,6 +154,31 @@ impl ChannelDeliveries {
     #[must_use]
     pub fn subscription(&self, tag: &str) -> Option<&Arc<Subscription>> {
         self.consumers.get(tag)
+    }
+
+    /// Whether a consumer of the channel has this tag.
+    #[must_use]
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.consumers.contains_key(tag)
+            || self.reply_consumer.as_ref().is_some_and(|consumer| &*consumer.tag == tag)
+    }
+
+    /// The consumer of replies.
+    #[must_use]
+    pub fn reply_consumer(&self) -> Option<&ReplyConsumer> {
+        self.reply_consumer.as_ref()
+    }
+
+    /// Begins to take replies, or ends it.
+    pub fn set_reply_consumer(&mut self, consumer: Option<ReplyConsumer>) {
+        self.reply_consumer = consumer;
+    }
+
+    /// The tag of the consumer of replies, if it is the one that the address means.
+    #[must_use]
+    pub fn reply_tag(&self, address: &ReplyAddress) -> Option<&Name> {
+        let consumer = self.reply_consumer.as_ref()?;
+        (consumer.address == *address).then_some(&consumer.tag)
     }
 
     /// Deliveries not yet settled, nor held by a transaction.
@@ -262,6 +303,13 @@ impl ChannelDeliveries {
         self.last_tag
     }
 
+    /// The consumer and the tag of a reply, which nobody acks.
+    pub(super) fn next_reply_tag(&mut self, address: &ReplyAddress) -> Option<(Name, u64)> {
+        let consumer = self.reply_tag(address)?.clone();
+        self.last_tag += 1;
+        Some((consumer, self.last_tag))
+    }
+
     fn add_slot(&mut self, source: u32, position: Position) {
         if let Some(Some(source)) = self.sources.get_mut(source as usize) {
             source.unsettled += 1;
@@ -373,10 +421,12 @@ impl SettleRun {
         }
     }
 
-    /// The consumer's number.
+    /// The consumer that may be asked again at once. None if its channel's consumers share a prefetch: then all of
+    /// them are resumed, in turn.
     #[must_use]
-    pub fn consumer_id(&self) -> Option<ConsumerId> {
-        self.consumer().map(|subscription| subscription.id)
+    pub fn freed_consumer(&self) -> Option<ConsumerId> {
+        let consumer = self.consumer()?;
+        (consumer.channel_prefetch.limit() == 0).then_some(consumer.id)
     }
 }
 

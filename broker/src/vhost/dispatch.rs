@@ -118,7 +118,7 @@ impl State {
     fn hand_out(&mut self, now: Timestamp, log: &dyn QueueLog) {
         loop {
             if self.queue.has_taker() {
-                self.clear(log);
+                self.note_cleared(log);
             }
             let mut lanes = std::mem::take(&mut self.lanes);
             let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, now, &mut lanes);
@@ -129,24 +129,26 @@ impl State {
             }
             self.lanes = lanes;
             has_more |= self.drop_leaving(log);
+            has_more |= self.queue.has_taker() && self.page_in(log);
             if self.queue.consumer_count() > 0 {
                 self.cover_next(log);
             }
-            has_more |= self.queue.has_taker() && self.page_in(log);
-            if !has_more && !self.has_cleared(log) {
+            if !has_more && !self.await_mark(log) {
                 return self.note_memory(log);
             }
         }
     }
 
-    /// Whether the next message was held a moment ago, and can go to somebody now. If it is still held, somebody is
-    /// told when that ends.
-    fn has_cleared(&mut self, log: &dyn QueueLog) -> bool {
+    /// If the next message is held, lets a consumer hear of it when that ends. True if it is not held any more.
+    fn await_mark(&mut self, log: &dyn QueueLog) -> bool {
+        if !self.queue.is_held() {
+            return false;
+        }
         let Some(messenger) = self.queue.taker().map(Arc::clone) else { return false };
-        if let Some(lsn) = self.clear(log) {
+        if let Some(lsn) = self.request_mark(log) {
             self.marks.resume_when_synced(lsn, &messenger, log);
         }
-        self.queue.has_cleared()
+        !self.queue.is_held()
     }
 
     /// What is about to be appended may be handed out, if consumers keep up.
@@ -168,31 +170,37 @@ impl State {
         }
     }
 
-    /// Tells the queue what may be handed out. If the next message may not, says what it waits for.
-    pub(super) fn clear(&mut self, log: &dyn QueueLog) -> Option<Lsn> {
+    /// Tells the queue what may be handed out.
+    fn note_cleared(&mut self, log: &dyn QueueLog) {
         if !self.is_durable {
-            return None;
+            return;
         }
-        if self.queue.rules().max_priority.is_some() {
-            return self.clear_unordered(log);
-        }
-        let first = self.queue.first_new();
-        self.queue.set_cleared_below(self.marks.cleared_below(first, log));
+        let cleared_below = match self.queue.rules().max_priority {
+            None => self.marks.cleared_below(self.queue.first_new(), log),
+            // Messages in the order of their priorities are covered when they are appended, all of them; those that
+            // an earlier process left by one mark that has to be synced before the first of all goes.
+            Some(_) => {
+                self.held_until = self.held_until.filter(|lsn| *lsn > log.synced_up_to());
+                if self.held_until.is_some() { Position(0) } else { Position(u64::MAX) }
+            }
+        };
+        self.queue.set_cleared_below(cleared_below);
+    }
+
+    /// If the next message is held, sees to it that there is a mark for it, and says what to wait for. Nothing: it is
+    /// not held, or nothing will come of waiting.
+    pub(super) fn request_mark(&mut self, log: &dyn QueueLog) -> Option<Lsn> {
+        self.note_cleared(log);
         if !self.queue.is_held() {
             return None;
         }
-        let awaited = self.marks.awaited(first, self.queue.next_position(), log);
-        self.queue.set_cleared_below(self.marks.cleared_below(first, log));
-        awaited.filter(|_| self.queue.is_held())
-    }
-
-    /// Messages that are ordered by priority are covered when they are appended, all of them; those that an earlier
-    /// process left by one mark that has to be synced before the first goes.
-    fn clear_unordered(&mut self, log: &dyn QueueLog) -> Option<Lsn> {
-        self.held_until = self.held_until.filter(|lsn| *lsn > log.synced_up_to());
-        let cleared_below = if self.held_until.is_some() { Position(0) } else { Position(u64::MAX) };
-        self.queue.set_cleared_below(cleared_below);
-        self.held_until.filter(|_| self.queue.is_held())
+        let lsn = match self.queue.rules().max_priority {
+            None => self.marks.request(self.queue.first_new(), self.queue.next_position(), log),
+            Some(_) => self.held_until.filter(|_| log.failure().is_none()),
+        };
+        // It may be synced by now.
+        self.note_cleared(log);
+        lsn.filter(|_| self.queue.is_held())
     }
 
     /// Brings back the next message if it is on disk; false if it was not, or cannot be read now.

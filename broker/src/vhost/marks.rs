@@ -38,10 +38,10 @@ pub(super) struct Marks {
     synced_below: Position,
     /// Marks that are not, in order.
     unsynced: VecDeque<Mark>,
-    /// All from here on that the queue ever had needs no mark.
+    /// Behind the last message that needs a mark before it is handed out.
     needed_below: Position,
-    /// Somebody is told when the next mark is synced.
-    is_awaited: Arc<AtomicBool>,
+    /// Whether somebody is told when the next mark is synced.
+    is_awaited: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,13 +55,13 @@ struct Mark {
 impl Marks {
     pub(super) fn new(queue: QueueId, ahead: u64) -> Self {
         let (synced_below, needed_below) = (Position(0), Position(0));
-        let (unsynced, is_awaited) = (VecDeque::new(), Arc::default());
+        let (unsynced, is_awaited) = (VecDeque::new(), None);
         Self { queue, ahead, synced_below, unsynced, needed_below, is_awaited }
     }
 
     /// The log has a mark up to a position, and messages up to before another.
     pub(super) fn restore(&mut self, up_to: Position, end: Position) {
-        self.synced_below = self.synced_below.max(up_to);
+        self.synced_below = up_to;
         self.needed_below = end;
     }
 
@@ -110,20 +110,22 @@ impl Marks {
         }
     }
 
-    /// The mark that `first` waits for. None: nothing will come of waiting.
-    pub(super) fn awaited(&mut self, first: Position, end: Position, log: &dyn QueueLog) -> Option<Lsn> {
+    /// The mark that `first` waits for, made if there is none. Nothing: nothing will come of waiting.
+    pub(super) fn request(&mut self, first: Position, end: Position, log: &dyn QueueLog) -> Option<Lsn> {
         if first >= self.up_to() {
             self.mark(first, end, log);
         }
-        self.unsynced.iter().find(|mark| mark.up_to > first).map(|mark| mark.lsn)
+        let awaited = self.unsynced.iter().find(|mark| mark.up_to > first).map(|mark| mark.lsn);
+        awaited.filter(|_| log.failure().is_none())
     }
 
     /// Lets a consumer's connection resume the queue once the log is synced up to `lsn`, or cannot be now.
-    pub(super) fn resume_when_synced(&self, lsn: Lsn, messenger: &Arc<Subscription>, log: &dyn QueueLog) {
-        if self.is_awaited.swap(true, Relaxed) {
+    pub(super) fn resume_when_synced(&mut self, lsn: Lsn, messenger: &Arc<Subscription>, log: &dyn QueueLog) {
+        let is_awaited = Arc::clone(self.is_awaited.get_or_insert_default());
+        if is_awaited.swap(true, Relaxed) {
             return;
         }
-        let (is_awaited, messenger) = (Arc::clone(&self.is_awaited), Arc::clone(messenger));
+        let messenger = Arc::clone(messenger);
         let resume = move |_| {
             is_awaited.store(false, Relaxed);
             messenger.outbox.resume_soon(&messenger);
@@ -133,29 +135,27 @@ impl Marks {
 
     /// Who was to resume the queue may be gone: somebody else has to.
     pub(super) fn forget_messenger(&mut self) {
-        self.is_awaited = Arc::default();
+        self.is_awaited = None;
     }
 
     /// Takes back what was marked and not needed: only what is below `flagged_below` may have been handed out.
-    pub(super) fn end(&self, flagged_below: Position, log: &dyn QueueLog) {
+    pub(super) fn end(&mut self, flagged_below: Position, log: &dyn QueueLog) {
         if self.up_to() != flagged_below {
             log.record(self.queue, QueueRecord::Delivered { up_to: flagged_below });
         }
+        self.unsynced.clear();
+        self.synced_below = flagged_below;
     }
 
-    /// Below this everything is marked, or will be.
+    /// Where the last mark ends.
     fn up_to(&self) -> Position {
         self.unsynced.back().map_or(self.synced_below, |mark| mark.up_to)
     }
 
     fn mark(&mut self, first: Position, end: Position, log: &dyn QueueLog) {
         let up_to = Position(first.0 + self.ahead);
-        match log.record(self.queue, QueueRecord::Delivered { up_to }) {
-            Some(lsn) => self.unsynced.push_back(Mark { from: end, up_to, lsn }),
-            // Nothing is kept, so nothing comes back unflagged.
-            None if log.failure().is_none() => self.synced_below = up_to,
-            None => {}
-        }
+        let lsn = log.record(self.queue, QueueRecord::Delivered { up_to });
+        self.unsynced.extend(lsn.map(|lsn| Mark { from: end, up_to, lsn }));
     }
 
     fn note_synced(&mut self, synced: Lsn) {

@@ -7,6 +7,8 @@ pub mod broker;
 pub mod buffer;
 mod dead_letters;
 pub mod declare;
+#[cfg(test)]
+mod delete_tests;
 pub mod deliveries;
 mod dispatch;
 mod marks;
@@ -15,6 +17,7 @@ mod model_tests;
 pub mod outbox;
 mod paging;
 pub mod queue;
+pub mod reply_to;
 pub mod subscription;
 #[cfg(test)]
 mod tests;
@@ -145,16 +148,16 @@ impl Vhost {
         self.epoch.load(Relaxed)
     }
 
-    /// The queues that a message published so goes to.
+    /// The queues that a message published with this key, or these, goes to: each once.
     pub fn route(
         &self,
         exchange: &str,
-        routing_key: &[u8],
+        routing_keys: &[&[u8]],
         headers: Option<RawTable<'_>>,
     ) -> Result<Route, RouteError> {
         let places = self.read();
         let mut ids = Vec::new();
-        let routed = places.topology.route(exchange, routing_key, headers, &mut ids)?;
+        let routed = places.topology.route(exchange, routing_keys, headers, &mut ids)?;
         ids.sort_unstable();
         let queues: Arc<[_]> = ids.iter().filter_map(|id| places.queues.get(id).cloned()).collect();
         let is_stored = !queues.iter().any(|queue| self.is_unstored(queue));
@@ -212,12 +215,25 @@ impl Vhost {
     /// Hands changes to the store, in the order in which they happen: `places` is locked. A vhost that was
     /// deleted leaves nothing behind.
     fn submit(&self, places: &Places, changes: Vec<Change>) -> Option<Ticket> {
+        self.submit_and(places, changes, || {})
+    }
+
+    /// Likewise; `stored` is called when the changes are on stable storage.
+    fn submit_and(
+        &self,
+        places: &Places,
+        changes: Vec<Change>,
+        stored: impl FnOnce() + Send + 'static,
+    ) -> Option<Ticket> {
         if places.is_deleted || changes.is_empty() {
             return None;
         }
         let (number, keys) = self.unstored.submitted(&changes);
         let unstored = Arc::clone(&self.unstored);
-        Ticket::submit(&*self.store, changes, move || unstored.stored(number, &keys))
+        Ticket::submit(&*self.store, changes, move || {
+            unstored.stored(number, &keys);
+            stored();
+        })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Places> {

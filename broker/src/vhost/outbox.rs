@@ -13,10 +13,11 @@ use amq_protocol::protocol::{AMQPClass, basic};
 use super::{
     buffer::Buffer,
     deliveries::{ChannelDeliveries, Unsettled},
+    reply_to::ReplyAddress,
     subscription::Subscription,
 };
 use crate::{
-    limits::OUTBOX_BYTES_MAX,
+    limits::{OUTBOX_BYTES_MAX, REPLIES_BYTES_MAX},
     model::{message::Message, queue::Delivery},
     wire::{self, frame::ChannelNumber},
 };
@@ -138,7 +139,7 @@ impl Outbox {
     #[must_use]
     pub fn sent(&self, cost: usize) -> Vec<Arc<Subscription>> {
         self.unsent.fetch_sub(cost, Relaxed);
-        self.take_waiting()
+        if self.has_room_again() { self.lock().take_waiting() } else { Vec::new() }
     }
 
     /// Lets the connection's task resume the consumer: its queue waited for something.
@@ -154,22 +155,16 @@ impl Outbox {
     /// The consumers that can go on.
     #[must_use]
     pub fn take_resumable(&self) -> Vec<Arc<Subscription>> {
-        let mut resumable = std::mem::take(&mut self.lock().resumable);
-        resumable.append(&mut self.take_waiting());
+        let mut state = self.lock();
+        let mut resumable = std::mem::take(&mut state.resumable);
+        if self.has_room_again() {
+            resumable.extend(state.take_waiting());
+        }
         resumable
     }
 
-    /// The consumers that waited for room, if there is some.
-    #[must_use]
-    fn take_waiting(&self) -> Vec<Arc<Subscription>> {
-        if self.unsent.load(Relaxed) > OUTBOX_BYTES_MAX / 2 {
-            return Vec::new();
-        }
-        let mut state = self.lock();
-        for subscription in &state.waiting {
-            subscription.set_waiting(false);
-        }
-        std::mem::take(&mut state.waiting)
+    fn has_room_again(&self) -> bool {
+        self.unsent.load(Relaxed) <= OUTBOX_BYTES_MAX / 2
     }
 
     /// Bytes not yet taken by the socket.
@@ -280,6 +275,25 @@ impl Outbox {
         })
     }
 
+    /// Sends a reply to a channel's consumer of replies, if it is still the one that is meant and its peer reads.
+    pub fn deliver_reply(&self, address: &ReplyAddress, message: &Message) -> Result<(), Gone> {
+        if self.unsent.load(Relaxed) > REPLIES_BYTES_MAX {
+            return Err(Gone);
+        }
+        let channel = address.channel;
+        self.update(|state| {
+            let deliveries = state.channel(channel).ok_or(Gone)?;
+            let (consumer, tag) = deliveries.next_reply_tag(address).ok_or(Gone)?;
+            let cost = delivery_cost(message.size());
+            self.count(cost);
+            state.buffer.add_cost(cost);
+            let bytes = state.buffer.bytes();
+            wire::encode::write_deliver(bytes, channel, consumer.as_bytes(), tag, false, message.route());
+            state.buffer.write_content(channel, message, state.frame_max);
+            Ok(())
+        })
+    }
+
     /// Room for one delivery. An empty outbox always has room, whatever the size.
     fn reserve(&self, cost: usize) -> Room {
         let add = |unsent: usize| (unsent == 0 || unsent + cost <= OUTBOX_BYTES_MAX).then_some(unsent + cost);
@@ -357,6 +371,14 @@ impl Outbox {
 }
 
 impl State {
+    /// The consumers that waited for room.
+    fn take_waiting(&mut self) -> Vec<Arc<Subscription>> {
+        for subscription in &self.waiting {
+            subscription.set_waiting(false);
+        }
+        std::mem::take(&mut self.waiting)
+    }
+
     fn channel(&mut self, channel: ChannelNumber) -> Option<&mut ChannelDeliveries> {
         self.channels.get_mut(usize::from(channel.0))?.as_deref_mut()
     }

@@ -254,7 +254,7 @@ impl SharedQueue {
             };
             lsn = self.log.record(self.id, record);
         }
-        if let Some(id) = run.consumer_id() {
+        if let Some(id) = run.freed_consumer() {
             state.queue.resume(id);
         }
         state.dispatch(&*self.log);
@@ -313,8 +313,10 @@ impl SharedQueue {
             state = self.shed(state);
         }
         state.page_in(&*self.log);
-        if let Some(lsn) = state.clear(&*self.log) {
-            return Ok(Got::NotYet(lsn));
+        let awaited = state.request_mark(&*self.log);
+        if state.queue.is_held() {
+            // Without a mark to wait for the log has failed, and says so to whoever waits.
+            return Ok(Got::NotYet(awaited.unwrap_or(Lsn(u64::MAX))));
         }
         let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(Got::Nothing) };
         state.cover_next(&*self.log);
@@ -361,7 +363,9 @@ impl SharedQueue {
         count
     }
 
-    /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed.
+    /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed. The log has
+    /// them until [`QueueRecord::Delete`] is recorded for a durable queue: not before its definition is gone for
+    /// good, so that after a crash it is there with them or not at all.
     pub fn delete(
         &self,
         if_unused: bool,
@@ -377,9 +381,6 @@ impl SharedQueue {
         state.is_deleted = true;
         if let Some(at) = state.timer.take() {
             state.upkeep.clear(self.id, at);
-        }
-        if state.is_durable {
-            self.log.record(self.id, QueueRecord::Delete);
         }
         // Unsettled ones, too: whoever still holds the queue holds no messages with it.
         let mut ended = std::mem::take(&mut state.queue);
@@ -407,7 +408,7 @@ impl SharedQueue {
             // For the next start, which need not know of the loss.
             self.log.record(self.id, QueueRecord::Delivered { up_to: flagged_below });
         }
-        state.marks.restore(flagged_below, next_position);
+        state.marks.restore(marked, next_position);
         let newest_bytes = |message: &RecoveredMessage| message.message.body_size() as u64;
         let newest_bytes: u64 = recovered.newest.iter().map(newest_bytes).sum();
         let count = recovered.count.saturating_sub(recovered.newest.len() as u64);
@@ -432,12 +433,18 @@ impl SharedQueue {
         }
     }
 
-    /// The broker stops in order and nobody has anything of the queue: what was handed out is settled or requeued in
-    /// the log, message by message, so that no mark is needed.
+    /// Hands out nothing more: forgets the consumers, but not what they have.
+    pub fn end_deliveries(&self) {
+        self.lock().queue.remove_consumers();
+    }
+
+    /// The broker stops in order, and what was handed out is settled or requeued in the log, message by message: no
+    /// mark is needed, unless somebody still has something.
     pub fn end_marks(&self) {
-        let state = self.lock();
-        if state.is_durable && !state.is_deleted {
-            state.marks.end(state.queue.flagged_below(), &*self.log);
+        let mut state = self.lock();
+        if state.is_durable && !state.is_deleted && state.queue.counts().unsettled == 0 {
+            let flagged_below = state.queue.flagged_below();
+            state.marks.end(flagged_below, &*self.log);
         }
     }
 

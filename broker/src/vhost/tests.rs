@@ -331,7 +331,7 @@ impl QueueLog for Records {
 
     fn record(&self, _queue: QueueId, record: QueueRecord<'_>) -> Option<Lsn> {
         self.0.lock().unwrap().push(format!("{record:?}"));
-        None
+        Some(self.synced_up_to())
     }
 
     fn synced_up_to(&self) -> Lsn {
@@ -429,6 +429,13 @@ fn a_queue_is_marked_when_somebody_wants_its_messages() {
     assert_eq!(marks(), [""; 0]);
     get();
     assert_eq!(marks(), ["Delivered { up_to: Position(1792) }"]);
+    // A stop takes back what was not needed, but not while somebody has something.
+    queue.end_marks();
+    assert_eq!(marks(), [""; 0]);
+    let (origin, positions) = (Origin::Get(Arc::clone(&queue)), (0..768).map(Position).collect());
+    queue.settle(&mut SettleRun { origin, outcome: Outcome::Requeue, positions });
+    queue.end_marks();
+    assert_eq!(marks(), ["Delivered { up_to: Position(0) }"]);
     // Nobody will have what is purged, nor what comes after it yet.
     queue.purge();
     queue.publish(&mut vec![persistent()]).unwrap();

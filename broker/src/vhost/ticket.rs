@@ -12,28 +12,25 @@ use crate::{
 pub struct Ticket(oneshot::Receiver<Result<(), StoreError>>);
 
 impl Ticket {
-    /// Hands the changes to the store; `on_stored` runs when they are durable, before anybody who waits is
-    /// told. None when there is nothing to store.
+    /// Hands the changes to the store; `stored` runs when they are durable, before anybody who waits is told,
+    /// and even if that is after they were told that the disk is full. None when there is nothing to store.
     ///
     /// Called with the lock held under which the changes were made, so that the store sees changes in the
     /// order in which they happened.
     pub(super) fn submit(
         store: &dyn MetadataStore,
         changes: Vec<Change>,
-        on_stored: impl FnOnce() + Send + 'static,
+        stored: impl FnOnce() + Send + 'static,
     ) -> Option<Self> {
         if changes.is_empty() {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
         let done = Completion::new(move |result| {
-            if result.is_ok() {
-                on_stored();
-            }
             // Nobody waits any more when the connection ended meanwhile.
             let _ = sender.send(result);
         });
-        store.submit(changes, done);
+        store.submit(changes, done.when_stored(stored));
         Some(Self(receiver))
     }
 

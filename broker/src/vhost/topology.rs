@@ -6,6 +6,7 @@ use crate::model::{
     definition::{Change, Definition, DefinitionKey},
     exchange::Exchange,
     name::Name,
+    queue_id::QueueId,
     topology::{BindError, Bound, DeclareExchangeError, Declared, DeleteExchangeError, Removed},
 };
 
@@ -120,8 +121,9 @@ impl Vhost {
         places.topology.bind(binding).is_ok()
     }
 
-    /// Ends the vhost: no queue can be declared any more. Gives what was stored of it.
-    pub(super) fn end(&self) -> Vec<Change> {
+    /// Ends the vhost: no queue can be declared any more. Gives what was stored of it, and which queues the log
+    /// may forget when that is gone.
+    pub(super) fn end(&self) -> (Vec<Change>, Vec<QueueId>) {
         let mut places = self.write();
         self.outdate_routes(&mut places);
         places.is_deleted = true;
@@ -139,6 +141,7 @@ impl Vhost {
             exchanges.map(|exchange| DefinitionKey::Exchange { vhost: vhost(), name: exchange.name.clone() });
         let changes = bindings.chain(stored).chain(exchanges).map(Change::Delete).collect();
         drop(places);
+        let ended = queues.iter().filter(|queue| queue.is_stored()).map(|queue| queue.id).collect();
         for queue in queues {
             if let Ok((_, subscriptions)) = queue.delete(false, false) {
                 for subscription in subscriptions {
@@ -146,7 +149,7 @@ impl Vhost {
                 }
             }
         }
-        changes
+        (changes, ended)
     }
 
     /// Deletes what is not there any more from disk, where it may still be.

@@ -215,7 +215,8 @@ impl<'a> Locked<'a> {
         (!positions.is_empty()).then_some(Recorded { queue: id, outcome: run.outcome, positions, bytes })
     }
 
-    /// Ends deliveries and gives the consumer its credit back; it takes part in the dispatch that follows.
+    /// Ends deliveries and gives the consumer its credit back; it takes part in the dispatch that follows, unless it
+    /// shares a prefetch: then the connection resumes all who share it.
     fn settle(&mut self, run: &SettleRun) {
         if let Some(consumer) = run.consumer() {
             consumer.give_back(run.positions.len());
@@ -225,7 +226,7 @@ impl<'a> Locked<'a> {
         for position in &run.positions {
             queue.settle(*position, run.outcome);
         }
-        if let Some(id) = run.consumer_id() {
+        if let Some(id) = run.freed_consumer() {
             queue.resume(id);
         }
     }

@@ -16,7 +16,7 @@ use super::{
     report::Report,
     trouble::{Doing, Trouble},
 };
-use crate::binaries::binary;
+use crate::{binaries::binary, hostile::siege};
 
 /// How long anything may take after a crash.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,10 +70,27 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Random and mutated frames, worked-out attacks and thousands of sockets, beside a client that must be served
+    Hostile {
+        /// How many frames to send, over all rounds
+        #[arg(long, default_value_t = 1_000_000)]
+        frames: u64,
+        /// How many sockets come at once
+        #[arg(long, default_value_t = 5_000)]
+        sockets: usize,
+        /// How many connections are held at the same time (each is a file descriptor here, and one of the broker's)
+        #[arg(long, default_value_t = 10_000)]
+        held: usize,
+        /// How often to do all of it
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        #[command(flatten)]
+        basics: Basics,
+    },
 }
 
 #[derive(Debug, Args)]
-struct Settings {
+struct Basics {
     /// What random numbers begin with
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -83,6 +100,15 @@ struct Settings {
     /// Where to work; kept after a violation
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
+    /// Add a line to tests/campaigns.tsv
+    #[arg(long)]
+    ledger: bool,
+}
+
+#[derive(Debug, Args)]
+struct Settings {
+    #[command(flatten)]
+    basics: Basics,
     /// Read all queues to their ends before every so many crashes
     #[arg(long, value_name = "CRASHES", default_value_t = 20)]
     drain_every: u32,
@@ -92,9 +118,6 @@ struct Settings {
     /// Check the checker: count what was not confirmed as confirmed, and succeed when losses are found
     #[arg(long)]
     count_unconfirmed: bool,
-    /// Add a line to tests/campaigns.tsv
-    #[arg(long)]
-    ledger: bool,
 }
 
 /// A report, and what would have been good.
@@ -133,13 +156,13 @@ impl Arguments {
     pub fn run(self) -> Result<Outcome, Trouble> {
         match self.campaign {
             Command::Kill9 { kills, settings } => {
-                let work_dir = WorkDir::make(&settings, None)?;
+                let work_dir = WorkDir::make(&settings.basics, None)?;
                 let data_dir = work_dir.path().join("data");
                 let campaign = settings.crashes("kill9", kills, 800, &work_dir, Vec::new());
                 campaign.run(Ground::Directory(data_dir), work_dir)
             }
             Command::Powercut { cuts, image_mib, unsafe_no_fsync, settings } => {
-                let work_dir = WorkDir::make(&settings, Some(Path::new("/dev/shm")))?;
+                let work_dir = WorkDir::make(&settings.basics, Some(Path::new("/dev/shm")))?;
                 let image = Image::make(work_dir.path(), image_mib)?;
                 let arguments =
                     if unsafe_no_fsync { vec!["--unsafe-no-fsync".to_owned()] } else { Vec::new() };
@@ -149,7 +172,7 @@ impl Arguments {
                 campaign.run(Ground::Image(image), work_dir)
             }
             Command::Diskfull { rounds, size_mib, disk_free_limit, settings } => {
-                let work_dir = WorkDir::make(&settings, None)?;
+                let work_dir = WorkDir::make(&settings.basics, None)?;
                 let mount = Mount::in_memory(&work_dir.path().join("mounted"), size_mib)?;
                 let mut campaign = settings.crashes("diskfull", rounds, 0, &work_dir, Vec::new());
                 campaign.orders.patience = DISKFULL_PATIENCE;
@@ -159,6 +182,15 @@ impl Arguments {
                 let report =
                     run_async(Campaign::new(campaign.launch, ground, campaign.orders).run_diskfull())?;
                 finish(report, &campaign.name, seed, campaign.is_control, campaign.has_ledger, work_dir)
+            }
+            Command::Hostile { frames, sockets, held, rounds, basics } => {
+                let work_dir = WorkDir::make(&basics, None)?;
+                let rounds = rounds.max(1);
+                let orders =
+                    siege::Orders { seed: basics.seed, frames, sockets, held, rounds, has_slow: true };
+                let launch = basics.launch(&work_dir, Vec::new());
+                let report = siege::run(&launch, &work_dir.path().join("data"), orders)?;
+                finish(report, "hostile", basics.seed, false, basics.ledger, work_dir)
             }
         }
     }
@@ -185,9 +217,9 @@ impl Settings {
         let control = if self.count_unconfirmed { " --count-unconfirmed" } else { "" };
         Crashes {
             name: format!("{name}{control}"),
-            launch: self.launch(work_dir, arguments),
+            launch: self.basics.launch(work_dir, arguments),
             orders: Orders {
-                seed: self.seed,
+                seed: self.basics.seed,
                 crashes,
                 drain_every: self.drain_every.max(1),
                 load_ms_max,
@@ -198,10 +230,12 @@ impl Settings {
                 keep_going: self.keep_going,
             },
             is_control: self.count_unconfirmed,
-            has_ledger: self.ledger,
+            has_ledger: self.basics.ledger,
         }
     }
+}
 
+impl Basics {
     fn launch(&self, work_dir: &WorkDir, arguments: Vec<String>) -> Launch {
         let program = self.broker.clone().unwrap_or_else(|| binary("liebre", "liebre"));
         Launch { program, arguments, log: work_dir.path().join("broker.log") }
@@ -250,10 +284,10 @@ struct WorkDir(TempDir);
 
 impl WorkDir {
     /// A new directory where the user said, or in `usual`, or where throw-away files go.
-    fn make(settings: &Settings, usual: Option<&Path>) -> Result<WorkDir, Trouble> {
+    fn make(basics: &Basics, usual: Option<&Path>) -> Result<WorkDir, Trouble> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("liebre-campaign-");
-        let made = match settings.work_dir.as_deref().or(usual) {
+        let made = match basics.work_dir.as_deref().or(usual) {
             Some(parent) => builder.tempdir_in(parent),
             None => builder.tempdir(),
         };

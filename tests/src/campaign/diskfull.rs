@@ -2,7 +2,7 @@
 //! deletions while it is full, then room again, and everything has to go on by itself.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::Write,
     path::PathBuf,
     process::{Command, Stdio},
@@ -52,6 +52,7 @@ struct Tally {
     rounds_with_alarm: u32,
     rounds_by_consuming: u32,
     starts_on_full: u32,
+    starts_without_a_byte: u32,
     slowest_resume: Duration,
 }
 
@@ -63,7 +64,8 @@ impl Campaign {
         let mut report = self.conclude(result)?;
         report.notes.push(format!("{} rounds with a disk alarm", tally.rounds_with_alarm));
         report.notes.push(format!("{} times room by consuming", tally.rounds_by_consuming));
-        report.notes.push(format!("{} starts on a full disk", tally.starts_on_full));
+        let (starts, without) = (tally.starts_on_full, tally.starts_without_a_byte);
+        report.notes.push(format!("{starts} starts on a full disk, {without} of them without a byte left"));
         report.notes.push(format!("slowest resumption {} ms", tally.slowest_resume.as_millis()));
         Ok(report)
     }
@@ -85,6 +87,10 @@ impl Campaign {
             if let Some(publishers) = publishers {
                 tally.starts_on_full += 1;
                 self.crash_on_full(broker, publishers).await?;
+                if self.random.chance(50) {
+                    tally.starts_without_a_byte += 1;
+                    self.take_all_room()?;
+                }
             } else {
                 self.end_life(broker)?;
             }
@@ -214,6 +220,17 @@ impl Campaign {
             }
         }
         Ok(())
+    }
+
+    /// Somebody else takes what a crash left free, to the last byte.
+    fn take_all_room(&self) -> Result<(), Trouble> {
+        let mut file =
+            OpenOptions::new().append(true).create(true).open(self.ballast()).doing("opening ballast")?;
+        let zeros = vec![0; 1 << 20];
+        for size in [1 << 20, 4 << 10, 1] {
+            while file.write_all(&zeros[..size]).is_ok() {}
+        }
+        file.sync_all().doing("syncing ballast")
     }
 
     /// Takes the ballast away, if it is there.

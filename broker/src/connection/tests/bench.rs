@@ -15,6 +15,7 @@
 use std::{
     future::Future,
     net::SocketAddr,
+    ops::Range,
     pin::Pin,
     sync::{
         Arc,
@@ -114,6 +115,14 @@ impl Peer {
     pub(super) fn sends(self, parts: impl Into<Parts>) -> Step {
         let bytes = parts.into().0;
         Box::new(move |bench| bench.send(self, &bytes, usize::MAX))
+    }
+
+    /// It sends something made with the name of the reply consumer that was last seen on the wire.
+    pub(super) fn sends_with_reply_name(self, parts: impl FnOnce(&str) -> Vec<u8> + 'static) -> Step {
+        Box::new(move |bench| {
+            let name = bench.reply_name.clone().expect("somebody got a request");
+            bench.send(self, &parts(&name), usize::MAX);
+        })
     }
 
     /// It sends something, which arrives in reads of `size` bytes.
@@ -316,6 +325,7 @@ pub(super) struct Bench {
     now: Instant,
     arena: Arena,
     links: Vec<Option<Link>>,
+    reply_name: Option<String>,
     transcript: String,
 }
 
@@ -369,6 +379,7 @@ impl Bench {
             now: start_of_time(),
             arena: Arena::default(),
             links: Vec::new(),
+            reply_name: None,
             transcript: String::new(),
         };
         bench.permit("guest", [".*"; 3]);
@@ -401,6 +412,9 @@ impl Bench {
     }
 
     fn note(&mut self, line: &str) {
+        if let Some(name) = generated(line, REPLY_PREFIX, REPLY_SUFFIX_SIZE).next() {
+            self.reply_name = Some(line[name].to_owned());
+        }
         self.transcript.push_str(&masked(line));
         self.transcript.push('\n');
     }
@@ -639,17 +653,35 @@ fn taken(mut buffer: Buffer) -> Vec<u8> {
 fn masked(line: &str) -> String {
     const RANDOM_SIZE: usize = 22;
     let mut line = line.to_owned();
-    for prefix in ["amq.gen-", "amq.ctag-"] {
-        let mut start = 0;
-        while let Some(found) = line[start..].find(prefix) {
-            start += found + prefix.len();
-            line.replace_range(start..start + RANDOM_SIZE, "*");
+    for (prefix, size) in
+        [("amq.gen-", RANDOM_SIZE), ("amq.ctag-", RANDOM_SIZE), (REPLY_PREFIX, REPLY_SUFFIX_SIZE)]
+    {
+        let names: Vec<_> = generated(&line, prefix, size).collect();
+        for name in names.into_iter().rev() {
+            line.replace_range(name.start + prefix.len()..name.end, "*");
         }
     }
     if let (Some(start), Some(end)) = (line.find("server-properties={"), line.find(" mechanisms=")) {
         line.replace_range(start..end, "server-properties={..}");
     }
     line
+}
+
+const REPLY_PREFIX: &str = "amq.rabbitmq.reply-to.";
+const REPLY_SUFFIX_SIZE: usize = 35;
+
+/// Where names stand that are this prefix and so many random characters.
+fn generated<'a>(
+    line: &'a str,
+    prefix: &'a str,
+    size: usize,
+) -> impl Iterator<Item = Range<usize>> + use<'a> {
+    let is_random = move |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    line.match_indices(prefix).filter_map(move |(start, _)| {
+        let end = start + prefix.len() + size;
+        let suffix = line.as_bytes().get(start + prefix.len()..end)?;
+        suffix.iter().all(is_random).then_some(start..end)
+    })
 }
 
 /// Remembers that it was woken.

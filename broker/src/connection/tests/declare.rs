@@ -194,6 +194,8 @@ fn names_that_are_the_brokers() {
             A.sends(declare_exchange(1, "amq.direct", "direct", |it| it.durable = true)),
             A.sends(declare_exchange(1, "", "direct", plainly)),
             A.reopens(1),
+            A.sends(declare_exchange(1, "", "direct", |declare| declare.passive = true)),
+            A.reopens(1),
             A.sends(delete_exchange(1, "", plainly)),
             A.reopens(1),
             A.sends(delete_exchange(1, "amq.direct", plainly)),
@@ -214,6 +216,11 @@ fn names_that_are_the_brokers() {
             C: exchange.declare 1 exchange="amq.direct" type="direct" durable=true
             S: exchange.declare-ok 1
             C: exchange.declare 1 exchange="" type="direct"
+            S: channel.close 1 code=403 text="ACCESS_REFUSED - operation not permitted on the default exchange" class=40 method=10
+            C: channel.close-ok 1
+            C: channel.open 1
+            S: channel.open-ok 1
+            C: exchange.declare 1 exchange="" type="direct" passive=true
             S: channel.close 1 code=403 text="ACCESS_REFUSED - operation not permitted on the default exchange" class=40 method=10
             C: channel.close-ok 1
             C: channel.open 1

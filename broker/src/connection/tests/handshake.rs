@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use amq_protocol::protocol::{AMQPClass, connection};
 use expect_test::expect;
 
 use super::{
     bench::{A, B, LOOPBACK, after, check, connections, meanwhile, permit, queue, transcript},
     frames::{
-        body, channel_open, connection_close, connection_close_ok, connection_open, declare, plain, plainly,
-        protocol_header, publish_method, start_ok, tune_ok,
+        body, channel_open, connection_close, connection_close_ok, connection_open, declare, method, plain,
+        plainly, protocol_header, publish_method, start_ok, tune_ok,
     },
 };
 use crate::model::{
@@ -460,5 +461,26 @@ fn a_user_that_is_another_one_by_now_may_not_open() {
             C: connection.open 0 virtual-host="/"
             S: connection.close 0 code=530 text="NOT_ALLOWED - access to vhost '/' refused for user 'guest'" class=10 method=40
         "#]],
+    );
+}
+
+/// It is for tokens that run out: RabbitMQ's own users have none.
+#[test]
+fn a_new_secret_means_nothing_to_users_with_passwords() {
+    let update = |secret: &str| {
+        let (new_secret, reason) = (secret.as_bytes().into(), "it is time".into());
+        let update = connection::UpdateSecret { new_secret, reason };
+        method(0, AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)))
+    };
+    check(
+        [A.sends([update("guest"), update("wrong"), declare(1, "q", plainly)])],
+        &expect![[r#"
+        C: connection.update-secret 0 new-secret="guest" reason="it is time"
+        C: connection.update-secret 0 new-secret="wrong" reason="it is time"
+        C: queue.declare 1 queue="q"
+        S: connection.update-secret-ok 0
+        S: connection.update-secret-ok 0
+        S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+    "#]],
     );
 }

@@ -81,9 +81,9 @@ fn prefetch_of_the_whole_channel_is_shared() {
             S: basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 1
             S: basic.deliver 1 consumer="c1" tag=2 redelivered=false exchange="" key="q" + body 2
             C: basic.ack 1 tag=1
-            S: basic.deliver 1 consumer="c1" tag=3 redelivered=false exchange="" key="q" + body 3
+            S: basic.deliver 1 consumer="c2" tag=3 redelivered=false exchange="" key="p" + body 4
             C: basic.ack 1 tag=2
-            S: basic.deliver 1 consumer="c2" tag=4 redelivered=false exchange="" key="p" + body 4
+            S: basic.deliver 1 consumer="c1" tag=4 redelivered=false exchange="" key="q" + body 3
             C: basic.ack 1 tag=3
             C: basic.qos 1 prefetch-count=0 global=true
             S: basic.qos-ok 1
@@ -161,6 +161,71 @@ fn credit_that_one_queue_gives_back_is_for_the_other_too() {
             C: basic.publish 2 exchange="" key="p" + body 3
             C: basic.ack 1 tag=1
             S: basic.deliver 1 consumer="c2" tag=2 redelivered=false exchange="" key="p" + body 2
+        "#]],
+    );
+}
+
+#[test]
+fn consumers_that_share_credit_take_turns() {
+    check(
+        [
+            A.sends([declare(1, "q", plainly), declare(1, "p", plainly), qos(1, 1, true)]),
+            A.sends([publish(2, "", "q", 1), publish(2, "", "q", 2), publish(2, "", "q", 3)]),
+            A.sends([publish(2, "", "p", 4), publish(2, "", "p", 5)]),
+            A.sends([consume(1, "q", "c1", plainly), consume(1, "p", "c2", plainly)]),
+            A.sends(ack(1, 1, false)),
+            A.sends(ack(1, 2, false)),
+            A.sends(ack(1, 3, false)),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q"
+            C: queue.declare 1 queue="p"
+            C: basic.qos 1 prefetch-count=1 global=true
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: queue.declare-ok 1 queue="p" message-count=0 consumer-count=0
+            S: basic.qos-ok 1
+            C: basic.publish 2 exchange="" key="q" + body 1
+            C: basic.publish 2 exchange="" key="q" + body 2
+            C: basic.publish 2 exchange="" key="q" + body 3
+            C: basic.publish 2 exchange="" key="p" + body 4
+            C: basic.publish 2 exchange="" key="p" + body 5
+            C: basic.consume 1 queue="q" consumer="c1"
+            C: basic.consume 1 queue="p" consumer="c2"
+            S: basic.consume-ok 1 consumer="c1"
+            S: basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 1
+            S: basic.consume-ok 1 consumer="c2"
+            C: basic.ack 1 tag=1
+            S: basic.deliver 1 consumer="c2" tag=2 redelivered=false exchange="" key="p" + body 4
+            C: basic.ack 1 tag=2
+            S: basic.deliver 1 consumer="c1" tag=3 redelivered=false exchange="" key="q" + body 2
+            C: basic.ack 1 tag=3
+            S: basic.deliver 1 consumer="c2" tag=4 redelivered=false exchange="" key="p" + body 5
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_settled_before_a_shared_limit_is_not_under_it() {
+    check(
+        [
+            A.sends([declare(1, "q", plainly), qos(1, 1, false), consume(1, "q", "c1", plainly)]),
+            A.sends(publishes(2)),
+            A.sends([ack(1, 1, false), qos(1, 1, true)]),
+        ],
+        &expect![[r#"
+            C: queue.declare 1 queue="q"
+            C: basic.qos 1 prefetch-count=1
+            C: basic.consume 1 queue="q" consumer="c1"
+            S: queue.declare-ok 1 queue="q" message-count=0 consumer-count=0
+            S: basic.qos-ok 1
+            S: basic.consume-ok 1 consumer="c1"
+            C: basic.publish 2 exchange="" key="q" + body 1
+            C: basic.publish 2 exchange="" key="q" + body 2
+            S: basic.deliver 1 consumer="c1" tag=1 redelivered=false exchange="" key="q" + body 1
+            C: basic.ack 1 tag=1
+            C: basic.qos 1 prefetch-count=1 global=true
+            S: basic.deliver 1 consumer="c1" tag=2 redelivered=false exchange="" key="q" + body 2
+            S: basic.qos-ok 1
         "#]],
     );
 }

@@ -215,12 +215,6 @@ impl<C: Clone + Credit> Queue<C> {
         self.ready.next().is_some_and(|next| !next.is_cleared(self.cleared_below))
     }
 
-    /// Whether the next message is in memory and may be handed out.
-    #[must_use]
-    pub fn has_cleared(&self) -> bool {
-        self.ready.next().is_some_and(|next| next.is_cleared(self.cleared_below))
-    }
-
     /// Messages below may have been handed out by an earlier process.
     #[must_use]
     pub fn flagged_below(&self) -> Position {

@@ -89,6 +89,11 @@ impl Router {
         }
     }
 
+    /// Whether two messages with different routing keys may be routed differently.
+    pub(crate) fn depends_on_key(&self) -> bool {
+        matches!(self, Self::Direct(_) | Self::Topic(_))
+    }
+
     /// Whether two messages with the same routing key may be routed differently.
     pub(crate) fn depends_on_headers(&self) -> bool {
         matches!(self, Self::Headers(_))

@@ -19,13 +19,14 @@ pub struct Routed {
 
 impl Topology {
     /// Clears `out` and fills it with the queues that a message goes to: each once, in the order of their ids.
+    /// A message with several keys (`CC`, `BCC`) goes wherever one of them leads.
     ///
     /// Exchanges bound to exchanges are followed, each once, so that cycles end. An exchange without a matching
     /// binding hands the message to its alternate exchange; one that doesn't exist drops it.
     pub fn route(
         &self,
         exchange: &str,
-        routing_key: &[u8],
+        routing_keys: &[&[u8]],
         headers: Option<RawTable<'_>>,
         out: &mut Vec<QueueId>,
     ) -> Result<Routed, RouteError> {
@@ -33,32 +34,33 @@ impl Topology {
         if let Some(node) = internal {
             return Err(RouteError::Internal(node.exchange.name.clone()));
         }
-        self.route_internally(exchange, routing_key, headers, out)
+        self.route_internally(exchange, routing_keys, headers, out)
     }
 
     /// The same for what the broker publishes, also to an internal exchange.
     pub fn route_internally(
         &self,
         exchange: &str,
-        routing_key: &[u8],
+        routing_keys: &[&[u8]],
         headers: Option<RawTable<'_>>,
         out: &mut Vec<QueueId>,
     ) -> Result<Routed, RouteError> {
         out.clear();
         if exchange.is_empty() {
-            let name = std::str::from_utf8(routing_key).ok();
-            out.extend(name.and_then(|name| self.queue(name)));
+            let names = routing_keys.iter().filter_map(|key| std::str::from_utf8(key).ok());
+            out.extend(names.filter_map(|name| self.queue(name)));
+            out.sort_unstable();
+            out.dedup();
             return Ok(Routed { depends_on_headers: false });
         }
         let node = self.exchanges.get(exchange);
         let node = node.ok_or_else(|| RouteError::NoExchange(exchange.to_owned()))?;
         let mut walk = Walk::new(self, &node.exchange.name, out);
-        let subject = Subject { routing_key, headers };
         let mut depends_on_headers = false;
         let mut next = Some(node);
         while let Some(node) = next {
             depends_on_headers |= node.router.depends_on_headers();
-            walk.visit(node, subject);
+            walk.visit(node, routing_keys, headers);
             next = walk.next.pop();
         }
         walk.queues.sort_unstable();
@@ -83,15 +85,18 @@ impl<'a> Walk<'a> {
     }
 
     /// The default exchange as an alternate exchange finds no binding, as in RabbitMQ.
-    fn visit(&mut self, node: &'a Node, subject: Subject<'_>) {
+    fn visit(&mut self, node: &'a Node, routing_keys: &[&[u8]], headers: Option<RawTable<'_>>) {
         let mut is_matched = false;
-        node.router.visit_matching(subject, &mut |target| {
-            is_matched = true;
-            match target {
-                Target::Queue(id) => self.queues.push(*id),
-                Target::Exchange(name) => self.follow(name),
-            }
-        });
+        let keys_max = if node.router.depends_on_key() { routing_keys.len() } else { 1 };
+        for routing_key in routing_keys.iter().take(keys_max) {
+            node.router.visit_matching(Subject { routing_key, headers }, &mut |target| {
+                is_matched = true;
+                match target {
+                    Target::Queue(id) => self.queues.push(*id),
+                    Target::Exchange(name) => self.follow(name),
+                }
+            });
+        }
         if !is_matched && let Some(alternate) = &node.alternate {
             self.follow(alternate);
         }

@@ -67,7 +67,7 @@ fn topology(exchanges: &[Exchange], bindings: &[Binding]) -> Topology {
 
 pub(super) fn route(topology: &Topology, exchange: &str, key: &str) -> Vec<u64> {
     let mut out = vec![QueueId(99)];
-    topology.route(exchange, key.as_bytes(), None, &mut out).unwrap();
+    topology.route(exchange, &[key.as_bytes()], None, &mut out).unwrap();
     out.into_iter().map(|id| id.0).collect()
 }
 
@@ -408,7 +408,7 @@ fn keys_that_are_no_text_match_nothing_by_name() {
     let topology = topology(&[], &[to_queue("amq.direct", "q1", "k"), to_queue("amq.topic", "q2", "#")]);
     let mut out = Vec::new();
     for (exchange, expected) in [("", &[][..]), ("amq.direct", &[]), ("amq.topic", &[QueueId(2)])] {
-        topology.route(exchange, b"\xff\xfe", None, &mut out).unwrap();
+        topology.route(exchange, &[b"\xff\xfe"], None, &mut out).unwrap();
         assert_eq!(out, expected);
     }
 }
@@ -420,7 +420,7 @@ fn refused_publishes_say_why() {
         ("none", "no exchange 'none' in vhost '/'"),
         ("amq.rabbitmq.trace", "cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'"),
     ] {
-        let error = topology.route(exchange, b"", None, &mut Vec::new()).unwrap_err();
+        let error = topology.route(exchange, &[b""], None, &mut Vec::new()).unwrap_err();
         assert_eq!(error.text("/"), expected);
     }
 }
@@ -515,7 +515,7 @@ fn results_say_whether_headers_were_looked_at() {
         ("", "q3", &[3], false),
     ] {
         let mut out = Vec::new();
-        let routed = topology.route(exchange, key.as_bytes(), Some(headers), &mut out).unwrap();
+        let routed = topology.route(exchange, &[key.as_bytes()], Some(headers), &mut out).unwrap();
         let ids: Vec<u64> = out.into_iter().map(|id| id.0).collect();
         assert_eq!((&ids[..], routed.depends_on_headers), (expected, depends_on_headers), "{exchange} {key}");
     }

@@ -59,20 +59,8 @@ impl MetadataStore for NoStore {
     fn close(&self) {}
 }
 
-fn options() -> LogOptions {
-    LogOptions {
-        file_size: 16 << 10,
-        checkpoint_bytes: 20 << 10,
-        budget_bytes: 4 << 10,
-        pack_max_bytes: 8 << 10,
-        spares_max: 2,
-        salt: 0x5eed,
-        ..LogOptions::default()
-    }
-}
-
 pub(super) fn open(disk: &SimDisk) -> (Log, LogWriter, Recovered) {
-    let (log, writer, recovered) = Log::open(Arc::new(disk.clone()), options()).unwrap();
+    let (log, writer, recovered) = Log::open(Arc::new(disk.clone()), LogOptions::tiny()).unwrap();
     assert_eq!(recovered.lost, Vec::<String>::new());
     (log, writer, recovered)
 }
