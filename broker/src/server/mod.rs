@@ -21,7 +21,7 @@ use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 
 use boot::Writers;
@@ -111,7 +111,7 @@ pub struct Server {
     pub stop: watch::Sender<bool>,
     signals: StopSignals,
     /// Accepts connections until all have ended.
-    connections: JoinHandle<()>,
+    connections: JoinSet<()>,
     tasks: JoinSet<()>,
     writers: Writers,
     /// Locked as long as it is held.
@@ -151,7 +151,8 @@ impl Server {
         let log = writers.log().clone();
         tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
         tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
-        let connections = tokio::spawn(listener::accept(amqp, Arc::clone(&node), stopped));
+        let mut connections = JoinSet::new();
+        connections.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
         let unsafe_no_fsync = settings.unsafe_no_fsync;
         let server = Self {
             node,
@@ -196,7 +197,7 @@ impl Server {
         }
         self.stop.send_replace(true);
         // It has its own patience, and must not be cut short: all that was handed out comes back before the end.
-        let _ = self.connections.await;
+        while self.connections.join_next().await.is_some() {}
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await;
         self.tasks.shutdown().await;

@@ -51,6 +51,11 @@ impl Broker {
         Self { address, patience, status, backoff: Backoff::default(), connected_at: None }
     }
 
+    /// Whether there was a connection already.
+    pub fn was_reached(&self) -> bool {
+        self.connected_at.is_some()
+    }
+
     /// Connects, with pauses between the attempts. Dropping the future is safe.
     pub async fn connect(&mut self) -> Result<Link, Failure> {
         let began = Instant::now();
@@ -112,7 +117,7 @@ impl Broker {
     fn has_patience(&self, waited: Duration) -> bool {
         match self.patience {
             Some(patience) => waited < patience,
-            None => self.connected_at.is_some(),
+            None => self.was_reached(),
         }
     }
 }

@@ -30,7 +30,7 @@ Exit codes:
   69  the broker cannot be reached, or ended the connection or the subscription
   70  something unforeseen
   74  reading standard input or writing standard output failed
-  75  messages were refused (nack), returned (not routed) or not confirmed in time
+  75  messages were refused (nack), returned (not routed), or not sent or confirmed in time
   77  user, password or permissions do not do (ACCESS_REFUSED)";
 
 /// Sends and receives messages in a terminal, with any AMQP 0-9-1 broker.

@@ -20,7 +20,7 @@ pub enum Code {
     Software = 70,
     /// Reading standard input or writing standard output failed.
     Io = 74,
-    /// Messages were not accepted: refused, not routed, or not confirmed in time.
+    /// Messages were not accepted: refused, not routed, or not sent or confirmed in time.
     NotAccepted = 75,
     /// User, password or permissions do not do.
     NoPermission = 77,

@@ -120,7 +120,7 @@ fn not_found(text: &str) -> &'static str {
     if text.contains("no exchange") {
         "check the name; amq.direct, amq.fanout, amq.topic and amq.headers are always there"
     } else if text.contains("no queue") {
-        "check the name; without --no-declare the queue is declared first"
+        "check the name and the virtual host (--vhost): nobody has declared this queue there"
     } else {
         ""
     }
@@ -164,7 +164,7 @@ mod tests {
         );
         let text = "ACCESS_REFUSED - write access to exchange 'x' in vhost '/' refused for user 'guest'";
         check(403, text, Code::NoPermission, "set_permissions -p / guest");
-        check(404, "NOT_FOUND - no queue 'q' in vhost '/'", Code::Data, "--no-declare");
+        check(404, "NOT_FOUND - no queue 'q' in vhost '/'", Code::Data, "nobody has declared");
         check(404, "NOT_FOUND - no exchange 'x' in vhost '/'", Code::Data, "amq.fanout");
         let text = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': received …";
         check(406, text, Code::Data, "taken as it is");

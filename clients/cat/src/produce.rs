@@ -10,20 +10,28 @@
 //! source of any length takes the memory of one window.
 
 use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_lite::future::{pending, poll_once};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection, PublisherConfirm};
+use tokio::time::sleep;
 
 use crate::broker::{Broker, Link};
 use crate::cli::Produce;
 use crate::exit::{Code, Failure, Interruption};
+use crate::explain::is_not_found;
 use crate::source::{Input, Source};
 use crate::stop::{Signals, Stop};
 use crate::tally::Tally;
 
 /// The window in bytes: whatever its count says, no more than this waits for confirms (but always one message).
 const WINDOW_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long the broker may be silent after `q` before it is told what is waited for.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
 
 /// How many refusals are told one by one.
 const COMPLAINTS_MAX: u64 = 10;
@@ -34,13 +42,14 @@ const EXCERPT_CHARS_MAX: usize = 60;
 /// Sends everything that `options.input` gives.
 pub async fn produce(options: Produce, signals: Signals) -> Result<Code, Failure> {
     let status = options.shared.status;
-    let source = Source::open(options.input.clone(), status)
+    let quit = Arc::new(Stop::default());
+    let source = Source::open(options.input.clone(), status, quit.clone())
         .map_err(|error| Failure::new(Code::Software, format!("cannot start reading: {error}")))?;
     let stop = Stop::default();
     let mut producer = Producer {
-        broker: Broker::new(options.shared.address.clone(), options.shared.patience, status),
         source,
         is_exhausted: false,
+        farewell: Farewell::None,
         unsent: VecDeque::new(),
         in_flight: VecDeque::new(),
         in_flight_bytes: 0,
@@ -49,10 +58,13 @@ pub async fn produce(options: Produce, signals: Signals) -> Result<Code, Failure
         input_failure: None,
         options: &options,
         stop: &stop,
+        quit: &quit,
     };
-    let outcome = stop.run(signals, options.shared.grace, producer.run()).await;
+    let broker = Broker::new(options.shared.address.clone(), options.shared.patience, status);
+    let outcome = stop.run(signals, options.shared.grace, producer.run(broker)).await;
+    producer.finish_reading().await;
     producer.tally.unsent = producer.unsent.iter().filter(|message| !message.was_sent).count() as u64;
-    if producer.tally.sent > 0 || matches!(outcome, Some(Ok(()))) {
+    if producer.tally.sent + producer.tally.unsent > 0 || matches!(outcome, Some(Ok(()))) {
         status.say(producer.tally);
     }
     match (outcome, producer.input_failure) {
@@ -64,10 +76,12 @@ pub async fn produce(options: Produce, signals: Signals) -> Result<Code, Failure
 struct Producer<'a> {
     options: &'a Produce,
     stop: &'a Stop,
-    broker: Broker,
+    /// Whoever types has ended.
+    quit: &'a Stop,
     source: Source,
     /// Nothing more is to be read.
     is_exhausted: bool,
+    farewell: Farewell,
     /// To be sent, oldest first.
     unsent: VecDeque<Message>,
     /// Sent over the present connection and not yet answered, oldest first.
@@ -76,6 +90,16 @@ struct Producer<'a> {
     next_number: u64,
     tally: Tally,
     input_failure: Option<Failure>,
+}
+
+/// Up to which request to end it was told what is waited for.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Farewell {
+    None,
+    /// `q` or the end of what is typed
+    Quit,
+    /// A signal.
+    Stop,
 }
 
 struct Message {
@@ -90,8 +114,8 @@ struct InFlight {
 }
 
 impl Producer<'_> {
-    async fn run(&mut self) -> Result<(), Failure> {
-        while let Some(mut link) = self.connect().await? {
+    async fn run(&mut self, mut broker: Broker) -> Result<(), Failure> {
+        while let Some(mut link) = self.connect(&mut broker).await? {
             let status = self.options.shared.status;
             let served =
                 link.watched(status, async |connection, channel| self.serve(connection, channel).await).await;
@@ -101,18 +125,31 @@ impl Producer<'_> {
                 return Ok(());
             };
             self.reclaim().await;
-            let reason = self.broker.passing(interruption)?;
+            if matches!(&interruption, Interruption::Broker(error) if is_not_found(error)) {
+                self.tally.find_no_exchange();
+            }
+            let reason = broker.passing(interruption)?;
             status.say(format_args!("connection lost: {reason}; connecting again"));
         }
         Ok(())
     }
 
     /// None if the program is to end and nothing waits to be sent.
-    async fn connect(&mut self) -> Result<Option<Link>, Failure> {
-        let link = tokio::select! {
-            biased;
-            link = self.broker.connect() => link?,
-            () = self.stop.asked(), if self.unsent.is_empty() => return Ok(None),
+    async fn connect(&mut self, broker: &mut Broker) -> Result<Option<Link>, Failure> {
+        let was_reached = broker.was_reached();
+        let mut connecting = pin!(broker.connect());
+        let link = loop {
+            let farewell = tokio::select! {
+                biased;
+                link = &mut connecting => break link?,
+                () = self.stop.asked(), if self.farewell < Farewell::Stop => Farewell::Stop,
+                () = silence_after(self.quit), if self.farewell < Farewell::Quit => Farewell::Quit,
+            };
+            self.end(farewell).await;
+            // A broker that cannot be reached at all is told of, even if there is nothing to send.
+            if self.unsent.is_empty() && (was_reached || farewell == Farewell::Stop) {
+                return Ok(None);
+            }
         };
         let again = self.unsent.iter().filter(|message| message.was_sent).count();
         if again > 0 {
@@ -135,7 +172,6 @@ impl Producer<'_> {
             while self.has_room() && !self.unsent.is_empty() {
                 self.publish_next(channel).await?;
             }
-            self.is_exhausted |= self.stop.is_asked();
             if self.is_exhausted && self.unsent.is_empty() && self.in_flight.is_empty() {
                 return Ok(());
             }
@@ -144,8 +180,45 @@ impl Producer<'_> {
                 biased;
                 confirmation = oldest(&mut self.in_flight) => self.settle_oldest(confirmation?),
                 body = self.source.next(), if may_read => self.take(body),
-                () = self.stop.asked(), if !self.is_exhausted => {}
+                () = self.stop.asked(), if self.farewell < Farewell::Stop => self.end(Farewell::Stop).await,
+                () = silence_after(self.quit), if self.farewell < Farewell::Quit => {
+                    self.end(Farewell::Quit).await;
+                }
             }
+        }
+    }
+
+    /// Whoever asked for the end is told why it does not come at once.
+    async fn end(&mut self, farewell: Farewell) {
+        self.farewell = farewell;
+        self.finish_reading().await;
+        let (unsent, unconfirmed) = (self.unsent.len(), self.in_flight.len());
+        if unsent + unconfirmed > 0 {
+            let shared = &self.options.shared;
+            let grace = shared.grace.as_secs_f64();
+            let limit = match (farewell, shared.patience) {
+                (Farewell::Stop, _) => format!("{grace} s at most; a second Ctrl-C ends at once"),
+                (_, None) => {
+                    format!("without a limit; Ctrl-C limits it to {grace} s, a second Ctrl-C ends at once")
+                }
+                (_, Some(patience)) => format!(
+                    "{} s at most while it is away; Ctrl-C limits it to {grace} s, a second Ctrl-C ends at once",
+                    patience.as_secs_f64()
+                ),
+            };
+            shared.status.say(format_args!(
+                "waiting for the broker ({unsent} to be sent, {unconfirmed} to be confirmed), {limit}"
+            ));
+        }
+    }
+
+    /// What was read already is to be sent still.
+    async fn finish_reading(&mut self) {
+        if !self.is_exhausted {
+            for body in self.source.finish().await {
+                self.take(Some(body));
+            }
+            self.is_exhausted = true;
         }
     }
 
@@ -250,6 +323,11 @@ impl Input {
             Self::Lines(_) | Self::Whole(_) => false,
         }
     }
+}
+
+async fn silence_after(quit: &Stop) {
+    quit.asked().await;
+    sleep(SILENCE_MAX).await;
 }
 
 /// The answer to the oldest message; never, if there is none. Confirms that come out of turn wait for it.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::exit::{Code, Failure};
 use crate::status::Status;
+use crate::stop::Stop;
 
 /// The largest message, that of the broker's default limit.
 const BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -46,14 +48,15 @@ pub enum Source {
 type Bodies = Receiver<Result<Vec<u8>, Failure>>;
 
 impl Source {
-    /// Begins to read. Nothing is read ahead beyond a few messages.
-    pub fn open(input: Input, status: Status) -> io::Result<Self> {
+    /// Begins to read. Nothing is read ahead beyond a few messages. `quit` is asked when whoever types has ended.
+    pub fn open(input: Input, status: Status, quit: Arc<Stop>) -> io::Result<Self> {
         Ok(match input {
             Input::Prompt => {
-                Self::Prompt { bodies: read(vec![PathBuf::from("-")], lines)?, is_prompted: false, status }
+                let bodies = read(vec![PathBuf::from("-")], typed, move || quit.ask())?;
+                Self::Prompt { bodies, is_prompted: false, status }
             }
-            Input::Lines(paths) => Self::Files { bodies: read(paths, lines)? },
-            Input::Whole(paths) => Self::Files { bodies: read(paths, whole)? },
+            Input::Lines(paths) => Self::Files { bodies: read(paths, lines, || {})? },
+            Input::Whole(paths) => Self::Files { bodies: read(paths, whole, || {})? },
             Input::Text { text, is_numbered, count, interval } => {
                 Self::Text { text, is_numbered, left: count, given: 0, interval: ticks(interval) }
             }
@@ -92,6 +95,23 @@ impl Source {
         }
     }
 
+    /// Reads no more from here on; gives what was read already.
+    pub async fn finish(&mut self) -> Vec<Result<Vec<u8>, Failure>> {
+        match self {
+            Self::Files { bodies } => bodies.close(),
+            Self::Prompt { bodies, is_prompted, .. } => {
+                bodies.close();
+                *is_prompted = true;
+            }
+            Self::Text { left, .. } => *left = Some(0),
+        }
+        let mut rest = Vec::new();
+        while let Some(body) = self.next().await {
+            rest.push(body);
+        }
+        rest
+    }
+
     /// Forgets that there is a prompt: other lines have been written since.
     pub fn prompt_again(&mut self) {
         if let Self::Prompt { is_prompted, .. } = self {
@@ -115,7 +135,7 @@ type Cutting = fn(&mut dyn BufRead, &Sender<Result<Vec<u8>, Failure>>) -> io::Re
 
 /// Reads in a thread of its own, which ends with the process: a read of standard input cannot be called off.
 #[allow(clippy::disallowed_methods, reason = "reading standard input must not hold up anything else")]
-fn read(paths: Vec<PathBuf>, cut: Cutting) -> io::Result<Bodies> {
+fn read(paths: Vec<PathBuf>, cut: Cutting, then: impl FnOnce() + Send + 'static) -> io::Result<Bodies> {
     let (sender, bodies) = mpsc::channel(READ_AHEAD);
     let reading = move || {
         for path in paths {
@@ -130,6 +150,10 @@ fn read(paths: Vec<PathBuf>, cut: Cutting) -> io::Result<Bodies> {
             }
         }
     };
+    let reading = move || {
+        reading();
+        then();
+    };
     thread::Builder::new().name("input".to_owned()).spawn(reading)?;
     Ok(bodies)
 }
@@ -142,6 +166,18 @@ fn read_file(path: &Path, cut: Cutting, sender: &Sender<Result<Vec<u8>, Failure>
 }
 
 fn lines(reader: &mut dyn BufRead, sender: &Sender<Result<Vec<u8>, Failure>>) -> io::Result<bool> {
+    lines_until(|_| false, reader, sender)
+}
+
+fn typed(reader: &mut dyn BufRead, sender: &Sender<Result<Vec<u8>, Failure>>) -> io::Result<bool> {
+    lines_until(|line| line == QUIT, reader, sender)
+}
+
+fn lines_until(
+    is_last: fn(&[u8]) -> bool,
+    reader: &mut dyn BufRead,
+    sender: &Sender<Result<Vec<u8>, Failure>>,
+) -> io::Result<bool> {
     loop {
         let mut line = Vec::new();
         // Room for the line's end.
@@ -152,8 +188,12 @@ fn lines(reader: &mut dyn BufRead, sender: &Sender<Result<Vec<u8>, Failure>>) ->
         let end = line.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line).len());
         line.truncate(end.unwrap_or(line.len()));
         check_size(&line)?;
+        let is_last = is_last(&line);
         if sender.blocking_send(Ok(line)).is_err() {
             return Ok(false);
+        }
+        if is_last {
+            return Ok(true);
         }
     }
 }
@@ -203,6 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_typed_ends_at_q() {
+        assert_eq!(cut(typed, b"uno\nq\ntarde\n"), ["uno", "q"]);
+    }
+
+    #[tokio::test]
+    async fn the_end_gives_what_was_read() {
+        let (sender, bodies) = mpsc::channel(READ_AHEAD);
+        for line in ["b", "", "c"] {
+            sender.send(Ok(line.as_bytes().to_vec())).await.unwrap();
+        }
+        let mut source = Source::Prompt { bodies, is_prompted: false, status: Status { is_quiet: true } };
+        assert_eq!(source.finish().await, [Ok(b"b".to_vec()), Ok(b"c".to_vec())]);
+        assert!(sender.send(Ok(b"tarde".to_vec())).await.is_err());
+        assert_eq!(source.next().await, None);
+    }
+
+    #[test]
     fn a_whole_file_keeps_its_lines() {
         assert_eq!(cut(whole, b"uno\ndos\n"), ["uno\ndos\n"]);
         assert_eq!(cut(whole, b""), [""]);
@@ -239,7 +296,7 @@ mod tests {
     }
 
     async fn all(input: Input) -> Vec<String> {
-        let mut source = Source::open(input, Status { is_quiet: true }).unwrap();
+        let mut source = Source::open(input, Status { is_quiet: true }, Arc::default()).unwrap();
         let mut texts = Vec::new();
         while let Some(body) = source.next().await {
             texts.push(String::from_utf8(body.unwrap()).unwrap());

@@ -25,6 +25,11 @@ impl Stop {
         *self.asked.borrow()
     }
 
+    /// Asks the program to end.
+    pub fn ask(&self) {
+        self.asked.send_replace(true);
+    }
+
     /// Waits until the program is to end.
     pub async fn asked(&self) {
         // An error would mean that the sender is gone, and it is in `self`.
@@ -49,7 +54,7 @@ impl Stop {
 
     async fn enforce(&self, mut signals: Signals, grace: Duration) {
         signals.next().await;
-        self.asked.send_replace(true);
+        self.ask();
         tokio::select! {
             () = signals.next() => {}
             () = sleep(grace) => {}

@@ -17,6 +17,8 @@ pub struct Tally {
     pub returned: u64,
     /// Sent, and gone without a confirm, since none was asked for.
     pub unknown: u64,
+    /// Sent to an exchange that is not there.
+    pub astray: u64,
     /// Read, and not sent before the end.
     pub unsent: u64,
     /// Sent once more after a connection was lost. A consumer may see such a message twice.
@@ -26,12 +28,20 @@ pub struct Tally {
 impl Tally {
     /// Sent, and nothing heard of them yet.
     pub fn unconfirmed(&self) -> u64 {
-        self.sent - self.accepted - self.refused - self.returned - self.unknown
+        self.sent - self.accepted - self.refused - self.returned - self.unknown - self.astray
+    }
+
+    /// The exchange is not there. If the broker has answered for none, it has taken none; otherwise the exchange was
+    /// deleted meanwhile, and some may have come before that.
+    pub fn find_no_exchange(&mut self) {
+        if self.unconfirmed() == self.sent {
+            self.astray = self.sent;
+        }
     }
 
     /// How the run ends.
     pub fn code(&self) -> Code {
-        if self.refused + self.returned + self.unconfirmed() + self.unsent == 0 {
+        if self.refused + self.returned + self.astray + self.unconfirmed() + self.unsent == 0 {
             Code::Ok
         } else {
             Code::NotAccepted
@@ -46,8 +56,9 @@ impl fmt::Display for Tally {
             (self.refused, "refused (nack)"),
             (self.returned, "returned: no queue is bound that way"),
             (self.unknown, "not to be confirmed"),
+            (self.astray, "not accepted: there is no such exchange"),
             (self.unconfirmed(), "not confirmed: lost or not, nobody knows"),
-            (self.unsent, "not sent at all"),
+            (self.unsent, "not sent"),
             (self.repeated, "sent again, so perhaps doubled"),
         ];
         write!(f, "{}", counted(self.sent))?;
@@ -83,6 +94,20 @@ mod tests {
             "9 messages sent: 4 accepted, 2 refused (nack), 3 not confirmed: lost or not, nobody knows, \
              3 sent again, so perhaps doubled"
         );
+    }
+
+    #[test]
+    fn without_an_exchange_none_is_accepted() {
+        let mut tally = Tally { sent: 2, unsent: 1, ..Tally::default() };
+        tally.find_no_exchange();
+        assert_eq!(
+            tally.to_string(),
+            "2 messages sent: 2 not accepted: there is no such exchange, 1 not sent"
+        );
+        assert_eq!(tally.code(), Code::NotAccepted);
+        let mut tally = Tally { sent: 2, accepted: 1, ..Tally::default() };
+        tally.find_no_exchange();
+        assert_eq!((tally.astray, tally.unconfirmed()), (0, 1));
     }
 
     #[test]

@@ -110,8 +110,13 @@ fn nobody_listens() {
 fn what_is_not_there() {
     let name = unique("absent");
     check(&cat(&["consume", "-q", &name, "--no-declare"]), 65, "NOT_FOUND - no queue");
-    check(&cat(&["get", "-q", &name]), 65, "NOT_FOUND - no queue");
-    check(&cat(&["produce", "-e", &name, "-t", "x"]), 65, "NOT_FOUND - no exchange");
+    let got = cat(&["get", "-q", &name]);
+    check(&got, 65, "NOT_FOUND - no queue");
+    assert!(!got.err.contains("--no-declare"), "get has no such option: {}", got.err);
+    let produced = cat(&["produce", "-e", &name, "-t", "x"]);
+    check(&produced, 65, "NOT_FOUND - no exchange");
+    check(&produced, 65, "1 message sent: 1 not accepted");
+    assert!(!produced.err.contains("nobody knows"), "{}", produced.err);
     check(&cat(&["produce", "-q", &name, "--no-declare", "-t", "x"]), 75, "1 returned");
 }
 

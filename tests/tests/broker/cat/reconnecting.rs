@@ -89,6 +89,28 @@ fn a_line_waits_for_the_broker() {
     assert_eq!(cat(&["get", "-q", "talk", "-n", "9", "--url", &broker.url()]).out, "uno\ndos\n");
 }
 
+/// Whoever ends while lines wait is told what is waited for, and in the end how many were not sent.
+#[test]
+fn lines_that_were_not_sent_are_counted() {
+    let Some(mut broker) = Broker::own() else { return };
+    let relay = Relay::start(broker.amqp);
+    let words = ["produce", "-q", "talk", "--interactive", "--grace", "0.3"];
+    let mut producer = Cat::start_at(&relay.url(), &words);
+    producer.say("uno\n");
+    producer.err.expect("accepted: uno");
+    relay.lead_to(None);
+    broker.stop();
+    producer.err.expect("connection lost");
+    producer.say("dos\ntres\nq\n");
+    producer.err.expect("waiting for the broker (2 to be sent, 0 to be confirmed), without a limit");
+    producer.signal(Signal::INT);
+    let ended = producer.finish();
+    assert_eq!(ended.code, Some(75), "{}", ended.err);
+    for said in ["0.3 s at most; a second Ctrl-C ends at once", "1 message sent: 1 accepted, 2 not sent"] {
+        assert!(ended.err.contains(said), "{said:?} is not in:\n{}", ended.err);
+    }
+}
+
 /// With a limit it gives up, and says what nobody confirmed.
 #[test]
 fn patience_ends() {
