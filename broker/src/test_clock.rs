@@ -1,36 +1,9 @@
-//! The clocks that tests of the pure layers read.
+//! The one clock that tests of the pure layers read, to have an instant to count from.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Instant,
-};
-
-use crate::{model::timestamp::Timestamp, vhost::upkeep::Clock};
+use std::time::Instant;
 
 /// Some instant.
 #[expect(clippy::disallowed_methods, reason = "there is no other way to make an Instant")]
 pub(crate) fn start_of_time() -> Instant {
     Instant::now()
-}
-
-/// A time of day that passes when a test says so.
-#[derive(Debug)]
-pub(crate) struct TestClock(AtomicU64);
-
-impl Default for TestClock {
-    fn default() -> Self {
-        Self(AtomicU64::new(1_000_000_000_000))
-    }
-}
-
-impl TestClock {
-    pub(crate) fn pass(&self, millis: u64) {
-        self.0.fetch_add(millis, Relaxed);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Relaxed))
-    }
 }

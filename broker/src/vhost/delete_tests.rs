@@ -17,8 +17,8 @@ use crate::{
         log::{Log, LogOptions, LogWriter, Recovered, Step},
         sim_disk::{Crash, Fault, Seeded, SimDisk, State},
     },
-    test_clock::TestClock,
     vhost::queue::ConnectionId,
+    vhost::test_clock::TestClock,
 };
 
 const MESSAGES: u64 = 3;

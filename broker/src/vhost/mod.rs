@@ -20,6 +20,8 @@ pub mod queue;
 pub mod reply_to;
 pub mod subscription;
 #[cfg(test)]
+pub(crate) mod test_clock;
+#[cfg(test)]
 mod tests;
 pub mod ticket;
 pub mod topology;

@@ -32,7 +32,7 @@ use crate::{
         queue_log::{LogTarget, LogTransaction, MemoryLog, QueueLog, QueueRecord},
         record::Lsn,
     },
-    test_clock::TestClock,
+    vhost::test_clock::TestClock,
     wire::frame::ChannelNumber,
 };
 

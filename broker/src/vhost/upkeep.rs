@@ -107,7 +107,7 @@ impl Upkeep {
 impl Surroundings {
     /// Those of a queue without a vhost.
     pub(crate) fn of_log(log: Arc<dyn QueueLog>) -> Arc<Self> {
-        let upkeep = Arc::new(Upkeep::new(Arc::new(crate::test_clock::TestClock::default())));
+        let upkeep = Arc::new(Upkeep::new(Arc::new(crate::vhost::test_clock::TestClock::default())));
         Arc::new(Self { vhost: Name::literal("/"), log, upkeep, places: Weak::new() })
     }
 }

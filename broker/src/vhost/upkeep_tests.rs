@@ -17,7 +17,7 @@ use crate::{
         queue::QueueOptions,
     },
     storage::queue_log::MemoryLog,
-    test_clock::TestClock,
+    vhost::test_clock::TestClock,
     wire::{content::encode_header, properties::Properties},
 };
 use amq_protocol::types::{AMQPValue, FieldTable};

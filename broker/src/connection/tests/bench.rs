@@ -46,7 +46,8 @@ use crate::{
         MetadataStore, StoreError,
         queue_log::{MemoryLog, QueueLog},
     },
-    test_clock::{TestClock, start_of_time},
+    test_clock::start_of_time,
+    vhost::test_clock::TestClock,
     vhost::{
         broker::Broker,
         buffer::Buffer,

@@ -30,8 +30,8 @@ use crate::{
         watermark::DiskFreeLimit,
     },
     storage::{Completion, Loaded, MetadataStore, StoreError, queue_log::MemoryLog},
-    test_clock::TestClock,
     vhost::broker::Broker,
+    vhost::test_clock::TestClock,
 };
 
 /// The vhost `/`, the administrator `guest`, a user for each other tag and one without, all of whose passwords

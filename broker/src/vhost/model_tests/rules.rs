@@ -34,7 +34,7 @@ use crate::{
         record::Lsn,
         sim_disk::{Crash, Seeded, SimDisk, State},
     },
-    test_clock::TestClock,
+    vhost::test_clock::TestClock,
     wire::{content::encode_header, properties::Properties},
 };
 

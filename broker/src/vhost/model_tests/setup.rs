@@ -24,7 +24,7 @@ use crate::{
         log::{Log, LogOptions, LogWriter, Recovered},
         sim_disk::{Seeded, SimDisk},
     },
-    test_clock::TestClock,
+    vhost::test_clock::TestClock,
     wire::frame::ChannelNumber,
 };
 

@@ -36,7 +36,7 @@ use crate::{
         record::Lsn,
         sim_disk::{Crash, Seeded, SimDisk, State},
     },
-    test_clock::TestClock,
+    vhost::test_clock::TestClock,
 };
 
 /// A broker's queues on a disk, and what they should be.
