@@ -53,6 +53,13 @@ class Arguments:
 
     def refused(self, error):
         user = self.parameters.credentials.username
+        if "refused" in str(error) and "NOT_ALLOWED" in str(error):
+            # The password is right, but the user may not enter the vhost.
+            return (
+                f"El broker de {self.host} no deja entrar a {user} ({error}).\n"
+                "Le faltan los permisos. En la computadora del broker:\n"
+                f'  rabbitmqctl set_permissions -p {self.parameters.virtual_host} {user} ".*" ".*" ".*"'
+            )
         return (
             f"El broker de {self.host} no deja entrar a {user} ({error}).\n"
             "¿Están bien escritos el usuario y la contraseña? guest solo entra desde la computadora del broker.\n"

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Publish/subscribe, the publishing half: sends one line to everybody who listens now."""
-import os
 import sys
 
 import pika
 
+from lesson import broker
+
 line = " ".join(sys.argv[1:]) or "info: Hello World!"
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
-connection = pika.BlockingConnection(pika.URLParameters(url))
+connection = pika.BlockingConnection(broker)
 channel = connection.channel()
 
 # A fanout exchange copies each message to every queue that is bound to it.

@@ -3,16 +3,16 @@
 
 `python emit_log_direct.py error The tank is empty`: the first word is the severity.
 """
-import os
 import sys
 
 import pika
 
+from lesson import broker
+
 severity = sys.argv[1] if len(sys.argv) > 1 else "info"
 line = " ".join(sys.argv[2:]) or "Hello World!"
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
-connection = pika.BlockingConnection(pika.URLParameters(url))
+connection = pika.BlockingConnection(broker)
 channel = connection.channel()
 
 # A direct exchange sends a message to the queues that are bound with exactly its routing key.

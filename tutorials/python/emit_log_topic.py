@@ -3,16 +3,16 @@
 
 `python emit_log_topic.py tank.north.error Empty`: the first word is the routing key.
 """
-import os
 import sys
 
 import pika
 
+from lesson import broker
+
 routing_key = sys.argv[1] if len(sys.argv) > 1 else "anonymous.info"
 line = " ".join(sys.argv[2:]) or "Hello World!"
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
-connection = pika.BlockingConnection(pika.URLParameters(url))
+connection = pika.BlockingConnection(broker)
 channel = connection.channel()
 
 # A topic exchange compares the words of the routing key, parted by dots, with patterns.

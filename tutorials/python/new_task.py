@@ -3,15 +3,15 @@
 
 `python new_task.py A hard job...` takes a worker three seconds.
 """
-import os
 import sys
 
 import pika
 
+from lesson import broker
+
 job = " ".join(sys.argv[1:]) or "Hello World!"
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
-connection = pika.BlockingConnection(pika.URLParameters(url))
+connection = pika.BlockingConnection(broker)
 channel = connection.channel()
 
 # A durable queue outlives a restart of the broker.

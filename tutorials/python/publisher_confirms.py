@@ -4,14 +4,13 @@
 `python publisher_confirms.py 1000` publishes a thousand messages each way instead of fifty thousand.
 """
 import asyncio
-import os
 import sys
 import time
 
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
+from lesson import broker
 
 BATCH = 100
 
@@ -27,7 +26,7 @@ class Publisher:
         connected, opened = loop.create_future(), loop.create_future()
         declared, self.closed = loop.create_future(), loop.create_future()
         self.connection = AsyncioConnection(
-            pika.URLParameters(url),
+            broker,
             on_open_callback=connected.set_result,
             on_open_error_callback=lambda connection, error: connected.set_exception(error),
             on_close_callback=lambda connection, error: self.on_closed(error),

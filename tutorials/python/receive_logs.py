@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 """Publish/subscribe, the subscribing half: prints every line sent while it runs."""
-import os
-
 import pika
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
+from lesson import broker
 
 
 def on_line(channel, method, properties, body):
@@ -12,7 +10,7 @@ def on_line(channel, method, properties, body):
 
 
 def main():
-    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection = pika.BlockingConnection(broker)
     channel = connection.channel()
     channel.exchange_declare(exchange="logs", exchange_type="fanout")
 

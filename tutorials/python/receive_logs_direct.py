@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Routing, the subscribing half: prints the lines of the severities named on its command line."""
-import os
 import sys
 
 import pika
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
+from lesson import broker
 
 
 def on_line(channel, method, properties, body):
@@ -13,7 +12,7 @@ def on_line(channel, method, properties, body):
 
 
 def main(severities):
-    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection = pika.BlockingConnection(broker)
     channel = connection.channel()
     channel.exchange_declare(exchange="direct_logs", exchange_type="direct")
 

@@ -4,12 +4,11 @@
 In a pattern `*` stands for exactly one word, `#` for any number of words, also none. Put it in quotes, or
 the shell takes it for file names.
 """
-import os
 import sys
 
 import pika
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
+from lesson import broker
 
 
 def on_line(channel, method, properties, body):
@@ -17,7 +16,7 @@ def on_line(channel, method, properties, body):
 
 
 def main(binding_keys):
-    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection = pika.BlockingConnection(broker)
     channel = connection.channel()
     channel.exchange_declare(exchange="topic_logs", exchange_type="topic")
 

@@ -34,21 +34,24 @@ def main():
     print(f"Conectado con {arguments.host}. Esperando mensajes; Ctrl-C para terminar.")
     received = 0
     is_idle = False
-    for method, properties, body in channel.consume(queue, inactivity_timeout=1):
-        if is_over.is_set():
-            break
-        if method is None:
-            print(".", end="", flush=True)
-            is_idle = True
-            continue
-        if is_idle:
-            print()
-            is_idle = False
-        print(shown(body))
-        received += 1
-        # After printing: what was not printed stays in the queue.
-        channel.basic_ack(method.delivery_tag)
-    print(f"\n{counted(received)} en total.")
+    try:
+        for method, properties, body in channel.consume(queue, inactivity_timeout=1):
+            if is_over.is_set():
+                break
+            if method is None:
+                print(".", end="", flush=True)
+                is_idle = True
+                continue
+            if is_idle:
+                print()
+                is_idle = False
+            print(shown(body))
+            received += 1
+            # After printing: what was not printed stays in the queue.
+            channel.basic_ack(method.delivery_tag)
+    finally:
+        # Also when the broker stops.
+        print(f"\n{counted(received)} en total.")
     connection.close()
 
 

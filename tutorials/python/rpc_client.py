@@ -3,12 +3,11 @@
 
 `python rpc_client.py 10` asks for the tenth.
 """
-import os
 import sys
 
 import pika
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
+from lesson import broker
 
 # Any text will do that no other request of this program has.
 CORRELATION_ID = "my first question"
@@ -21,7 +20,7 @@ def on_answer(channel, method, properties, body):
 
 
 def main(n):
-    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection = pika.BlockingConnection(broker)
     channel = connection.channel()
 
     # A queue of our own, for the answer.

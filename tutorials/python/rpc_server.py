@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 """Remote procedure call, the serving half: answers each request with a Fibonacci number."""
-import os
-
 import pika
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
+from lesson import broker
 
 
 def answer(request):
@@ -38,7 +36,7 @@ def on_request(channel, method, properties, body):
 
 
 def main():
-    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection = pika.BlockingConnection(broker)
     channel = connection.channel()
     channel.queue_declare(queue="rpc_queue")
 

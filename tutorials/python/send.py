@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Hello world, the sending half: puts one message in the queue `hello` and ends."""
-import os
-
 import pika
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
-connection = pika.BlockingConnection(pika.URLParameters(url))
+from lesson import broker
+
+connection = pika.BlockingConnection(broker)
 channel = connection.channel()
 
 # Sender and receiver both declare the queue: whoever comes first creates it.

@@ -3,12 +3,11 @@
 
 Stop it between `Received` and `Done`, and the broker gives the job to another worker.
 """
-import os
 import time
 
 import pika
 
-url = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672/%2f")
+from lesson import broker
 
 
 def on_job(channel, method, properties, body):
@@ -24,7 +23,7 @@ def on_job(channel, method, properties, body):
 
 
 def main():
-    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection = pika.BlockingConnection(broker)
     channel = connection.channel()
     channel.queue_declare(queue="task_queue", durable=True)
 

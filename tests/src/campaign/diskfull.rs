@@ -202,8 +202,10 @@ impl Campaign {
         let connection = self.connect(addresses).await?;
         self.in_time("deliveries after the disk was full", self.take(&connection, 20)).await?;
         tally.slowest_resume = tally.slowest_resume.max(freed_at.elapsed());
-        // After consuming, the publishers have filled the disk again, or are about to.
+        // The publishers have filled the disk again, or are about to: what they still wait for needs room.
+        self.shared.stop();
         self.make_room();
+        self.consume(addresses).await?;
         self.end_publishers(publishers).await;
         connection.close(200, "bye".into()).await.doing("closing a connection")
     }

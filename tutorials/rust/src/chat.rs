@@ -80,6 +80,14 @@ impl Arguments {
     fn refused(&self, error: &lapin::Error) -> String {
         let host = self.host();
         let user = &self.uri.authority.userinfo.username;
+        if is_shut_out(error) {
+            let vhost = &self.uri.vhost;
+            return format!(
+                "El broker de {host} no deja entrar a {user} ({error}).\n\
+                 Le faltan los permisos. En la computadora del broker:\n  \
+                 rabbitmqctl set_permissions -p {vhost} {user} \".*\" \".*\" \".*\""
+            );
+        }
         format!(
             "El broker de {host} no deja entrar a {user} ({error}).\n\
              ¿Están bien escritos el usuario y la contraseña? guest solo entra desde la computadora del broker.\n\
@@ -94,6 +102,12 @@ impl Arguments {
 /// 403: the broker does not know the user like that; 530: it does not let the user into the vhost.
 fn is_refused(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.get_id(), 403 | 530))
+}
+
+/// The password is right, but the user may not enter the vhost.
+fn is_shut_out(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error)
+        if error.get_id() == 530 && error.get_message().as_str().contains("refused"))
 }
 
 /// `1 mensaje`, `2 mensajes`.

@@ -1,6 +1,9 @@
 //! What the tutorials share: where the broker is, and what the command line says.
 
 pub mod chat;
+mod trouble;
+
+pub use trouble::{Result, Trouble};
 
 /// The broker's address: `AMQP_ADDR` or `AMQP_URL` from the environment, or this computer.
 ///

@@ -1,11 +1,11 @@
 //! Publish/subscribe, the publishing half: sends one line to everybody who listens now.
 
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, ExchangeKind, Result,
+    BasicProperties, Connection, ConnectionProperties, ExchangeKind,
     options::{BasicPublishOptions, ExchangeDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::{broker_url, words_or};
+use liebre_tutorials::{Result, broker_url, words_or};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -35,5 +35,5 @@ async fn main() -> Result<()> {
         .await?;
     println!(" [x] Sent \"{line}\"");
 
-    connection.close(200, "OK".into()).await
+    Ok(connection.close(200, "OK".into()).await?)
 }

@@ -3,11 +3,11 @@
 //! `emit_log_direct error The tank is empty`: the first word is the severity.
 
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, ExchangeKind, Result,
+    BasicProperties, Connection, ConnectionProperties, ExchangeKind,
     options::{BasicPublishOptions, ExchangeDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::{broker_url, key_and_words_or};
+use liebre_tutorials::{Result, broker_url, key_and_words_or};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -36,5 +36,5 @@ async fn main() -> Result<()> {
         .await?;
     println!(" [x] Sent {severity}:{line}");
 
-    connection.close(200, "OK".into()).await
+    Ok(connection.close(200, "OK".into()).await?)
 }

@@ -3,11 +3,11 @@
 //! `new_task A hard job...` takes a worker three seconds.
 
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, Result,
+    BasicProperties, Connection, ConnectionProperties,
     options::{BasicPublishOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::{broker_url, words_or};
+use liebre_tutorials::{Result, broker_url, words_or};
 
 /// `delivery_mode` 2 asks the broker to keep the message over a restart.
 const PERSISTENT: u8 = 2;
@@ -32,5 +32,5 @@ async fn main() -> Result<()> {
         .await?;
     println!(" [x] Sent \"{job}\"");
 
-    connection.close(200, "OK".into()).await
+    Ok(connection.close(200, "OK".into()).await?)
 }

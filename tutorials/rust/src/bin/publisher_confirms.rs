@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use futures_lite::future::try_zip;
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm, Result,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::{broker_url, words_or};
+use liebre_tutorials::{Result, broker_url, words_or};
 
 const BATCH: u64 = 100;
 
@@ -45,7 +45,7 @@ async fn main() -> Result<()> {
 
     // Mandatory: if no queue takes the message, we want it back. The confirm comes all the same.
     check(publish(&channel, "nowhere", "lost").await?.await?);
-    connection.close(200, "OK".into()).await
+    Ok(connection.close(200, "OK".into()).await?)
 }
 
 /// Safe, simple, slow: each message waits for the confirm of the one before.
@@ -93,7 +93,7 @@ async fn asynchronously(channel: &Channel, queue: &str, count: u64) -> Result<()
     Ok(())
 }
 
-async fn publish(channel: &Channel, queue: &str, body: &str) -> Result<PublisherConfirm> {
+async fn publish(channel: &Channel, queue: &str, body: &str) -> lapin::Result<PublisherConfirm> {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), BasicProperties::default()).await
 }

@@ -2,11 +2,11 @@
 
 use futures_lite::StreamExt;
 use lapin::{
-    Connection, ConnectionProperties, ExchangeKind, Result,
+    Connection, ConnectionProperties, ExchangeKind,
     options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::broker_url;
+use liebre_tutorials::{Result, broker_url};
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -5,11 +5,11 @@
 
 use futures_lite::StreamExt;
 use lapin::{
-    Connection, ConnectionProperties, ExchangeKind, Result,
+    Connection, ConnectionProperties, ExchangeKind,
     options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::{broker_url, words_needed};
+use liebre_tutorials::{Result, broker_url, words_needed};
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -39,9 +39,9 @@ async fn chat() -> Result<(), Box<dyn Error>> {
     let mut ctrl_c = pin!(tokio::signal::ctrl_c());
     let mut received = 0;
     let mut is_idle = false;
-    loop {
+    let ended_by_broker = loop {
         let next = tokio::select! {
-            _ = &mut ctrl_c => break,
+            _ = &mut ctrl_c => break None,
             next = tokio::time::timeout(Duration::from_secs(1), consumer.next()) => next,
         };
         let Ok(next) = next else {
@@ -50,7 +50,11 @@ async fn chat() -> Result<(), Box<dyn Error>> {
             is_idle = true;
             continue;
         };
-        let delivery = next.ok_or("El broker ha terminado la conexión.")??;
+        let delivery = match next {
+            Some(Ok(delivery)) => delivery,
+            Some(Err(error)) => break Some(format!("El broker ha terminado la conexión ({error}).")),
+            None => break Some("El broker ha terminado la conexión.".to_owned()),
+        };
         if is_idle {
             println!();
             is_idle = false;
@@ -59,8 +63,11 @@ async fn chat() -> Result<(), Box<dyn Error>> {
         received += 1;
         // After printing: what was not printed stays in the queue.
         delivery.ack(BasicAckOptions::default()).await?;
-    }
+    };
     println!("\n{} en total.", counted(received));
+    if let Some(why) = ended_by_broker {
+        return Err(why.into());
+    }
     Ok(connection.close(200, "OK".into()).await?)
 }
 

@@ -4,11 +4,11 @@
 
 use futures_lite::StreamExt;
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, Result,
+    BasicProperties, Connection, ConnectionProperties,
     options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::{broker_url, words_or};
+use liebre_tutorials::{Result, broker_url, words_or};
 
 /// Any text will do that no other request of this program has.
 const CORRELATION_ID: &str = "my first question";
@@ -48,5 +48,5 @@ async fn main() -> Result<()> {
             break;
         }
     }
-    connection.close(200, "OK".into()).await
+    Ok(connection.close(200, "OK".into()).await?)
 }

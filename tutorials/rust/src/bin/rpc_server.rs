@@ -2,13 +2,13 @@
 
 use futures_lite::StreamExt;
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, Result,
+    BasicProperties, Connection, ConnectionProperties,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, QueueDeclareOptions,
     },
     types::FieldTable,
 };
-use liebre_tutorials::broker_url;
+use liebre_tutorials::{Result, broker_url};
 
 /// The answer to a request: `fib(n)`, or what is wrong with `n`. From 94 on the number has more than 64 bits.
 fn answer(request: &str) -> String {

@@ -1,11 +1,11 @@
 //! Hello world, the sending half: puts one message in the queue `hello` and ends.
 
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, Result,
+    BasicProperties, Connection, ConnectionProperties,
     options::{BasicPublishOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::broker_url;
+use liebre_tutorials::{Result, broker_url};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -27,5 +27,5 @@ async fn main() -> Result<()> {
         .await?;
     println!(" [x] Sent \"Hello World!\"");
 
-    connection.close(200, "OK".into()).await
+    Ok(connection.close(200, "OK".into()).await?)
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_lite::StreamExt;
 use lapin::{
-    Connection, ConnectionProperties, Result,
+    Connection, ConnectionProperties,
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::broker_url;
+use liebre_tutorials::{Result, broker_url};
 
 #[tokio::main]
 async fn main() -> Result<()> {
