@@ -373,9 +373,12 @@ impl Shared {
 
     /// Waits until there is something to write; false if nothing came in time.
     pub(super) fn wait_for_work(&self, timeout: Option<Duration>) -> bool {
-        let mut pending = self.pending();
-        pending.is_writer_waiting = true;
-        let is_idle = |pending: &mut Pending| pending.is_idle();
+        let pending = self.pending();
+        // Said before each sleep: who woke the writer for what it had just written took the word away.
+        let is_idle = |pending: &mut Pending| {
+            pending.is_writer_waiting = pending.is_idle();
+            pending.is_writer_waiting
+        };
         let mut pending = match timeout {
             None => self.work.wait_while(pending, is_idle).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {
@@ -476,6 +479,33 @@ mod tests {
         assert_eq!(recovered.queues.len() as u64, THREADS);
         drop(writer);
         assert_eq!(log.append(&Record::Delete { queue: QueueId(1) }), Err(LogError::Closed));
+    }
+
+    /// Who asks for a sync and comes too late for it hurries a writer that has nothing to do.
+    #[test]
+    fn a_writer_that_was_hurried_for_nothing_still_hears_of_the_next_record() {
+        let root = tempfile::tempdir().unwrap();
+        let (log, writer, _) = Log::open(Arc::new(RealDisk::open(root.path()).unwrap()), options()).unwrap();
+        thread::scope(|scope| {
+            let running = scope.spawn(|| writer.run());
+            let (sender, receiver) = mpsc::channel();
+            let next = |patience: Duration| receiver.recv_timeout(patience);
+            let mut told = Vec::new();
+            for position in 0..3 {
+                // Until the writer has been quiet for long enough to have nothing left to do.
+                for _ in 0..40 {
+                    log.shared.hurry();
+                    assert!(next(Duration::from_millis(10)).is_err(), "nobody waits for anything");
+                }
+                let lsn = publish(&log, 1, position);
+                let sender = sender.clone();
+                log.when_synced(lsn, Box::new(move |_| sender.send(()).unwrap()));
+                told.push(next(Duration::from_secs(10)));
+            }
+            log.close();
+            running.join().unwrap().unwrap();
+            assert_eq!(told, [Ok(()); 3]);
+        });
     }
 
     #[test]
