@@ -224,10 +224,13 @@ impl Broker {
             Err(first) => return ControlFlow::Break(first),
             Ok(queue) => {
                 let Some(queue) = queue.upgrade() else { return ControlFlow::Continue(()) };
-                match self.vhost(&queue.surroundings.vhost).filter(|_| queue.is_expired(now)) {
-                    Some(vhost) => vhost.expire_queue(&queue, now),
-                    None => queue.attend(now),
+                if queue.is_expired(now)
+                    && let Some(vhost) = self.vhost(&queue.surroundings.vhost)
+                {
+                    vhost.expire_queue(&queue, now);
                 }
+                // Unless it is gone: somebody may have used it just now.
+                queue.attend(now);
             }
         }
         ControlFlow::Continue(())

@@ -57,24 +57,26 @@ struct Routed {
 }
 
 impl SharedQueue {
-    /// Sends on what leaves, and what leaves other queues because of that. Says when it is safe.
-    pub(super) fn move_dead_letters(&self) -> Option<Lsn> {
-        let mut last = None;
+    /// [`SharedQueue::move_dead_letters`], and says when it is safe.
+    pub(super) fn send_on(&self) -> Option<Lsn> {
+        if let Err(error) = self.move_dead_letters() {
+            // The broker stops. What waits is in the log, and comes back.
+            tracing::debug!("queue '{}': dead letters are not moved: {error}", self.name);
+        }
+        // Others may have moved some of it.
+        self.lock().last_move
+    }
+
+    /// Sends on what leaves, and what leaves other queues because of that.
+    pub(super) fn move_dead_letters(&self) -> Result<(), LogError> {
         let own = self.lock().own.upgrade();
         let mut sources: VecDeque<Arc<Self>> = own.into_iter().collect();
         while let Some(source) = sources.pop_front() {
             while let Some(batch) = source.next_batch() {
-                match source.move_batch(&batch, &mut sources) {
-                    Ok(lsn) => last = last.max(lsn),
-                    // The broker stops. What waits is in the log, and comes back.
-                    Err(error) => {
-                        tracing::debug!("queue '{}': dead letters are not moved: {error}", source.name);
-                        return last;
-                    }
-                }
+                source.move_batch(&batch, &mut sources)?;
             }
         }
-        last
+        Ok(())
     }
 
     fn next_batch(&self) -> Option<Batch> {
@@ -90,7 +92,7 @@ impl SharedQueue {
     }
 
     /// Nothing happens if somebody else moved some of it meanwhile.
-    fn move_batch(&self, batch: &Batch, sources: &mut VecDeque<Arc<Self>>) -> Result<Option<Lsn>, LogError> {
+    fn move_batch(&self, batch: &Batch, sources: &mut VecDeque<Arc<Self>>) -> Result<(), LogError> {
         let routed = self.route_batch(batch);
         let targets = routed.iter().flat_map(|routed| &routed.queues);
         let mut queues: Vec<Arc<Self>> = targets.cloned().collect();
@@ -98,9 +100,9 @@ impl SharedQueue {
         queues.sort_unstable_by_key(|queue| queue.id);
         queues.dedup_by_key(|queue| queue.id);
         let mut states: Vec<_> = queues.iter().map(|queue| queue.lock()).collect();
-        let Ok(source) = queues.binary_search_by_key(&self.id, |queue| queue.id) else { return Ok(None) };
+        let Ok(source) = queues.binary_search_by_key(&self.id, |queue| queue.id) else { return Ok(()) };
         if !batch.is_first_in(&states[source]) {
-            return Ok(None);
+            return Ok(());
         }
         let messages: Vec<Message> = routed.iter().map(|routed| routed.message.clone()).collect();
         let index_of = |id: QueueId| queues.binary_search_by_key(&id, |queue| queue.id).ok();
@@ -110,13 +112,17 @@ impl SharedQueue {
             targets.filter_map(|queue| index_of(queue.id)).map(|index| &*states[index]),
         );
         let mut runs = Vec::new();
+        // What the record adds to each queue: messages and their bodies.
+        let mut added = vec![(0, 0); states.len()];
         for Routed { message, queues } in routed {
             let mut targets = Vec::new();
             for index in queues.iter().filter_map(|queue| index_of(queue.id)) {
                 let state = &mut *states[index];
                 // A full queue that refuses messages drops them: there is no publisher to tell.
-                if !state.is_deleted && !state.refuses(&message, arrival.now, &*self.log) {
-                    state.cover_append(&message, &*self.log);
+                let (count, bytes) = added[index];
+                if !state.is_deleted && !state.refuses(&message, (count, bytes), arrival.now, &*self.log) {
+                    state.cover_append(&message, count, &*self.log);
+                    added[index] = (count + 1, bytes + message.body_size() as u64);
                     targets.push(index);
                 }
             }
@@ -126,6 +132,7 @@ impl SharedQueue {
         }
         let (positions, bytes) = states[source].logged(&batch.departures);
         let lsn = self.append_move(&mut states, runs, (&positions, bytes))?;
+        states[source].last_move = lsn.or(states[source].last_move);
         states[source].queue.forget_leaving(batch.departures.len());
         for (queue, state) in queues.iter().zip(&mut states) {
             let now = arrival.time(state);
@@ -135,7 +142,7 @@ impl SharedQueue {
                 sources.push_back(Arc::clone(queue));
             }
         }
-        Ok(lsn)
+        Ok(())
     }
 
     /// One record: published there, settled here.

@@ -70,13 +70,20 @@ impl State {
         }
     }
 
-    /// Whether there is no room for a message, not even after the next ones were handed out.
-    pub(super) fn refuses(&mut self, message: &Message, now: Timestamp, log: &dyn QueueLog) -> bool {
-        if !self.queue.refuses(message) {
+    /// Whether there is no room for a message behind `added`, a number of others and the size of their bodies, that the
+    /// same record brings: not even after the next ones were handed out.
+    pub(super) fn refuses(
+        &mut self,
+        message: &Message,
+        added: (u64, u64),
+        now: Timestamp,
+        log: &dyn QueueLog,
+    ) -> bool {
+        if !self.queue.refuses(message, added) {
             return false;
         }
         self.dispatch_at(now, log);
-        let is_refused = self.queue.refuses(message);
+        let is_refused = self.queue.refuses(message, added);
         if is_refused {
             self.queue.on_refused(message);
         }
@@ -151,13 +158,14 @@ impl State {
         !self.queue.is_held()
     }
 
-    /// What is about to be appended may be handed out, if consumers keep up.
-    pub(super) fn cover_append(&mut self, message: &Message, log: &dyn QueueLog) {
+    /// What is about to be appended may be handed out, if consumers keep up. The same record brings `added` others
+    /// before it.
+    pub(super) fn cover_append(&mut self, message: &Message, added: u64, log: &dyn QueueLog) {
         if !self.is_durable || !message.is_persistent() {
             return;
         }
         if self.queue.rules().max_priority.is_some() {
-            self.marks.cover_unordered(self.queue.next_position(), log);
+            self.marks.cover_unordered(Position(self.queue.next_position().0 + added), log);
         } else if self.queue.consumer_count() > 0 {
             self.marks.cover_append(self.queue.first_new(), self.queue.next_position(), log);
         }

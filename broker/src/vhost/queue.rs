@@ -74,6 +74,8 @@ pub(super) struct State {
     pub(super) upkeep: Arc<Upkeep>,
     /// When it is to be looked whether something expires.
     pub(super) timer: Option<Timestamp>,
+    /// What was sent on last is safe when the log is synced up to here.
+    pub(super) last_move: Option<Lsn>,
     /// When somebody declared it, consumed or got from it last; only noted if it expires when nobody does.
     pub(super) used_at: Timestamp,
 }
@@ -147,6 +149,7 @@ impl SharedQueue {
             is_durable,
             upkeep: Arc::clone(&upkeep),
             timer: None,
+            last_move: None,
             used_at: Timestamp(0),
         };
         let new = |own: &Weak<Self>| {
@@ -169,11 +172,11 @@ impl SharedQueue {
             if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
                 state.dispatch_at(arrival.now, &*self.log);
             }
-            if may_refuse && state.refuses(&message, arrival.now, &*self.log) {
+            if may_refuse && state.refuses(&message, (0, 0), arrival.now, &*self.log) {
                 published.is_refused = true;
                 continue;
             }
-            state.cover_append(&message, &*self.log);
+            state.cover_append(&message, 0, &*self.log);
             let message = arrival.note(message);
             published.lsn = published.lsn.max(self.log.append(&mut [&mut *state], message)?);
         }
@@ -198,11 +201,11 @@ impl SharedQueue {
                     if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
                         state.dispatch_at(arrival.now, log);
                     }
-                    if state.refuses(message, arrival.now, log) {
+                    if state.refuses(message, (0, 0), arrival.now, log) {
                         published.is_refused = true;
                         continue;
                     }
-                    state.cover_append(message, log);
+                    state.cover_append(message, 0, log);
                     targets.push(&mut **state);
                 }
                 let message = arrival.note(message.clone());
@@ -216,7 +219,7 @@ impl SharedQueue {
             let leaving: Vec<_> = leaving.filter_map(|state| state.own.upgrade()).collect();
             drop(states);
             for queue in leaving {
-                queue.move_dead_letters();
+                queue.send_on();
             }
         }
         messages.clear();
@@ -346,21 +349,19 @@ impl SharedQueue {
         self.finish(state);
     }
 
-    /// Drops everything ready; says how many.
-    pub fn purge(&self) -> usize {
+    /// Drops everything ready; says how many, and when that lasts.
+    pub fn purge(&self) -> (usize, Option<Lsn>) {
         let mut state = self.lock();
-        if state.is_deleted {
-            return 0;
-        }
-        if state.is_durable {
+        let mut lsn = None;
+        if state.is_durable && state.queue.ready_count() > 0 {
             let (kept, sizes): (Vec<_>, Vec<u64>) = state.queue.unsettled_persistent().unzip();
             let (up_to, kept_bytes) = (state.queue.next_position(), sizes.iter().sum());
-            self.log.record(self.id, QueueRecord::Purge { up_to, kept: &kept, kept_bytes });
+            lsn = self.log.record(self.id, QueueRecord::Purge { up_to, kept: &kept, kept_bytes });
         }
         state.paging.clear();
         let count = state.queue.purge();
         state.note_memory(&*self.log);
-        count
+        (count, lsn)
     }
 
     /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed. The log has
@@ -502,7 +503,7 @@ impl SharedQueue {
             return None;
         }
         drop(state);
-        self.move_dead_letters()
+        self.send_on()
     }
 
     /// Takes out all that expired before the next message, and sends it on.
@@ -510,12 +511,15 @@ impl SharedQueue {
         loop {
             let now = self.surroundings.upkeep.now();
             state.trim(now, &*self.log);
-            if !state.queue.has_leaving() || self.log.failure().is_some() {
+            if !state.queue.has_leaving() {
                 return state;
             }
             drop(state);
-            self.move_dead_letters();
+            let moved = self.move_dead_letters();
             state = self.lock();
+            if moved.is_err() {
+                return state;
+            }
         }
     }
 }

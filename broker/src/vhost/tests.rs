@@ -5,13 +5,16 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
+use amq_protocol::types::{AMQPValue, FieldTable};
+
 use super::{
     Vhost,
     buffer::Buffer,
     deliveries::{ChannelDeliveries, Origin, SettleRun},
     outbox::{Outbox, Wake},
-    queue::{Got, SharedQueue},
+    queue::{ConnectionId, Got, SharedQueue},
     subscription::{Prefetch, Subscription, SubscriptionParts},
+    transaction::{HeldMessage, HeldRun},
     upkeep::{Surroundings, Upkeep},
 };
 use crate::{
@@ -218,6 +221,10 @@ impl MetadataStore for CountingStore {
 }
 
 fn vhost() -> (Vhost, Arc<CountingStore>) {
+    vhost_with(Arc::new(MemoryLog))
+}
+
+fn vhost_with(log: Arc<dyn QueueLog>) -> (Vhost, Arc<CountingStore>) {
     let store = Arc::new(CountingStore::default());
     let definition = VhostDefinition {
         name: Name::literal("v"),
@@ -226,7 +233,7 @@ fn vhost() -> (Vhost, Arc<CountingStore>) {
         default_queue_type: None,
     };
     let upkeep = Arc::new(Upkeep::new(Arc::new(TestClock::default())));
-    (Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _, upkeep), store)
+    (Vhost::new(definition, log, Arc::clone(&store) as _, upkeep), store)
 }
 
 fn exchange(name: &'static str) -> Exchange {
@@ -440,4 +447,24 @@ fn a_queue_is_marked_when_somebody_wants_its_messages() {
     queue.purge();
     queue.publish(&mut vec![persistent()]).unwrap();
     assert_eq!(marks(), [""; 0]);
+}
+
+/// With priorities any of them may be handed out first, before anything is synced.
+#[test]
+fn all_of_a_transaction_is_marked_in_a_priority_queue() {
+    let log = Arc::new(Records::default());
+    let (vhost, _) = vhost_with(Arc::clone(&log) as _);
+    let mut table = FieldTable::default();
+    table.insert("x-max-priority".into(), AMQPValue::LongInt(1));
+    let options = QueueOptions::parse("q", true, false, false, table.into()).unwrap();
+    vhost.declare_queue(Name::literal("q"), options, ConnectionId(1)).unwrap();
+    let held = |_| {
+        let head = MessageHead { route: b"\0\x01q", header: b"h", is_persistent: true };
+        HeldMessage { message: Arena::default().message(head, b"1"), is_mandatory: false }
+    };
+    let route = vhost.route("", &[b"q"], None).unwrap();
+    let run = HeldRun { route, messages: (0..1_500).map(held).collect() };
+    vhost.commit(vec![run], &mut Vec::new()).unwrap();
+    let marks = ["Delivered { up_to: Position(1024) }", "Delivered { up_to: Position(2048) }"];
+    assert_eq!(log.0.lock().unwrap().drain(..).collect::<Vec<_>>(), marks);
 }

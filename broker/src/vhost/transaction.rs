@@ -87,20 +87,17 @@ impl Vhost {
         runs.iter_mut().for_each(|run| self.renew(&mut run.route));
         let queues = queues_of(&runs, settles);
         let mut locked = Locked::new(&queues);
-        let (runs, returned) = locked.split(runs, &**self.log())?;
-        let mut lsn = locked.append(&**self.log(), runs, settles).map_err(CommitError::Log)?;
-        settles.drain(..).for_each(|run| locked.settle(&run));
-        for state in &mut locked.states {
-            state.dispatch(&**self.log());
-            state.page_out(&**self.log());
-        }
-        let leaving = locked.states.iter().map(|state| state.queue.has_leaving());
-        let leaving: Vec<bool> = leaving.collect();
+        let mut committed = locked.commit(&**self.log(), runs, settles);
+        // Even a commit that is refused made room before.
+        let leaving: Vec<bool> = locked.states.iter().map(|state| state.queue.has_leaving()).collect();
         drop(locked);
         for (queue, _) in queues.iter().zip(leaving).filter(|(_, is_leaving)| *is_leaving) {
-            lsn = lsn.max(queue.move_dead_letters());
+            let moved = queue.send_on();
+            if let Ok(committed) = &mut committed {
+                committed.lsn = committed.lsn.max(moved);
+            }
         }
-        Ok(Committed { lsn, returned })
+        committed
     }
 
     /// A queue that was deleted since the route was found gives way to one of the same name, as in RabbitMQ,
@@ -144,6 +141,22 @@ impl<'a> Locked<'a> {
         (!self.states[index].is_deleted).then_some(index)
     }
 
+    fn commit(
+        &mut self,
+        log: &dyn QueueLog,
+        runs: Vec<HeldRun>,
+        settles: &mut Vec<SettleRun>,
+    ) -> Result<Committed, CommitError> {
+        let (runs, returned) = self.split(runs, log)?;
+        let lsn = self.append(log, runs, settles).map_err(CommitError::Log)?;
+        settles.drain(..).for_each(|run| self.settle(&run));
+        for state in &mut self.states {
+            state.dispatch(log);
+            state.page_out(log);
+        }
+        Ok(Committed { lsn, returned })
+    }
+
     /// Messages that queues take, and mandatory ones that none does.
     fn split(
         &mut self,
@@ -175,7 +188,7 @@ impl<'a> Locked<'a> {
 
     /// Counts a message that a queue is about to get, if it has room for it.
     fn take(&self, index: usize, message: &Message, added: &mut (u64, u64)) -> Result<(), CommitError> {
-        if self.states[index].queue.refuses_after(message, *added) {
+        if self.states[index].queue.refuses(message, *added) {
             return Err(CommitError::Refused);
         }
         *added = (added.0 + 1, added.1 + message.body_size() as u64);
@@ -188,9 +201,13 @@ impl<'a> Locked<'a> {
         runs: Vec<TransactionRun>,
         settles: &[SettleRun],
     ) -> Result<Option<Lsn>, LogError> {
+        let mut added = vec![0; self.states.len()];
         for run in &runs {
             for message in &run.messages {
-                run.targets.iter().for_each(|&index| self.states[index].cover_append(message, log));
+                for &index in &run.targets {
+                    self.states[index].cover_append(message, added[index], log);
+                    added[index] += 1;
+                }
             }
         }
         let recorded: Vec<Recorded> = settles.iter().filter_map(|run| self.recorded(run)).collect();

@@ -107,6 +107,20 @@ fn queues_go_when_nobody_used_them_for_long() {
     assert_eq!(broker.upkeep().timer_count(), 0);
 }
 
+/// They are one record, and yet one is counted after the other.
+#[test]
+fn dead_letters_fill_a_queue_that_refuses_what_is_too_much() {
+    let (broker, vhost, clock) = broker();
+    let overflow = ("x-overflow", AMQPValue::LongString("reject-publish".into()));
+    let graves = declare(&vhost, "graves", &[("x-max-length", AMQPValue::LongInt(2)), overflow]);
+    let [exchange, key] = dead_letters_to("graves");
+    let queue = declare(&vhost, "q", &[("x-message-ttl", AMQPValue::LongInt(100)), exchange, key]);
+    (0..5).for_each(|number| publish(&queue, &[number]));
+    clock.pass(100);
+    attend(&broker);
+    assert_eq!((ready(&queue), ready(&graves)), (0, 2));
+}
+
 /// Queues that overflow into each other, and into one that all fill, from several threads.
 #[test]
 fn dead_letters_of_many_tasks_keep_their_order_and_block_nobody() {

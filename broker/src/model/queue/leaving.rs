@@ -97,15 +97,10 @@ impl<C: Clone + Credit> Queue<C> {
         self.ready.next().filter(|_| self.is_timed).and_then(|next| self.deadline(next))
     }
 
-    /// Whether a new message would make the queue longer than it may be, and gives way to those that wait.
+    /// Whether a new message would make the queue longer than it may be, and gives way to those that wait, when so many
+    /// others with bodies of so many bytes will have been added.
     #[must_use]
-    pub fn refuses(&self, message: &Message) -> bool {
-        self.rules.may_refuse() && self.refuses_after(message, (0, 0))
-    }
-
-    /// The same, when so many messages with bodies of so many bytes will have been added.
-    #[must_use]
-    pub fn refuses_after(&self, message: &Message, (count, bytes): (u64, u64)) -> bool {
+    pub fn refuses(&self, message: &Message, (count, bytes): (u64, u64)) -> bool {
         let count = self.ready.len() as u64 + count + 1;
         let bytes = self.ready.bytes() + bytes + message.body_size() as u64;
         self.rules.may_refuse() && self.rules.is_exceeded_by(count, bytes)

@@ -165,15 +165,30 @@ impl QueueOptions {
         is_auto_delete: bool,
         arguments: Arguments,
     ) -> Result<Self, QueueOptionsError> {
+        let options = Self::read(is_durable, is_exclusive, is_auto_delete, arguments)?;
+        options.check(name)?;
+        Ok(options)
+    }
+
+    /// The same, before [`QueueOptions::check`].
+    pub fn read(
+        is_durable: bool,
+        is_exclusive: bool,
+        is_auto_delete: bool,
+        arguments: Arguments,
+    ) -> Result<Self, QueueOptionsError> {
         let queue_type = parse_type(&arguments)?;
         let rules = QueueRules::parse(&arguments, queue_type);
-        let options = Self { is_durable, is_exclusive, is_auto_delete, queue_type, arguments, rules };
-        match queue_type {
-            QueueType::Quorum => options.check_quorum(name)?,
-            QueueType::Classic => options.check_known(&UNKNOWN_TO_CLASSIC)?,
+        Ok(Self { is_durable, is_exclusive, is_auto_delete, queue_type, arguments, rules })
+    }
+
+    /// Whether there may be a queue like that.
+    pub fn check(&self, name: &str) -> Result<(), QueueOptionsError> {
+        match self.queue_type {
+            QueueType::Quorum => self.check_quorum(name)?,
+            QueueType::Classic => self.check_known(&UNKNOWN_TO_CLASSIC)?,
         }
-        rules::check(&options.arguments)?;
-        Ok(options)
+        rules::check(&self.arguments)
     }
 
     /// The arguments that the declarer may count on and that do nothing yet, for a line in the log.

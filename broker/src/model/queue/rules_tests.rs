@@ -100,9 +100,9 @@ fn a_queue_that_refuses_lets_nothing_leave() {
     let rules =
         QueueRules { max_length: Some(1), overflow: Overflow::RejectPublish, ..QueueRules::default() };
     let mut queue = Queue::with_rules(rules);
-    assert!(!queue.refuses(&message(&Properties::default())));
+    assert!(!queue.refuses(&message(&Properties::default()), (0, 0)));
     fill(&mut queue, 1);
-    assert!(queue.refuses(&message(&Properties::default())));
+    assert!(queue.refuses(&message(&Properties::default()), (0, 0)));
     queue.trim(Timestamp(0));
     queue.on_refused(&message(&Properties::default()));
     assert_eq!(take_leaving(&mut queue), []);

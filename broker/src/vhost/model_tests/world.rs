@@ -354,7 +354,7 @@ impl World {
 
     fn purge(&mut self, queue: usize) {
         let ready = self.reference.counts(self.ids[queue]).ready;
-        assert_eq!(self.queue(queue).purge(), ready);
+        assert_eq!(self.queue(queue).purge().0, ready);
         let messages = &mut self.reference.queues.get_mut(&self.ids[queue]).unwrap().messages;
         messages.retain(|message| !message.is_ready);
     }
