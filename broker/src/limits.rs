@@ -82,6 +82,9 @@ pub const RESOURCE_LOOK_MAX: Duration = Duration::from_secs(10);
 /// The longest time between two looks at memory, or while an alarm is on.
 pub const MEMORY_LOOK_MAX: Duration = Duration::from_secs(1);
 
+/// The longest time between two looks whether a queue or a message expires: the time of day may be set meanwhile.
+pub const TIMER_PAUSE_MAX: Duration = Duration::from_secs(10);
+
 /// How many messages a mark in the log covers that says what may have been handed out: so many of a queue may be
 /// flagged redelivered after a crash that nobody has seen.
 pub const MARK_AHEAD: u64 = 1_024;

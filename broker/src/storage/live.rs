@@ -56,6 +56,8 @@ struct LiveQueue {
     delivered_up_to: u64,
     /// Bodies of the live messages.
     bytes: u64,
+    /// A message that may expire was published to it.
+    is_timed: bool,
 }
 
 /// A live message and where it is.
@@ -75,6 +77,7 @@ pub(super) struct QueueSummary {
     pub(super) bytes: u64,
     pub(super) next_position: Position,
     pub(super) delivered_up_to: Position,
+    pub(super) is_timed: bool,
 }
 
 impl FileUse {
@@ -112,6 +115,9 @@ impl Live {
                 let body_size = message.body_size() as u64;
                 places.iter().for_each(|&(queue, position)| self.publish(queue, position, file, body_size));
                 self.count_message_bytes(file, size, places.len());
+                if message.arrived_at().is_some() {
+                    places.iter().for_each(|(queue, _)| _ = self.set_timed(*queue));
+                }
             }
             Record::Settle { queue, positions, bytes } => {
                 positions.ranges().for_each(|(first, last)| self.remove(queue, first, last));
@@ -211,6 +217,7 @@ impl Live {
             bytes: live_queue.bytes,
             next_position: Position(live_queue.next_position),
             delivered_up_to: Position(live_queue.delivered_up_to),
+            is_timed: live_queue.is_timed,
         })
     }
 
@@ -253,6 +260,14 @@ impl Live {
         if let Some(file_use) = self.file_mut(file) {
             file_use.live_count += 1;
         }
+    }
+
+    /// False if the queue is not known.
+    fn set_timed(&mut self, queue: QueueId) -> bool {
+        self.queues.get_mut(&queue).is_some_and(|live_queue| {
+            live_queue.is_timed = true;
+            true
+        })
     }
 
     fn purge(&mut self, queue: QueueId, up_to: Position, kept: &PositionRanges) {
@@ -303,6 +318,7 @@ impl Live {
 ///                          | live positions (ranges, see `record`)
 ///                          | places, then for each   gap from the last position | file
 ///                          | requeued, then for each gap from the last position | count
+/// queues in which messages may expire, then for each   id
 /// ```
 ///
 /// The number of a packed file is twice its own and one more, that of another file twice its own.
@@ -330,6 +346,9 @@ impl Live {
             write_number(out, queue.0);
             live_queue.encode(is_alive, out);
         }
+        let timed = || self.queues.iter().filter(|(_, live_queue)| live_queue.is_timed);
+        write_number(out, timed().count() as u64);
+        timed().for_each(|(queue, _)| write_number(out, queue.0));
     }
 
     /// Reads what [`Live::encode`] wrote; none if it is anything else.
@@ -365,6 +384,9 @@ impl Live {
                 live.file_mut(file)?.live_count += count;
             }
             live.queues.insert(queue, live_queue);
+        }
+        for _ in 0..read_number(input)? {
+            live.set_timed(QueueId(read_number(input)?)).then_some(())?;
         }
         Some(live)
     }
@@ -439,7 +461,7 @@ impl LiveQueue {
         let requeued =
             read_gaps(input)?.into_iter().map(|(at, count)| Some((at, u32::try_from(count).ok()?)));
         let requeued = requeued.collect::<Option<_>>()?;
-        Some(Self { live, places, requeued, next_position, delivered_up_to, bytes })
+        Some(Self { live, places, requeued, next_position, delivered_up_to, bytes, is_timed: false })
     }
 }
 

@@ -99,6 +99,15 @@ impl Marks {
         }
     }
 
+    /// Marks what is about to be appended, from `next` on, because it may be handed out before what was there. Says
+    /// what the newest mark waits for.
+    pub(super) fn cover_unordered(&mut self, next: Position, log: &dyn QueueLog) -> Option<Lsn> {
+        if next >= self.up_to() {
+            self.mark(next, next, true, log);
+        }
+        self.unsynced.back().map(|mark| mark.lsn)
+    }
+
     /// Marks what comes after what is being handed out, in time for its turn: `first` is the next, `end` where the
     /// queue ends.
     pub(super) fn cover_next(&mut self, first: Position, end: Position, log: &dyn QueueLog) {

@@ -10,6 +10,7 @@ mod frames;
 mod operation;
 mod recording_log;
 mod reference;
+mod rules;
 mod setup;
 mod world;
 
