@@ -12,5 +12,6 @@ pub mod permission;
 pub mod queue;
 pub mod queue_id;
 pub mod routing;
+pub mod topic_permission;
 pub mod topology;
 pub mod user;
