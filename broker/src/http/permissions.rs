@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::{
         name::Name,
-        permission::{Pattern, Permission},
+        permission::{Pattern, PatternError, Permission},
     },
     vhost::access::Grant,
 };
@@ -77,17 +77,21 @@ async fn delete(request: &Request, vhost: &str, user: &str) -> Answered {
     if was_there { Ok(Answer::Done) } else { Err(HttpError::ObjectNotFound) }
 }
 
-fn existing(name: &str) -> Result<Name, HttpError> {
+/// The name of something that may be there.
+pub(super) fn existing(name: &str) -> Result<Name, HttpError> {
     Name::parse(name).map_err(|_| HttpError::ObjectNotFound)
+}
+
+/// The refusal of a text that is no pattern.
+pub(super) fn invalid_pattern(text: &str, error: &PatternError) -> HttpError {
+    // The last line says what is wrong; those before draw where.
+    let error = error.to_string();
+    let error = error.lines().last().unwrap_or_default();
+    let error = error.strip_prefix("error: ").unwrap_or(error);
+    HttpError::BadRequest(json!(["invalid_regexp", text, error]))
 }
 
 fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
     let text = fields.text(field)?.unwrap_or_default();
-    Pattern::parse(text).map_err(|error| {
-        // The last line says what is wrong; those before draw where.
-        let error = error.to_string();
-        let error = error.lines().last().unwrap_or_default();
-        let error = error.strip_prefix("error: ").unwrap_or(error);
-        HttpError::BadRequest(json!(["invalid_regexp", text, error]))
-    })
+    Pattern::parse(text).map_err(|error| invalid_pattern(text, &error))
 }

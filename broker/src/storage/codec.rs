@@ -6,7 +6,8 @@
 //!         1 vhost       name                      4 exchange  vhost, name
 //!         2 user        name                      5 queue     vhost, name
 //!         3 permission  vhost, user               6 binding   vhost, source, "queue" | "exchange",
-//!                                                             destination, key
+//!         7 topic permission                                  destination, key
+//!                       vhost, user, exchange
 //! value   crc32 of key and body, u32 little-endian | body: JSON of one `Record`
 //! ```
 //!
@@ -22,7 +23,10 @@ use crate::{
     model::{
         arguments::Arguments,
         binding::{Binding, Destination},
-        definition::{Definition, DefinitionKey, PermissionDefinition, QueueDefinition, VhostDefinition},
+        definition::{
+            Definition, DefinitionKey, PermissionDefinition, QueueDefinition, TopicPermissionDefinition,
+            VhostDefinition,
+        },
         exchange::{Exchange, ExchangeKind},
         name::Name,
         user::{HashingAlgorithm, PasswordHash, User},
@@ -41,6 +45,9 @@ pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
         DefinitionKey::Vhost(name) => write_names(&mut bytes, 1, &[name]),
         DefinitionKey::User(name) => write_names(&mut bytes, 2, &[name]),
         DefinitionKey::Permission { user, vhost } => write_names(&mut bytes, 3, &[vhost, user]),
+        DefinitionKey::TopicPermission { user, vhost, exchange } => {
+            write_names(&mut bytes, 7, &[vhost, user, exchange]);
+        }
         DefinitionKey::Exchange { vhost, name } => write_names(&mut bytes, 4, &[vhost, name]),
         DefinitionKey::Queue { vhost, name } => write_names(&mut bytes, 5, &[vhost, name]),
         DefinitionKey::Binding { vhost, binding } => {
@@ -132,6 +139,9 @@ pub(super) fn describe_key(key: &[u8]) -> String {
             let binding = Binding { source, destination, binding_key, arguments: Arguments::default() };
             DefinitionKey::Binding { vhost, binding }.to_string()
         }),
+        (7, rest) => read_names(rest).map(|[vhost, user, exchange]| {
+            DefinitionKey::TopicPermission { user, vhost, exchange }.to_string()
+        }),
         _ => None,
     };
     key_text().unwrap_or_else(|| format!("the entry with the unreadable key {}", BASE64_STANDARD.encode(key)))
@@ -168,6 +178,13 @@ enum Record {
         user: String,
         vhost: String,
         configure: String,
+        write: String,
+        read: String,
+    },
+    TopicPermission {
+        user: String,
+        vhost: String,
+        exchange: String,
         write: String,
         read: String,
     },
@@ -218,6 +235,13 @@ impl From<&Definition> for Record {
                 user: permission.user.to_string(),
                 vhost: permission.vhost.to_string(),
                 configure: permission.configure.clone(),
+                write: permission.write.clone(),
+                read: permission.read.clone(),
+            },
+            Definition::TopicPermission(permission) => Self::TopicPermission {
+                user: permission.user.to_string(),
+                vhost: permission.vhost.to_string(),
+                exchange: permission.exchange.to_string(),
                 write: permission.write.clone(),
                 read: permission.read.clone(),
             },
@@ -272,6 +296,11 @@ impl TryFrom<Record> for Definition {
             Record::Permission { user, vhost, configure, write, read } => {
                 let (user, vhost) = (parse_name(&user)?, parse_name(&vhost)?);
                 Self::Permission(PermissionDefinition { user, vhost, configure, write, read })
+            }
+            Record::TopicPermission { user, vhost, exchange, write, read } => {
+                let (user, vhost, exchange) =
+                    (parse_name(&user)?, parse_name(&vhost)?, parse_name(&exchange)?);
+                Self::TopicPermission(TopicPermissionDefinition { user, vhost, exchange, write, read })
             }
             Record::Exchange { vhost, name, exchange_kind, durable, auto_delete, internal, arguments } => {
                 let exchange = Exchange {
@@ -483,6 +512,13 @@ mod tests {
             },
             binding(Destination::Queue(name(odd))),
             binding(Destination::Exchange(name(odd))),
+            Definition::TopicPermission(TopicPermissionDefinition {
+                user: name(odd),
+                vhost: name(odd),
+                exchange: name(odd),
+                write: "^$".to_owned(),
+                read: odd.to_owned(),
+            }),
         ]
     }
 
@@ -518,7 +554,7 @@ mod tests {
             keys.extend(all.iter().map(|definition| encode_key(&definition.key())));
         }
         let with_arguments = definitions("a", &all_types());
-        keys.extend(with_arguments[7..].iter().map(|definition| encode_key(&definition.key())));
+        keys.extend(with_arguments[7..9].iter().map(|definition| encode_key(&definition.key())));
         for (vhost, queue) in [("a", "bc"), ("ab", "c")] {
             keys.push(encode_key(&DefinitionKey::Queue { vhost: name(vhost), name: name(queue) }));
         }
@@ -564,6 +600,7 @@ mod tests {
                 "queue 'n' in vhost 'n'",
                 "binding from exchange 'n' to queue 'n' with key 'n' in vhost 'n'",
                 "binding from exchange 'n' to exchange 'n' with key 'n' in vhost 'n'",
+                "topic permission of user 'n' for exchange 'n' in vhost 'n'",
             ]
         );
         assert_eq!(describe_key(&[9, 1]), "the entry with the unreadable key CQE=");

@@ -9,6 +9,7 @@ pub mod node;
 pub mod permissions;
 pub mod plugins;
 pub mod queues;
+pub mod topic_permissions;
 pub mod topology;
 pub mod users;
 pub mod vhosts;
