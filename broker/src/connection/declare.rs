@@ -212,17 +212,19 @@ impl Connection {
         let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
         let parsed = QueueOptions::parse(&queue_name, durable, exclusive, auto_delete, arguments.into());
         let generated = if queue_name.is_empty() { generated_name("amq.gen-") } else { queue_name.clone() };
-        let dead_letter_exchange = match &parsed {
-            Ok(options) if vhost.queue(&generated).is_none() => {
-                options.arguments.text("x-dead-letter-exchange")
-            }
-            _ => None,
-        };
         if queue_name.is_reserved() && vhost.queue(&queue_name).is_none() {
             let error = DeclareQueueError::ReservedName;
             return Err(Exception::of_queue(&error, &queue_name, vhost.name()));
         }
-        self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange })?;
+        self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange: None })?;
+        if vhost.queue(&generated).is_none() {
+            let room = self.node.check_queue_room(&vhost);
+            room.map_err(|error| Exception::of_queue(&error, &generated, vhost.name()))?;
+            let options = parsed.as_ref().ok();
+            let dead_letter_exchange =
+                options.and_then(|options| options.arguments.text("x-dead-letter-exchange"));
+            self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange })?;
+        }
         let options =
             parsed.map_err(|error| Exception::of_queue_options(&error, &queue_name, vhost.name()))?;
         let without_effect = options.arguments_without_effect();

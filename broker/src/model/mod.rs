@@ -5,6 +5,7 @@ pub mod binding;
 pub mod definition;
 pub mod exchange;
 pub mod expiration;
+pub mod limit;
 pub mod message;
 pub mod name;
 pub mod password;

@@ -26,7 +26,7 @@ mod unstored;
 
 use std::sync::{
     Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use foldhash::fast::FixedState;
@@ -36,6 +36,7 @@ use crate::{
     model::{
         definition::{Change, VhostDefinition},
         exchange::Exchange,
+        limit::LimitName,
         message::Message,
         name::Name,
         queue_id::QueueId,
@@ -54,6 +55,8 @@ pub struct Vhost {
     name: Name,
     definition: RwLock<VhostDefinition>,
     places: RwLock<Places>,
+    /// Connections that are open to it.
+    pub open_connections: AtomicUsize,
     /// Grows with every change of the topology: what was routed under an older one is routed anew.
     epoch: AtomicU64,
     log: Arc<dyn QueueLog>,
@@ -96,6 +99,7 @@ impl Vhost {
             name: definition.name.clone(),
             definition: RwLock::new(definition),
             places: RwLock::new(places),
+            open_connections: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
             log,
             store,
@@ -109,10 +113,16 @@ impl Vhost {
         &self.name
     }
 
-    /// As made: name, description, tags.
+    /// As made: name, description, tags, and the limits set since.
     #[must_use]
     pub fn definition(&self) -> VhostDefinition {
         self.definition.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many of something there may be.
+    #[must_use]
+    pub fn limit(&self, name: LimitName) -> Option<usize> {
+        self.definition.read().unwrap_or_else(PoisonError::into_inner).limits.max(name)
     }
 
     pub(super) fn set_definition(&self, definition: VhostDefinition) {
@@ -171,6 +181,12 @@ impl Vhost {
         let mut queues: Vec<_> = self.read().queues.values().cloned().collect();
         queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         queues
+    }
+
+    /// How many queues there are.
+    #[must_use]
+    pub fn queue_count(&self) -> usize {
+        self.read().queues.len()
     }
 
     /// The exchange with this name.

@@ -222,6 +222,7 @@ fn vhost() -> (Vhost, Arc<CountingStore>) {
         description: String::new(),
         tags: Vec::new(),
         default_queue_type: None,
+        limits: Default::default(),
     };
     (Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _), store)
 }

@@ -32,4 +32,5 @@ mod settling;
 mod topic_permissions;
 mod transactions;
 mod tutorials;
+mod usage_limits;
 mod verdict;

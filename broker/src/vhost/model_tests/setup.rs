@@ -80,6 +80,7 @@ pub(super) fn vhost(log: &Arc<RecordingLog>, ids: &[QueueId; QUEUES]) -> Vhost {
         description: String::new(),
         tags: Vec::new(),
         default_queue_type: None,
+        limits: Default::default(),
     };
     let vhost = Vhost::new(definition, Arc::clone(log) as _, Arc::new(NoStore));
     for (index, id) in ids.iter().enumerate() {
