@@ -82,9 +82,14 @@ pub const RESOURCE_LOOK_MAX: Duration = Duration::from_secs(10);
 /// The longest time between two looks at memory, or while an alarm is on.
 pub const MEMORY_LOOK_MAX: Duration = Duration::from_secs(1);
 
+/// The longest time between two looks whether a queue or a message expires: the time of day may be set meanwhile.
+pub const TIMER_PAUSE_MAX: Duration = Duration::from_secs(10);
+
 /// How many messages a mark in the log covers that says what may have been handed out: so many of a queue may be
 /// flagged redelivered after a crash that nobody has seen.
 pub const MARK_AHEAD: u64 = 1_024;
+/// The same while a backlog is drained faster than the disk syncs.
+pub const MARK_AHEAD_MAX: u64 = 8 * MARK_AHEAD;
 
 /// What one node may have; an operator chooses at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +121,8 @@ pub struct QueueLimits {
     pub page_bytes: usize,
     /// [`MARK_AHEAD`].
     pub mark_ahead: u64,
+    /// [`MARK_AHEAD_MAX`].
+    pub mark_ahead_max: u64,
 }
 
 impl Default for QueueLimits {
@@ -125,6 +132,7 @@ impl Default for QueueLimits {
             head_bytes: QUEUE_HEAD_BYTES,
             page_bytes: PAGE_BYTES,
             mark_ahead: MARK_AHEAD,
+            mark_ahead_max: MARK_AHEAD_MAX,
         }
     }
 }

@@ -25,6 +25,7 @@ use liebre::{
         message::Arena,
         name::Name,
         permission::{Pattern, Permission},
+        timestamp::Timestamp,
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{MetadataStore, StoreError},
@@ -32,6 +33,7 @@ use liebre::{
         broker::Broker,
         buffer::Buffer,
         outbox::{Outbox, Wake},
+        upkeep::Clock,
     },
 };
 
@@ -40,6 +42,16 @@ use super::{
     listener::Listener,
     memory::{MemoryLog, MemoryStore},
 };
+
+/// The time of day never passes: nothing expires but what does so at once.
+#[derive(Debug)]
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000_000_000)
+    }
+}
 
 /// Peers at the same time.
 pub const PEERS: usize = 2;
@@ -90,7 +102,8 @@ impl World {
     pub fn new() -> Self {
         let (store, log) = (Arc::new(MemoryStore::default()), Arc::new(MemoryLog::default()));
         let kept: Arc<dyn MetadataStore> = Arc::clone(&store) as _;
-        let (broker, lost) = Broker::load(kept, Arc::clone(&log) as _).expect("there is nothing to load");
+        let (broker, lost) = Broker::load(kept, Arc::clone(&log) as _, Arc::new(StoppedClock))
+            .expect("there is nothing to load");
         assert!(lost.is_empty());
         let (guest, vhost) = (Name::literal("guest"), Name::literal("/"));
         let definition = VhostDefinition {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     limits::CONSUMERS_PER_CHANNEL_MAX,
-    model::{name::Name, permission::Operation},
+    model::{name::Name, permission::Operation, queue::check_consumer},
     vhost::{
         broker::generated_name,
         declare::DeclareQueueError,
@@ -35,6 +35,9 @@ impl Connection {
         }
         self.authorize(&Operation::Consume { queue: &name })?;
         let queue = self.use_queue(&name)?;
+        let arguments = consume.arguments.into();
+        check_consumer(&arguments)
+            .map_err(|error| Exception::of_queue_options(&error, &name, self.vhost_name()))?;
         let channel = self.open_channel(number)?;
         let (prefetch_count, channel_prefetch) = (channel.prefetch_count, Arc::clone(&channel.prefetch));
         let subscription = Arc::new(Subscription::from(SubscriptionParts {
@@ -46,7 +49,7 @@ impl Connection {
             is_no_ack: consume.no_ack,
             is_exclusive: consume.exclusive,
             is_cancel_notified: self.is_cancel_notified,
-            arguments: consume.arguments.into(),
+            arguments,
             prefetch_count,
             channel_prefetch,
         }));

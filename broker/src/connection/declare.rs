@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     model::{
+        arguments::Arguments,
         binding::{Binding, Destination},
         exchange::{Exchange, ExchangeKind},
         name::Name,
@@ -181,8 +182,12 @@ impl Connection {
             Purge(purge) => {
                 let queue_name = self.queue_name(number, purge.queue.as_str())?;
                 self.authorize(&Operation::PurgeQueue { queue: &queue_name })?;
-                let message_count = count(self.use_queue(&queue_name)?.purge());
-                (PurgeOk(queue::PurgeOk { message_count }), purge.nowait)
+                let (purged, lsn) = self.use_queue(&queue_name)?.purge();
+                if lsn.is_some() {
+                    self.last_settled = self.last_settled.max(lsn);
+                    self.await_settled();
+                }
+                (PurgeOk(queue::PurgeOk { message_count: count(purged) }), purge.nowait)
             }
             DeclareOk(_) | DeleteOk(_) | BindOk(_) | UnbindOk(_) | PurgeOk(_) => {
                 return Err(unimplemented_method());
@@ -205,28 +210,34 @@ impl Connection {
         if declare.passive {
             self.authorize(&Operation::FindQueue { queue: &queue_name })?;
             let queue = self.use_queue(&queue_name)?;
+            queue.note_use();
             self.ticket = vhost.store_queues(std::slice::from_ref(&queue));
             self.open_channel(number)?.last_queue = Some(queue_name);
             return Ok(queue);
         }
         let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
-        let parsed = QueueOptions::parse(&queue_name, durable, exclusive, auto_delete, arguments.into());
+        let arguments = Arguments::from(arguments);
+        let dead_letter_exchange = arguments.text("x-dead-letter-exchange").map(str::to_owned);
+        let read = QueueOptions::read(durable, exclusive, auto_delete, arguments);
         let generated = if queue_name.is_empty() { generated_name("amq.gen-") } else { queue_name.clone() };
-        if queue_name.is_reserved() && vhost.queue(&queue_name).is_none() {
+        let is_there = vhost.queue(&generated).is_some();
+        if queue_name.is_reserved() && !is_there {
             let error = DeclareQueueError::ReservedName;
             return Err(Exception::of_queue(&error, &queue_name, vhost.name()));
         }
         self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange: None })?;
-        if vhost.queue(&generated).is_none() {
+        if !is_there {
             let room = self.node.check_queue_room(&vhost);
             room.map_err(|error| Exception::of_queue(&error, &generated, vhost.name()))?;
-            let options = parsed.as_ref().ok();
-            let dead_letter_exchange =
-                options.and_then(|options| options.arguments.text("x-dead-letter-exchange"));
+            let dead_letter_exchange = dead_letter_exchange.as_deref();
             self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange })?;
         }
-        let options =
-            parsed.map_err(|error| Exception::of_queue_options(&error, &queue_name, vhost.name()))?;
+        let wrong = |error| Exception::of_queue_options(&error, &queue_name, vhost.name());
+        let options = read.map_err(wrong)?;
+        if let Err(error) = options.check(&queue_name) {
+            self.check_same(&generated, &options)?;
+            return Err(wrong(error));
+        }
         let without_effect = options.arguments_without_effect();
         let declared = if queue_name.is_empty() {
             let mut first = Some(generated.clone());
@@ -256,6 +267,18 @@ impl Connection {
         }
         self.open_channel(number)?.last_queue = Some(queue.name.clone());
         Ok(queue)
+    }
+
+    /// Options that can't be differ from those of a queue that is there: that is what RabbitMQ says then.
+    fn check_same(&self, queue_name: &Name, options: &QueueOptions) -> Result<(), Exception> {
+        let vhost = self.vhost()?;
+        if vhost.queue(queue_name).is_none() {
+            return Ok(());
+        }
+        let same = self.use_queue(queue_name)?.options.check_equivalent(options);
+        same.map_err(|error| {
+            Exception::of_queue(&DeclareQueueError::Equivalence(error), queue_name, vhost.name())
+        })
     }
 
     fn delete_queue(&mut self, number: ChannelNumber, delete: &queue::Delete) -> Result<usize, Exception> {

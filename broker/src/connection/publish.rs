@@ -21,7 +21,7 @@ use crate::{
         permission::{Access, Operation},
     },
     storage::StoreError,
-    vhost::{Route, reply_to::ReplyAddress},
+    vhost::{Route, queue::Published, reply_to::ReplyAddress},
     wire::{
         content::parse_content_header,
         encode::{write_ack, write_nack, write_return},
@@ -93,9 +93,11 @@ impl Connection {
         let is_ahead_of_queue = route.as_ref().is_some_and(|route| !route.is_stored)
             && message.is_persistent()
             && self.open_channel(number)?.confirms.is_some();
-        if let Some(route) = &route
-            && (is_ahead_of_queue || !self.run.continues(route, &message))
-        {
+        let is_apart = match &route {
+            Some(route) => is_ahead_of_queue || !self.run.continues(route, &message),
+            None => self.run.route.as_ref().is_some_and(|own| own.may_refuse),
+        };
+        if is_apart {
             self.flush_messages();
         }
         let is_replied = !replies.is_empty() && self.deliver_replies(&replies, &message);
@@ -203,15 +205,15 @@ impl Connection {
         let Some(vhost) = &self.vhost else { return };
         let appended = match self.run.route.take() {
             Some(route) => vhost.publish(&route, &mut self.run.messages),
-            None => Ok(None),
+            None => Ok(Published::default()),
         };
-        if let Ok(Some(lsn)) = appended {
+        if let Ok(Published { lsn: Some(lsn), .. }) = appended {
             self.last_published = Some(lsn);
         }
         for number in std::mem::take(&mut self.run.confirming) {
             self.answer(number, |confirms, answers| match &appended {
-                Ok(lsn) => confirms.appended(*lsn, answers),
-                Err(_) => confirms.refused(answers),
+                Ok(Published { lsn, is_refused: false }) => confirms.appended(*lsn, answers),
+                Ok(_) | Err(_) => confirms.refused(answers),
             });
         }
     }
@@ -332,11 +334,11 @@ impl PublishRun {
     }
 
     /// Whether the message belongs to the run: same queues, and safe in the same way, since nothing
-    /// transient waits for the disk.
+    /// transient waits for the disk. What may be refused is a run of its own.
     fn continues(&self, route: &Route, message: &Message) -> bool {
         let is_same_kind =
             self.messages.first().is_none_or(|first| first.is_persistent() == message.is_persistent());
-        is_same_kind && self.route.as_ref().is_some_and(|own| own.is_same(route))
+        is_same_kind && !route.may_refuse && self.route.as_ref().is_some_and(|own| own.is_same(route))
     }
 }
 

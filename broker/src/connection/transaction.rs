@@ -31,7 +31,7 @@ use crate::{
     vhost::{
         deliveries::{ChannelDeliveries, UnknownTag},
         reply_to::ReplyAddress,
-        transaction::{Committed, HeldMessage, HeldRun},
+        transaction::{CommitError, Committed, HeldMessage, HeldRun},
     },
     wire::{frame::ChannelNumber, method::MethodId},
 };
@@ -98,8 +98,15 @@ impl Connection {
             Err(error) => {
                 settles.iter_mut().for_each(|run| run.outcome = Outcome::Requeue);
                 settle_all(&mut settles);
-                let text = format!("transaction is rolled back: {error}");
-                return Err(Exception::new(ReplyCode::ResourceError, text));
+                return Err(match error {
+                    CommitError::Refused => {
+                        Exception::new(ReplyCode::PreconditionFailed, "partial tx completion")
+                    }
+                    CommitError::Log(error) => {
+                        let text = format!("transaction is rolled back: {error}");
+                        Exception::new(ReplyCode::ResourceError, text)
+                    }
+                });
             }
         };
         returned.iter().for_each(|message| self.return_unroutable(number, message));

@@ -57,11 +57,17 @@ pub(super) fn views(node: &Node, vhost: &Vhost, queue: &SharedQueue, peers: &Pee
 pub(super) fn view(node: &Node, vhost: &Vhost, subscription: &Subscription, peers: &Peers) -> Option<Value> {
     let info = peers.info(subscription)?;
     let number = subscription.channel.0;
+    let is_active = subscription.queue.is_active(subscription.id);
+    let activity_status = match (subscription.queue.options.rules.is_single_active, is_active) {
+        (true, true) => "single_active",
+        (true, false) => "waiting",
+        (false, _) => "up",
+    };
     Some(json!({
         "arguments": arguments_to_json(&subscription.arguments),
         "ack_required": !subscription.is_no_ack,
-        "active": true,
-        "activity_status": "up",
+        "active": is_active,
+        "activity_status": activity_status,
         "channel_details": {
             "connection_name": info.name(),
             "name": channel_name(info, number),

@@ -21,7 +21,7 @@ use crate::{
         permission::Operation,
         queue::{QueueOptions, QueueType},
     },
-    vhost::{Vhost, declare::DeclareQueueError, queue::SharedQueue},
+    vhost::{Vhost, declare::DeclareQueueError, queue::SharedQueue, ticket::Ticket},
 };
 
 /// `queues`, `queues/{vhost}`, `queues/{vhost}/{queue}`, `…/bindings`, `…/contents`
@@ -34,7 +34,7 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         ([vhost, queue], &Method::DELETE) => delete(request, vhost, queue).await,
         ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         ([vhost, queue, "bindings"], &Method::GET) => list_bindings(request, vhost, queue),
-        ([vhost, queue, "contents"], &Method::DELETE) => purge(request, vhost, queue),
+        ([vhost, queue, "contents"], &Method::DELETE) => purge(request, vhost, queue).await,
         ([_, _, "contents"], _) => not_allowed("DELETE, OPTIONS"),
         ([] | [_] | [_, _, "bindings"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
@@ -95,13 +95,14 @@ async fn delete(request: &Request, vhost: &str, name: &str) -> Answered {
     Ok(Answer::Done)
 }
 
-fn purge(request: &Request, vhost: &str, name: &str) -> Answered {
+async fn purge(request: &Request, vhost: &str, name: &str) -> Answered {
     let (vhost, queue) = find(request, vhost, name)?;
     request.authorize(&vhost, &Operation::PurgeQueue { queue: &queue.name })?;
     let nobody = request.broker().next_connection_id();
     let queue =
         vhost.queue_for(&queue.name, nobody).map_err(|error| not_used(&error, &queue.name, &vhost))?;
-    queue.purge();
+    let (_, lsn) = queue.purge();
+    durable(lsn.and_then(|lsn| Ticket::synced(&**vhost.log(), lsn))).await?;
     Ok(Answer::Done)
 }
 
@@ -130,6 +131,8 @@ fn view(request: &Request, vhost: &Vhost, queue: &SharedQueue, peers: &Peers) ->
     let (counts, options) = (queue.counts(), &queue.options);
     let subscriptions = queue.subscriptions();
     let exclusive = subscriptions.iter().find(|subscription| subscription.is_exclusive);
+    let has_single = options.rules.is_single_active;
+    let single = subscriptions.iter().find(|subscription| has_single && queue.is_active(subscription.id));
     let exclusive_pid = exclusive.and_then(|subscription| peers.channel_pid(node, subscription));
     let mut object = json!({
         "name": queue.name.as_str(),
@@ -146,7 +149,7 @@ fn view(request: &Request, vhost: &Vhost, queue: &SharedQueue, peers: &Peers) ->
         "effective_policy_definition": {},
         "exclusive_consumer_tag": exclusive.map(|subscription| subscription.tag.as_str()),
         "exclusive_consumer_pid": exclusive_pid,
-        "single_active_consumer_tag": null,
+        "single_active_consumer_tag": single.map(|subscription| subscription.tag.as_str()),
         "messages": counts.ready + counts.unsettled,
         "messages_ready": counts.ready,
         "messages_unacknowledged": counts.unsettled,

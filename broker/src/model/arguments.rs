@@ -23,6 +23,12 @@ impl Arguments {
         }
     }
 
+    /// The integer under `key`, whatever its width; none when absent or something else.
+    #[must_use]
+    pub fn integer(&self, key: &str) -> Option<i64> {
+        self.value(key).and_then(integer)
+    }
+
     /// Keys and values, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &AMQPValue)> {
         self.0.inner().iter().map(|(key, value)| (key.as_str(), value))
@@ -45,6 +51,21 @@ impl From<FieldTable> for Arguments {
     fn from(table: FieldTable) -> Self {
         Self(table)
     }
+}
+
+/// The value of any integer type.
+#[must_use]
+pub fn integer(value: &AMQPValue) -> Option<i64> {
+    Some(match value {
+        AMQPValue::ShortShortInt(n) => i64::from(*n),
+        AMQPValue::ShortShortUInt(n) => i64::from(*n),
+        AMQPValue::ShortInt(n) => i64::from(*n),
+        AMQPValue::ShortUInt(n) => i64::from(*n),
+        AMQPValue::LongInt(n) => i64::from(*n),
+        AMQPValue::LongUInt(n) => i64::from(*n),
+        AMQPValue::LongLongInt(n) => *n,
+        _ => return None,
+    })
 }
 
 /// The name of a value's type in RabbitMQ's texts.

@@ -2,6 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::{expiration::parse_expiration, timestamp::Timestamp};
+use crate::wire::content::{CONTENT_HEADER_HEAD, ContentHeader, parse_content_header};
+
 /// What was published; immutable. One allocation shared by all queues it went to, laid out as it goes
 /// back on the wire:
 ///
@@ -17,6 +20,8 @@ pub struct Message {
     header_size: u32,
     route_size: u16,
     is_persistent: bool,
+    /// 0 when nobody needs it.
+    arrived_at: Timestamp,
 }
 
 /// The parts of a message while it is being received, before its body is known.
@@ -35,7 +40,42 @@ impl Message {
     #[must_use]
     pub fn from_buffer(buffer: Bytes, head_sizes: (u16, u32), is_persistent: bool) -> Self {
         let (route_size, header_size) = head_sizes;
-        Self { bytes: buffer, header_size, route_size, is_persistent }
+        Self { bytes: buffer, header_size, route_size, is_persistent, arrived_at: Timestamp(0) }
+    }
+
+    /// The same message, which came to its queues at this time: what its time to live is counted from.
+    #[must_use]
+    pub fn arriving_at(mut self, now: Timestamp) -> Self {
+        self.arrived_at = now;
+        self
+    }
+
+    /// When it came to its queues; none unless it was noted because the message may expire.
+    #[must_use]
+    pub fn arrived_at(&self) -> Option<Timestamp> {
+        (self.arrived_at != Timestamp(0)).then_some(self.arrived_at)
+    }
+
+    /// Whether the publisher gave it a time to live (`expiration`).
+    #[must_use]
+    pub fn has_expiration(&self) -> bool {
+        // The high octet of the property flags, bit 8 of both.
+        self.header().get(CONTENT_HEADER_HEAD).is_some_and(|flags| flags & 1 != 0)
+    }
+
+    /// The time to live that the publisher gave it, milliseconds.
+    #[must_use]
+    pub fn expiration_millis(&self) -> Option<u64> {
+        if !self.has_expiration() {
+            return None;
+        }
+        parse_expiration(self.content_header()?.properties.expiration?).ok()
+    }
+
+    /// Its properties; none if a damaged log gave back something else.
+    #[must_use]
+    pub fn content_header(&self) -> Option<ContentHeader<'_>> {
+        parse_content_header(self.header()).ok()
     }
 
     /// Exchange and routing key as two adjacent short strings.

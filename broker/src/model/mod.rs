@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod binding;
+pub mod dead_letter;
 pub mod definition;
 pub mod exchange;
 pub mod expiration;
@@ -13,6 +14,7 @@ pub mod permission;
 pub mod queue;
 pub mod queue_id;
 pub mod routing;
+pub mod timestamp;
 pub mod topic_permission;
 pub mod topology;
 pub mod user;

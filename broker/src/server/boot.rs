@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, thread};
 
 use tokio::sync::watch;
 
-use super::{DefaultUser, Settings, StartError};
+use super::{DefaultUser, Settings, StartError, timers::WallClock};
 use crate::{
     connection::registry::Node,
     model::{
@@ -72,7 +72,8 @@ pub(super) async fn boot(
             tracing::error!("messages can't be stored any more, stopping: {error}");
         }
     })?;
-    let (broker, lost) = Broker::load(Arc::new(store), Arc::new(log.clone())).map_err(StartError::Store)?;
+    let (broker, lost) = Broker::load(Arc::new(store), Arc::new(log.clone()), Arc::new(WallClock))
+        .map_err(StartError::Store)?;
     for loss in lost.iter().chain(&recovered.lost) {
         tracing::error!("{loss}");
     }

@@ -6,6 +6,7 @@ mod listener;
 pub mod process;
 pub mod resources;
 mod socket;
+mod timers;
 pub mod watermark;
 
 use std::{
@@ -152,6 +153,7 @@ impl Server {
         resources.look(&node);
         let log = writers.log().clone();
         tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
+        tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
         let mut connections = JoinSet::new();
         connections.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
         let unsafe_no_fsync = settings.unsafe_no_fsync;

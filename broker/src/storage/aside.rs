@@ -4,7 +4,8 @@
 //! ```text
 //! 00000001.aside   chunks, one after another
 //! chunk            for each message: u64 position | u32 delivery count | u8 flags (1: persistent) | u8 zero
-//!                  | u16 route size | u32 header size | u32 size | route | header | body
+//!                  | u16 route size | u32 header size | u32 size | u64 arrival, milliseconds since 1970 (0: not
+//!                  noted) | route | header | body
 //! ```
 
 use std::{
@@ -18,6 +19,7 @@ use crate::{
     model::{
         message::Message,
         queue::{Entry, Position},
+        timestamp::Timestamp,
     },
     storage::{
         disk::{Disk, DiskFile, read_up_to, write_all_at},
@@ -27,7 +29,7 @@ use crate::{
 
 /// A file above this gets no more chunks, bytes.
 const FILE_SIZE: u64 = 8 << 20;
-const FRONT_SIZE: usize = 24;
+const FRONT_SIZE: usize = 32;
 const PERSISTENT: u8 = 1;
 
 /// Where messages are put aside.
@@ -136,6 +138,7 @@ fn encode(entry: &Entry, out: &mut Vec<u8>) {
     out.extend_from_slice(&u16::try_from(message.route().len()).unwrap_or(u16::MAX).to_le_bytes());
     out.extend_from_slice(&number(message.header().len()));
     out.extend_from_slice(&number(message.size()));
+    out.extend_from_slice(&message.arrived_at().unwrap_or_default().0.to_le_bytes());
     for part in [message.route(), message.header(), message.body()] {
         out.extend_from_slice(part);
     }
@@ -147,8 +150,10 @@ fn decode(bytes: &Bytes, at: usize) -> Option<(Entry, usize)> {
     let [flags, _] = read_array(&mut input)?;
     let route_size = u16::from_le_bytes(read_array(&mut input)?);
     let (header_size, size) = (read_u32(&mut input)?, read_u32(&mut input)? as usize);
+    let arrived_at = Timestamp(read_u64(&mut input)?);
     let end = at.checked_add(FRONT_SIZE)?.checked_add(size).filter(|end| *end <= bytes.len())?;
     let buffer = bytes.slice(at + FRONT_SIZE..end);
     let message = Message::from_buffer(buffer, (route_size, header_size), flags & PERSISTENT != 0);
+    let message = message.arriving_at(arrived_at);
     Some((Entry { position, message, delivery_count }, FRONT_SIZE + size))
 }

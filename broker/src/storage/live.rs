@@ -4,7 +4,7 @@
 //! This is the log's whole state but for the messages themselves. A checkpoint writes it down, so that a file
 //! without live messages is not needed, whatever else was recorded in it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -56,6 +56,8 @@ struct LiveQueue {
     delivered_up_to: u64,
     /// Bodies of the live messages.
     bytes: u64,
+    /// A message that may expire was published to it.
+    is_timed: bool,
 }
 
 /// A live message and where it is.
@@ -75,6 +77,7 @@ pub(super) struct QueueSummary {
     pub(super) bytes: u64,
     pub(super) next_position: Position,
     pub(super) delivered_up_to: Position,
+    pub(super) is_timed: bool,
 }
 
 impl FileUse {
@@ -112,6 +115,9 @@ impl Live {
                 let body_size = message.body_size() as u64;
                 places.iter().for_each(|&(queue, position)| self.publish(queue, position, file, body_size));
                 self.count_message_bytes(file, size, places.len());
+                if message.arrived_at().is_some() {
+                    places.iter().for_each(|(queue, _)| _ = self.set_timed(*queue));
+                }
             }
             Record::Settle { queue, positions, bytes } => {
                 positions.ranges().for_each(|(first, last)| self.remove(queue, first, last));
@@ -179,7 +185,15 @@ impl Live {
         let Some(live_queue) = self.queues.get(&queue) else { return Vec::new() };
         let positions = live_queue.live.ranges_from(from.0).flat_map(|(first, last)| first..=last);
         let positions = positions.take_while(|position| *position < to.0).take(max);
-        positions.map(|position| live_queue.placed(position)).collect()
+        let (mut same_file, mut file) = (0..0, 0);
+        let placed = positions.map(|position| {
+            if !same_file.contains(&position) {
+                (same_file, file) = live_queue.same_file(position);
+            }
+            let delivery_count = live_queue.requeued.get(&position).copied().unwrap_or(0);
+            Placed { position: Position(position), file, delivery_count }
+        });
+        placed.collect()
     }
 
     /// The file of a message if it is live.
@@ -203,6 +217,7 @@ impl Live {
             bytes: live_queue.bytes,
             next_position: Position(live_queue.next_position),
             delivered_up_to: Position(live_queue.delivered_up_to),
+            is_timed: live_queue.is_timed,
         })
     }
 
@@ -245,6 +260,14 @@ impl Live {
         if let Some(file_use) = self.file_mut(file) {
             file_use.live_count += 1;
         }
+    }
+
+    /// False if the queue is not known.
+    fn set_timed(&mut self, queue: QueueId) -> bool {
+        self.queues.get_mut(&queue).is_some_and(|live_queue| {
+            live_queue.is_timed = true;
+            true
+        })
     }
 
     fn purge(&mut self, queue: QueueId, up_to: Position, kept: &PositionRanges) {
@@ -295,6 +318,7 @@ impl Live {
 ///                          | live positions (ranges, see `record`)
 ///                          | places, then for each   gap from the last position | file
 ///                          | requeued, then for each gap from the last position | count
+/// queues in which messages may expire, then for each   id
 /// ```
 ///
 /// The number of a packed file is twice its own and one more, that of another file twice its own.
@@ -322,6 +346,9 @@ impl Live {
             write_number(out, queue.0);
             live_queue.encode(is_alive, out);
         }
+        let timed = || self.queues.iter().filter(|(_, live_queue)| live_queue.is_timed);
+        write_number(out, timed().count() as u64);
+        timed().for_each(|(queue, _)| write_number(out, queue.0));
     }
 
     /// Reads what [`Live::encode`] wrote; none if it is anything else.
@@ -358,17 +385,18 @@ impl Live {
             }
             live.queues.insert(queue, live_queue);
         }
+        for _ in 0..read_number(input)? {
+            live.set_timed(QueueId(read_number(input)?)).then_some(())?;
+        }
         Some(live)
     }
 }
 
 impl LiveQueue {
-    fn placed(&self, position: u64) -> Placed {
-        Placed {
-            position: Position(position),
-            file: self.file_of(position),
-            delivery_count: self.requeued.get(&position).copied().unwrap_or(0),
-        }
+    /// Where the live messages lie in the same file as this one, and the file's number.
+    fn same_file(&self, position: u64) -> (Range<u64>, u64) {
+        let next_place = self.places.range(position.saturating_add(1)..).next();
+        (position..next_place.map_or(u64::MAX, |(next, _)| *next), self.file_of(position))
     }
 
     fn file_of(&self, position: u64) -> u64 {
@@ -433,7 +461,7 @@ impl LiveQueue {
         let requeued =
             read_gaps(input)?.into_iter().map(|(at, count)| Some((at, u32::try_from(count).ok()?)));
         let requeued = requeued.collect::<Option<_>>()?;
-        Some(Self { live, places, requeued, next_position, delivered_up_to, bytes })
+        Some(Self { live, places, requeued, next_position, delivered_up_to, bytes, is_timed: false })
     }
 }
 

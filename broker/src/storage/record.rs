@@ -5,8 +5,9 @@
 //!
 //! body by kind
 //!  0 mark        begins a batch, see `log_file`
-//!  1 publish     u8 flags (1: persistent) | u8 zero | u16 route size | u32 header size | u32 places |
-//!                places x (u64 queue, u64 position) | route | header | body
+//!  1 publish     u8 flags (1: persistent, 2: may expire) | u8 zero | u16 route size | u32 header size |
+//!                u32 places | places x (u64 queue, u64 position) | u64 arrival if it may expire, milliseconds
+//!                since 1970 | route | header | body
 //!  2 settle      u64 queue | u64 bytes of their bodies | ranges
 //!  3 requeue     u64 queue | ranges
 //!  4 delivered   u64 queue | u64 up to
@@ -27,7 +28,7 @@ pub use crate::storage::record_head::Lsn;
 pub(super) use crate::storage::record_head::{HEAD_SIZE, Head, MARK, read_array, read_u32, read_u64};
 
 use crate::{
-    model::{message::Message, queue::Position, queue_id::QueueId},
+    model::{message::Message, queue::Position, queue_id::QueueId, timestamp::Timestamp},
     storage::{
         position_ranges::PositionRanges,
         record_head::{DELETE, DELIVERED, PUBLISH, PURGE, REQUEUE, SETTLE, TRANSACTION},
@@ -111,6 +112,8 @@ pub(super) struct Body<'a> {
 pub(super) const PART_HEAD_SIZE: usize = 9;
 
 const PERSISTENT: u8 = 1;
+/// When the message came is there, because it may expire.
+const ARRIVAL: u8 = 2;
 /// Where the body of a publish says how many places follow.
 const PLACES_COUNT_AT: usize = 8;
 /// A queue and a position in it, bytes.
@@ -139,6 +142,9 @@ impl<'a> Record<'a> {
                 encode_message_front(&mut front, message, places.len());
                 for (queue, position) in places {
                     write_u64s(&mut front, &[queue.0, position.0]);
+                }
+                if let Some(arrived_at) = message.arrived_at() {
+                    write_u64s(&mut front, &[arrived_at.0]);
                 }
                 parts = [message.route(), message.header(), message.body()];
             }
@@ -366,7 +372,8 @@ fn visit_body(
 }
 
 fn encode_message_front(front: &mut Vec<u8>, message: &Message, places: usize) {
-    let flags = if message.is_persistent() { PERSISTENT } else { 0 };
+    let persistent = if message.is_persistent() { PERSISTENT } else { 0 };
+    let flags = if message.arrived_at().is_some() { persistent | ARRIVAL } else { persistent };
     let route_size = u16::try_from(message.route().len()).unwrap_or(u16::MAX);
     let header_size = u32::try_from(message.header().len()).unwrap_or(u32::MAX);
     let places = u32::try_from(places).unwrap_or(u32::MAX);
@@ -382,20 +389,21 @@ fn decode_message(body: &Bytes) -> Option<OwnedRecord> {
     let route_size = u16::from_le_bytes(read_array(&mut input)?);
     let header_size = read_u32(&mut input)?;
     let count = read_u32(&mut input)? as usize;
-    if flags & !PERSISTENT != 0 || count > input.len() / PLACE_SIZE {
+    if flags & !(PERSISTENT | ARRIVAL) != 0 || count > input.len() / PLACE_SIZE {
         return None;
     }
     let mut places = Vec::with_capacity(count);
     for _ in 0..count {
         places.push((read_queue(&mut input)?, read_position(&mut input)?));
     }
+    let arrived_at = if flags & ARRIVAL == 0 { 0 } else { read_u64(&mut input)? };
     let (route, rest) = input.split_at_checked(usize::from(route_size))?;
     if rest.len() < header_size as usize || !is_route(route) {
         return None;
     }
     let buffer = body.slice(body.len() - input.len()..);
     let message = Message::from_buffer(buffer, (route_size, header_size), flags & PERSISTENT != 0);
-    Some(OwnedRecord::Publish { places, message })
+    Some(OwnedRecord::Publish { places, message: message.arriving_at(Timestamp(arrived_at)) })
 }
 
 /// Two short strings and nothing else.

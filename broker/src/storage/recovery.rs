@@ -64,6 +64,8 @@ pub struct RecoveredQueue {
     pub next_position: Position,
     /// Messages below may have been handed out.
     pub delivered_up_to: Position,
+    /// Some of the messages may expire.
+    pub is_timed: bool,
 }
 
 /// A message that is not settled.
@@ -559,6 +561,7 @@ impl Replay {
                 newest,
                 next_position: summary.next_position,
                 delivered_up_to: summary.delivered_up_to,
+                is_timed: summary.is_timed,
             };
             (summary.queue, recovered)
         });

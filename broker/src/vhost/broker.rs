@@ -1,8 +1,11 @@
 //! The broker: its vhosts and who may use them.
 
-use std::sync::{
-    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -13,6 +16,7 @@ use super::{
     access::{Access, TopicGrant},
     queue::{ConnectionId, SharedQueue},
     ticket::Ticket,
+    upkeep::{Clock, Upkeep},
 };
 use crate::{
     model::{
@@ -24,6 +28,7 @@ use crate::{
         name::Name,
         permission::{Pattern, Permission},
         queue::ConsumerId,
+        timestamp::Timestamp,
         topic_permission::TopicPermission,
         user::{PasswordHash, User},
     },
@@ -42,6 +47,7 @@ pub struct Broker {
     access_epoch: AtomicU64,
     log: Arc<dyn QueueLog>,
     store: Arc<dyn MetadataStore>,
+    upkeep: Arc<Upkeep>,
     next_consumer: AtomicU64,
     next_connection: AtomicU64,
 }
@@ -60,6 +66,7 @@ impl Broker {
     pub fn load(
         store: Arc<dyn MetadataStore>,
         log: Arc<dyn QueueLog>,
+        clock: Arc<dyn Clock>,
     ) -> Result<(Self, Vec<String>), StoreError> {
         let loaded = store.load()?;
         let broker = Self {
@@ -68,6 +75,7 @@ impl Broker {
             access_epoch: AtomicU64::new(0),
             log,
             store,
+            upkeep: Arc::new(Upkeep::new(clock)),
             next_consumer: AtomicU64::new(1),
             next_connection: AtomicU64::new(1),
         };
@@ -281,6 +289,31 @@ impl Broker {
         self.submit(keys.into_iter().map(Change::Delete).collect())
     }
 
+    /// Clock and timers of its queues.
+    #[must_use]
+    pub fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
+    /// Attends to one queue whose timer is up. When none is: says when the first will be, if there is any.
+    pub fn attend_next(&self) -> ControlFlow<Option<Timestamp>> {
+        let now = self.upkeep.now();
+        match self.upkeep.take_due(now) {
+            Err(first) => return ControlFlow::Break(first),
+            Ok(queue) => {
+                let Some(queue) = queue.upgrade() else { return ControlFlow::Continue(()) };
+                if queue.is_expired(now)
+                    && let Some(vhost) = self.vhost(&queue.surroundings.vhost)
+                {
+                    vhost.expire_queue(&queue, now);
+                }
+                // Unless it is gone: somebody may have used it just now.
+                queue.attend(now);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     /// A number for a new connection.
     #[must_use]
     pub fn next_connection_id(&self) -> ConnectionId {
@@ -352,7 +385,8 @@ impl Broker {
 
     fn insert_vhost(&self, definition: VhostDefinition) {
         let name = definition.name.clone();
-        let vhost = Vhost::new(definition, Arc::clone(&self.log), Arc::clone(&self.store));
+        let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
+        let vhost = Vhost::new(definition, log, store, Arc::clone(&self.upkeep));
         self.vhosts.insert(name, Arc::new(vhost));
     }
 

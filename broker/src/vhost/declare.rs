@@ -15,6 +15,7 @@ use crate::{
         name::Name,
         queue::{EquivalenceError, QueueOptions, QueueType, locked_text},
         queue_id::QueueId,
+        timestamp::Timestamp,
     },
     storage::{StoreError, queue_log::QueueRecord},
 };
@@ -176,9 +177,10 @@ impl Vhost {
         if places.queue(&name).is_some() || places.queues.contains_key(&QueueId(id)) {
             return false;
         }
-        let queue = SharedQueue::new(QueueId(id), name, options, None, Arc::clone(&self.log));
+        let queue = SharedQueue::new(QueueId(id), name, options, None, Arc::clone(&self.surroundings));
+        queue.note_use();
         self.outdate_routes(&mut places);
-        places.insert(Arc::new(queue));
+        places.insert(queue);
         true
     }
 
@@ -232,6 +234,17 @@ impl Vhost {
         }
     }
 
+    /// Deletes this very queue if nobody used it for too long.
+    pub(super) fn expire_queue(&self, queue: &Arc<SharedQueue>, now: Timestamp) {
+        let places = self.write();
+        if places.queues.contains_key(&queue.id) && queue.is_expired(now) {
+            tracing::info!("queue '{}' in vhost '{}' expired", queue.name, self.name());
+            if let Ok(deleted) = self.remove_queue(places, queue, true, false) {
+                deleted.tell_consumers();
+            }
+        }
+    }
+
     fn remove_queue(
         &self,
         mut places: RwLockWriteGuard<'_, Places>,
@@ -271,7 +284,8 @@ impl Vhost {
             return self.redeclare(queue, &options, user);
         }
         places.check_room(self.limit(LimitName::MaxQueues))?;
-        let queue = Arc::new(SharedQueue::new(id, name, options, owner, Arc::clone(&self.log)));
+        let queue = SharedQueue::new(id, name, options, owner, Arc::clone(&self.surroundings));
+        queue.note_use();
         self.outdate_routes(&mut places);
         places.insert(Arc::clone(&queue));
         let changes = match queue.is_stored() {
@@ -289,6 +303,7 @@ impl Vhost {
         user: ConnectionId,
     ) -> Result<DeclaredQueue, DeclareQueueError> {
         check_owner(&queue, user)?;
+        queue.note_use();
         queue.options.check_equivalent(options).map_err(DeclareQueueError::Equivalence)?;
         let ticket = self.store_queues(std::slice::from_ref(&queue));
         Ok(DeclaredQueue { queue, is_new: false, ticket })

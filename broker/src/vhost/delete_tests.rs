@@ -18,6 +18,7 @@ use crate::{
         sim_disk::{Crash, Fault, Seeded, SimDisk, State},
     },
     vhost::queue::ConnectionId,
+    vhost::test_clock::TestClock,
 };
 
 const MESSAGES: u64 = 3;
@@ -44,7 +45,8 @@ impl World {
     fn new() -> Self {
         let disk = SimDisk::recording(State::default());
         let (store, definitions, log, messages, _) = open(&disk);
-        let (broker, _) = Broker::load(Arc::new(store), Arc::new(log)).unwrap();
+        let (broker, _) =
+            Broker::load(Arc::new(store), Arc::new(log), Arc::new(TestClock::default())).unwrap();
         let definition = VhostDefinition {
             name: Name::literal("v"),
             description: String::new(),

@@ -436,13 +436,15 @@ mod tests {
     use crate::{
         model::{arguments::Arguments, queue::QueueOptions, queue_id::QueueId},
         storage::queue_log::MemoryLog,
+        vhost::upkeep::Surroundings,
     };
 
     #[test]
     fn gets_on_one_queue_share_a_source_that_goes_with_the_last_of_them() {
         let name = Name::literal("q");
         let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
-        let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::new(MemoryLog)));
+        let surroundings = Surroundings::of_log(Arc::new(MemoryLog));
+        let queue = SharedQueue::new(QueueId(1), name, options, None, surroundings);
         let mut deliveries = ChannelDeliveries::new(Arc::default());
         for position in 0..100 {
             let unsettled = Unsettled { queue: Arc::clone(&queue), position: Position(position) };

@@ -5,10 +5,12 @@
 pub mod access;
 pub mod broker;
 pub mod buffer;
+mod dead_letters;
 pub mod declare;
 #[cfg(test)]
 mod delete_tests;
 pub mod deliveries;
+mod dispatch;
 mod marks;
 #[cfg(test)]
 mod model_tests;
@@ -18,11 +20,16 @@ pub mod queue;
 pub mod reply_to;
 pub mod subscription;
 #[cfg(test)]
+pub(crate) mod test_clock;
+#[cfg(test)]
 mod tests;
 pub mod ticket;
 pub mod topology;
 pub mod transaction;
 mod unstored;
+pub mod upkeep;
+#[cfg(test)]
+mod upkeep_tests;
 
 use std::sync::{
     Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -42,19 +49,22 @@ use crate::{
         queue_id::QueueId,
         topology::{RouteError, Topology},
     },
-    storage::{LogError, MetadataStore, queue_log::QueueLog, record::Lsn},
+    storage::{LogError, MetadataStore, queue_log::QueueLog},
     wire::table::RawTable,
 };
-use queue::SharedQueue;
+use queue::{Published, SharedQueue};
 use ticket::Ticket;
 use unstored::Unstored;
+use upkeep::{Surroundings, Upkeep};
 
 /// A namespace: exchanges, queues and bindings of its own.
 #[derive(Debug)]
 pub struct Vhost {
     name: Name,
     definition: RwLock<VhostDefinition>,
-    places: RwLock<Places>,
+    places: Arc<RwLock<Places>>,
+    /// For its queues.
+    surroundings: Arc<Surroundings>,
     /// Connections that are open to it.
     pub open_connections: AtomicUsize,
     /// Grows with every change of the topology: what was routed under an older one is routed anew.
@@ -84,21 +94,36 @@ pub struct Route {
     pub epoch: u64,
     /// All its durable queues are on stable storage.
     pub is_stored: bool,
+    /// A queue may be full and refuse messages: what became of one is to be known before the next.
+    pub may_refuse: bool,
 }
 
 impl Vhost {
     /// A vhost with the predeclared exchanges.
     #[must_use]
-    pub fn new(definition: VhostDefinition, log: Arc<dyn QueueLog>, store: Arc<dyn MetadataStore>) -> Self {
+    pub fn new(
+        definition: VhostDefinition,
+        log: Arc<dyn QueueLog>,
+        store: Arc<dyn MetadataStore>,
+        upkeep: Arc<Upkeep>,
+    ) -> Self {
         let places = Places {
             topology: Topology::new(),
             queues: HashMap::with_hasher(FixedState::default()),
             is_deleted: false,
         };
+        let places = Arc::new(RwLock::new(places));
+        let surroundings = Surroundings {
+            vhost: definition.name.clone(),
+            log: Arc::clone(&log),
+            upkeep,
+            places: Arc::downgrade(&places),
+        };
         Self {
             name: definition.name.clone(),
             definition: RwLock::new(definition),
-            places: RwLock::new(places),
+            places,
+            surroundings: Arc::new(surroundings),
             open_connections: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
             log,
@@ -148,14 +173,16 @@ impl Vhost {
         ids.sort_unstable();
         let queues: Arc<[_]> = ids.iter().filter_map(|id| places.queues.get(id).cloned()).collect();
         let is_stored = !queues.iter().any(|queue| self.is_unstored(queue));
-        Ok(Route { queues, depends_on_headers: routed.depends_on_headers, epoch: self.epoch(), is_stored })
+        let may_refuse = queues.iter().any(|queue| queue.options.rules.may_refuse());
+        let (depends_on_headers, epoch) = (routed.depends_on_headers, self.epoch());
+        Ok(Route { queues, depends_on_headers, epoch, is_stored, may_refuse })
     }
 
     /// Appends messages that share a route to its queues, and dispatches; says when they are safe.
     /// `messages` is empty after.
-    pub fn publish(&self, route: &Route, messages: &mut Vec<Message>) -> Result<Option<Lsn>, LogError> {
+    pub fn publish(&self, route: &Route, messages: &mut Vec<Message>) -> Result<Published, LogError> {
         let appended = match &*route.queues {
-            [] => Ok(None),
+            [] => Ok(Published::default()),
             [queue] => queue.publish(messages),
             queues => SharedQueue::publish_to_all(queues, messages),
         };

@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     outbox::{Gone, Outbox},
     paging::Paging,
     subscription::Subscription,
+    upkeep::{Surroundings, Upkeep},
 };
 use crate::{
     limits::DISPATCH_RUN_MAX,
@@ -19,10 +20,11 @@ use crate::{
         message::Message,
         name::Name,
         queue::{
-            ConsumeError, ConsumerId, Delivery, Entry, Lane, Member, Outcome, Position, Queue, QueueCounts,
+            ConsumeError, ConsumerId, Entry, Lane, Member, Outcome, Position, Queue, QueueCounts,
             QueueOptions,
         },
         queue_id::QueueId,
+        timestamp::Timestamp,
     },
     storage::{
         LogError,
@@ -47,24 +49,44 @@ pub struct SharedQueue {
     pub options: QueueOptions,
     /// The connection that owns it, if exclusive.
     pub owner: Option<ConnectionId>,
-    log: Arc<dyn QueueLog>,
+    pub(super) log: Arc<dyn QueueLog>,
+    pub(super) surroundings: Arc<Surroundings>,
     state: Mutex<State>,
 }
 
 /// What the lock of a queue guards.
 #[derive(Debug)]
 pub(super) struct State {
-    id: QueueId,
+    pub(super) id: QueueId,
+    pub(super) own: Weak<SharedQueue>,
     pub(super) queue: Queue<Arc<Subscription>>,
     /// Room for the lanes of one dispatch, kept between dispatches.
-    lanes: Vec<Lane<Arc<Subscription>>>,
+    pub(super) lanes: Vec<Lane<Arc<Subscription>>>,
     pub(super) is_deleted: bool,
     /// What of it is on disk.
-    paging: Paging,
+    pub(super) paging: Paging,
     /// How far it may hand out messages that are not flagged.
-    marks: Marks,
+    pub(super) marks: Marks,
+    /// With priorities: what an earlier process left may not be handed out before the log is synced up to here.
+    pub(super) held_until: Option<Lsn>,
     /// Its persistent messages are in the log.
     pub(super) is_durable: bool,
+    pub(super) upkeep: Arc<Upkeep>,
+    /// When it is to be looked whether something expires.
+    pub(super) timer: Option<Timestamp>,
+    /// What was sent on last is safe when the log is synced up to here.
+    pub(super) last_move: Option<Lsn>,
+    /// When somebody declared it, consumed or got from it last; only noted if it expires when nobody does.
+    pub(super) used_at: Timestamp,
+}
+
+/// What came of publishing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// All is safe when the log is synced up to here; none: it is as safe as it will be.
+    pub lsn: Option<Lsn>,
+    /// A queue was full and did not take something: the publisher gets a nack.
+    pub is_refused: bool,
 }
 
 /// The queue is no more.
@@ -111,68 +133,97 @@ impl SharedQueue {
         name: Name,
         options: QueueOptions,
         owner: Option<ConnectionId>,
-        log: Arc<dyn QueueLog>,
-    ) -> Self {
+        surroundings: Arc<Surroundings>,
+    ) -> Arc<Self> {
         let is_durable = options.is_durable && !options.is_exclusive;
-        let state = State {
+        let (log, upkeep) = (Arc::clone(&surroundings.log), Arc::clone(&surroundings.upkeep));
+        let state = |own: &Weak<Self>| State {
             id,
-            queue: Queue::new(),
+            own: own.clone(),
+            queue: Queue::with_rules(options.rules.clone()),
             lanes: Vec::new(),
             is_deleted: false,
             paging: Paging::new(id, is_durable, log.queue_limits()),
-            marks: Marks::new(id, log.queue_limits().mark_ahead),
+            marks: Marks::new(id, log.queue_limits()),
+            held_until: None,
             is_durable,
+            upkeep: Arc::clone(&upkeep),
+            timer: None,
+            last_move: None,
+            used_at: Timestamp(0),
         };
-        Self { id, name, options, owner, log, state: Mutex::new(state) }
+        let new = |own: &Weak<Self>| {
+            let state = Mutex::new(state(own));
+            Self { id, name, options: options.clone(), owner, log: Arc::clone(&log), surroundings, state }
+        };
+        Arc::new_cyclic(new)
     }
 
     /// Appends messages and dispatches. Says when they are safe.
-    pub fn publish(&self, messages: &mut Vec<Message>) -> Result<Option<Lsn>, LogError> {
+    pub fn publish(&self, messages: &mut Vec<Message>) -> Result<Published, LogError> {
         let mut state = self.lock();
-        let mut last = None;
+        let mut published = Published::default();
         if state.is_deleted {
             messages.clear();
         }
+        let arrival = Arrival::of(messages, [&*state]);
+        let may_refuse = state.queue.rules().may_refuse();
         for (number, message) in messages.drain(..).enumerate() {
             if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
-                state.dispatch(&*self.log);
+                state.dispatch_at(arrival.now, &*self.log);
             }
-            state.cover_append(&message, &*self.log);
-            last = last.max(self.log.append(&mut [&mut *state], message)?);
+            if may_refuse && state.refuses(&message, (0, 0), arrival.now, &*self.log) {
+                published.is_refused = true;
+                continue;
+            }
+            state.cover_append(&message, 0, &*self.log);
+            let message = arrival.note(message);
+            published.lsn = published.lsn.max(self.log.append(&mut [&mut *state], message)?);
         }
-        state.dispatch(&*self.log);
+        state.dispatch_at(arrival.now, &*self.log);
         state.page_out(&*self.log);
-        Ok(last)
+        self.finish(state);
+        Ok(published)
     }
 
     /// Appends messages to several queues, sorted by id: one record each, all locks held.
-    pub fn publish_to_all(
-        queues: &[Arc<Self>],
-        messages: &mut Vec<Message>,
-    ) -> Result<Option<Lsn>, LogError> {
-        let mut last = None;
+    pub fn publish_to_all(queues: &[Arc<Self>], messages: &mut Vec<Message>) -> Result<Published, LogError> {
+        let mut published = Published::default();
         for part in queues.chunks(RECORD_QUEUES_MAX) {
             let mut states: Vec<_> = part.iter().map(|queue| queue.lock()).collect();
             states.retain(|state| !state.is_deleted);
             let Some(first) = part.first() else { break };
+            let log = &*first.log;
+            let arrival = Arrival::of(messages, states.iter().map(|state| &**state));
             for (number, message) in messages.iter().enumerate() {
+                let mut targets: Vec<&mut dyn LogTarget> = Vec::with_capacity(states.len());
                 for state in &mut states {
                     if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
-                        state.dispatch(&*first.log);
+                        state.dispatch_at(arrival.now, log);
                     }
-                    state.cover_append(message, &*first.log);
+                    if state.refuses(message, (0, 0), arrival.now, log) {
+                        published.is_refused = true;
+                        continue;
+                    }
+                    state.cover_append(message, 0, log);
+                    targets.push(&mut **state);
                 }
-                let mut targets: Vec<&mut dyn LogTarget> =
-                    states.iter_mut().map(|state| &mut **state as &mut dyn LogTarget).collect();
-                last = last.max(first.log.append(&mut targets, message.clone())?);
+                let message = arrival.note(message.clone());
+                published.lsn = published.lsn.max(log.append(&mut targets, message)?);
             }
             for state in &mut states {
-                state.dispatch(&*first.log);
-                state.page_out(&*first.log);
+                state.dispatch_at(arrival.now, log);
+                state.page_out(log);
+            }
+            let leaving = states.iter().filter(|state| state.queue.has_leaving());
+            let leaving: Vec<_> = leaving.filter_map(|state| state.own.upgrade()).collect();
+            drop(states);
+            for queue in leaving {
+                queue.send_on();
             }
         }
         messages.clear();
-        Ok(last)
+        Ok(published)
     }
 
     /// Ends deliveries, gives the consumer its credit back and dispatches. `run` keeps those that
@@ -189,7 +240,8 @@ impl SharedQueue {
         let mut bytes = 0;
         run.positions.retain(|position| {
             let settled = state.queue.settle(*position, run.outcome);
-            let is_recorded = settled.is_some_and(|settled| is_durable && settled.is_persistent);
+            let is_recorded =
+                settled.is_some_and(|settled| is_durable && settled.is_persistent && !settled.is_leaving);
             if is_recorded {
                 bytes += settled.map_or(0, |settled| settled.body_size);
             }
@@ -209,7 +261,7 @@ impl SharedQueue {
             state.queue.resume(id);
         }
         state.dispatch(&*self.log);
-        lsn
+        lsn.max(self.finish(state))
     }
 
     /// Adds a consumer: `reply` (`basic.consume-ok`) is written first, then its deliveries.
@@ -228,8 +280,10 @@ impl SharedQueue {
             .map_err(|ConsumeError::InExclusiveUse| JoinError::InExclusiveUse)?;
         subscription.outbox.add_subscription(subscription, reply);
         let (is_no_ack, is_exclusive) = (subscription.is_no_ack, subscription.is_exclusive);
-        state.queue.add_consumer(Member::new(Arc::clone(subscription), is_no_ack, is_exclusive));
+        let member = Member::new(Arc::clone(subscription), is_no_ack, is_exclusive);
+        state.queue.add_consumer(member.with_priority(subscription.priority()));
         state.dispatch(&*self.log);
+        self.finish(state);
         Ok(())
     }
 
@@ -239,8 +293,11 @@ impl SharedQueue {
         let mut state = self.lock();
         state.queue.remove_consumer(id);
         state.marks.forget_messenger();
+        state.note_use();
         state.dispatch(&*self.log);
-        self.options.is_auto_delete && !state.is_deleted && state.queue.consumer_count() == 0
+        let is_unused = self.options.is_auto_delete && !state.is_deleted && state.queue.consumer_count() == 0;
+        self.finish(state);
+        is_unused
     }
 
     /// Hands the head to a `basic.get`.
@@ -253,6 +310,10 @@ impl SharedQueue {
         let mut state = self.lock();
         if state.is_deleted {
             return Err(Deleted);
+        }
+        state.note_use();
+        if state.queue.is_timed() {
+            state = self.shed(state);
         }
         state.page_in(&*self.log);
         let awaited = state.request_mark(&*self.log);
@@ -271,6 +332,12 @@ impl SharedQueue {
             let bytes = delivery.message.body_size() as u64;
             self.log.record(self.id, QueueRecord::Settle { positions: &[delivery.position], bytes });
         }
+        if state.queue.is_timed() {
+            // What is next now may have expired behind it.
+            let now = self.surroundings.upkeep.now();
+            state.trim(now, &*self.log);
+            self.finish(state);
+        }
         Ok(Got::Message)
     }
 
@@ -279,23 +346,22 @@ impl SharedQueue {
         let mut state = self.lock();
         state.queue.resume(id);
         state.dispatch(&*self.log);
+        self.finish(state);
     }
 
-    /// Drops everything ready; says how many.
-    pub fn purge(&self) -> usize {
+    /// Drops everything ready; says how many, and when that lasts.
+    pub fn purge(&self) -> (usize, Option<Lsn>) {
         let mut state = self.lock();
-        if state.is_deleted {
-            return 0;
-        }
-        if state.is_durable {
+        let mut lsn = None;
+        if state.is_durable && state.queue.ready_count() > 0 {
             let (kept, sizes): (Vec<_>, Vec<u64>) = state.queue.unsettled_persistent().unzip();
             let (up_to, kept_bytes) = (state.queue.next_position(), sizes.iter().sum());
-            self.log.record(self.id, QueueRecord::Purge { up_to, kept: &kept, kept_bytes });
+            lsn = self.log.record(self.id, QueueRecord::Purge { up_to, kept: &kept, kept_bytes });
         }
         state.paging.clear();
         let count = state.queue.purge();
         state.note_memory(&*self.log);
-        count
+        (count, lsn)
     }
 
     /// Ends the queue, if the conditions hold. Says how many messages were ready and who consumed. The log has
@@ -314,6 +380,9 @@ impl SharedQueue {
             return Err(DeleteRefused::NotEmpty);
         }
         state.is_deleted = true;
+        if let Some(at) = state.timer.take() {
+            state.upkeep.clear(self.id, at);
+        }
         // Unsettled ones, too: whoever still holds the queue holds no messages with it.
         let mut ended = std::mem::take(&mut state.queue);
         state.paging.clear();
@@ -352,6 +421,17 @@ impl SharedQueue {
             state.queue.restore_newest(Entry { position, message, delivery_count });
         }
         state.queue.restore_next_position(next_position);
+        if state.is_durable && recovered.count > 0 && state.queue.rules().max_priority.is_some() {
+            state.held_until = state.marks.cover_unordered(next_position, &*self.log);
+        }
+        if recovered.is_timed {
+            state.queue.set_timed();
+        }
+        if state.queue.needs_trim() {
+            let now = self.surroundings.upkeep.now();
+            state.timer = Some(now);
+            state.upkeep.set((self.id, state.own.clone()), None, now);
+        }
     }
 
     /// Hands out nothing more: forgets the consumers, but not what they have.
@@ -381,166 +461,102 @@ impl SharedQueue {
         self.lock().queue.consumers().map(|member| Arc::clone(&member.consumer)).collect()
     }
 
+    /// Somebody asked for the queue: it does not expire for a while.
+    pub fn note_use(&self) {
+        if self.options.rules.expires.is_some() {
+            self.lock().note_use();
+        }
+    }
+
+    /// Whether nobody used it for longer than it may be unused.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        let state = self.lock();
+        let millis = state.queue.rules().expires.filter(|_| state.queue.consumer_count() == 0);
+        millis.is_some_and(|millis| state.used_at.plus_millis(millis) <= now)
+    }
+
+    /// Its timer is up: takes out what expired, and sets the next.
+    pub(super) fn attend(&self, now: Timestamp) {
+        let mut state = self.lock();
+        state.timer = None;
+        if !state.is_deleted {
+            state.dispatch_at(now, &*self.log);
+            state.schedule(now);
+        }
+        self.finish(state);
+    }
+
+    /// Whether a consumer gets messages, rather than wait until the active one goes.
+    #[must_use]
+    pub fn is_active(&self, id: ConsumerId) -> bool {
+        self.lock().queue.is_active(id)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl State {
-    /// Hands out what can be handed out, run by run and in each lane by lane, until the queue is empty or
-    /// no consumer has credit and room: that bounds how long the lock is held.
-    pub(super) fn dispatch(&mut self, log: &dyn QueueLog) {
-        loop {
-            if self.queue.has_taker() {
-                self.note_cleared(log);
-            }
-            let mut lanes = std::mem::take(&mut self.lanes);
-            let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, &mut lanes);
-            keep_order(&mut lanes);
-            for lane in lanes.drain(..) {
-                // What comes back is for whoever is left.
-                has_more |= self.deliver(lane, log).is_err();
-            }
-            self.lanes = lanes;
-            has_more |= self.queue.has_taker() && self.page_in(log);
-            if self.queue.consumer_count() > 0 {
-                self.cover_next(log);
-            }
-            if !has_more && !self.await_mark(log) {
-                return self.note_memory(log);
-            }
-        }
-    }
-
-    /// If the next message is held, lets a consumer hear of it when that ends. True if it is not held any more.
-    fn await_mark(&mut self, log: &dyn QueueLog) -> bool {
-        if !self.queue.is_held() {
-            return false;
-        }
-        let Some(messenger) = self.queue.taker().map(Arc::clone) else { return false };
-        if let Some(lsn) = self.request_mark(log) {
-            self.marks.resume_when_synced(lsn, &messenger, log);
-        }
-        !self.queue.is_held()
-    }
-
-    /// What is about to be appended may be handed out, if consumers keep up.
-    pub(super) fn cover_append(&mut self, message: &Message, log: &dyn QueueLog) {
-        if self.is_durable && message.is_persistent() && self.queue.consumer_count() > 0 {
-            self.marks.cover_append(self.queue.first_new(), self.queue.next_position(), log);
-        }
-    }
-
-    /// What comes next may be handed out when its turn comes.
-    fn cover_next(&mut self, log: &dyn QueueLog) {
-        if self.is_durable {
-            self.marks.cover_next(self.queue.first_new(), self.queue.next_position(), log);
-        }
-    }
-
-    /// Tells the queue what may be handed out.
-    fn note_cleared(&mut self, log: &dyn QueueLog) {
-        if self.is_durable {
-            let cleared_below = self.marks.cleared_below(self.queue.first_new(), log);
-            self.queue.set_cleared_below(cleared_below);
-        }
-    }
-
-    /// If the next message is held, sees to it that there is a mark for it, and says what to wait for. Nothing: it is
-    /// not held, or nothing will come of waiting.
-    fn request_mark(&mut self, log: &dyn QueueLog) -> Option<Lsn> {
-        self.note_cleared(log);
-        if !self.queue.is_held() {
+    /// The end of all that may make messages leave: sends them on, when the lock is released. Says when that is safe.
+    fn finish(&self, state: MutexGuard<'_, State>) -> Option<Lsn> {
+        if !state.queue.has_leaving() {
             return None;
         }
-        let lsn = self.marks.request(self.queue.first_new(), self.queue.next_position(), log);
-        // It may be synced by now.
-        self.note_cleared(log);
-        lsn.filter(|_| self.queue.is_held())
+        drop(state);
+        self.send_on()
     }
 
-    /// Brings back the next message if it is on disk; false if it was not, or cannot be read now.
-    fn page_in(&mut self, log: &dyn QueueLog) -> bool {
-        let is_wanted = self.queue.wanted().is_some();
-        while self.queue.wanted().is_some() {
-            if !self.paging.page_in(&mut self.queue, log) {
-                return false;
+    /// Takes out all that expired before the next message, and sends it on.
+    fn shed<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        loop {
+            let now = self.surroundings.upkeep.now();
+            state.trim(now, &*self.log);
+            if !state.queue.has_leaving() {
+                return state;
+            }
+            drop(state);
+            let moved = self.move_dead_letters();
+            state = self.lock();
+            if moved.is_err() {
+                return state;
             }
         }
-        is_wanted
     }
+}
 
-    fn note_memory(&mut self, log: &dyn QueueLog) {
-        self.paging.note_change(&self.queue, log);
-    }
+/// When messages come to queues, which matters to those that may expire.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// 0 if it does not matter to anything.
+    pub(super) now: Timestamp,
+    /// Messages may have a time to live of their own.
+    is_noted_of_some: bool,
+    /// A queue has a time to live for all its messages.
+    is_noted_of_all: bool,
+}
 
-    pub(super) fn page_out(&mut self, log: &dyn QueueLog) {
-        self.paging.page_out(&mut self.queue, log);
-    }
-
-    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>, log: &dyn QueueLog) -> Result<(), Gone> {
-        let consumer = lane.consumer;
-        // What needs no ack is settled when it is handed over.
-        let (settled, bytes) = match self.is_durable && consumer.is_no_ack {
-            true => persistent_positions(&lane.deliveries),
-            false => (Vec::new(), 0),
-        };
-        let delivered = consumer.outbox.deliver(&consumer, &mut lane.deliveries);
-        if delivered.is_ok() && !settled.is_empty() {
-            log.record(self.id, QueueRecord::Settle { positions: &settled, bytes });
-        }
-        if delivered.is_err() {
-            consumer.give_back(lane.deliveries.len());
-            self.queue.remove_consumer(consumer.id);
-            self.marks.forget_messenger();
-            for mut delivery in lane.deliveries {
-                consumer.outbox.release(delivery.message.size());
-                // Others may get later ones before it.
-                delivery.delivery_count += 1;
-                self.queue.take_back(delivery);
+impl Arrival {
+    pub(super) fn of<'a>(messages: &[Message], queues: impl IntoIterator<Item = &'a State>) -> Self {
+        let is_noted_of_some = messages.iter().any(Message::has_expiration);
+        let (mut is_noted_of_all, mut upkeep) = (false, None);
+        for state in queues {
+            let has_ttl = state.queue.rules().message_ttl.is_some();
+            is_noted_of_all |= has_ttl;
+            if has_ttl || is_noted_of_some || state.queue.is_timed() {
+                upkeep = Some(&state.upkeep);
             }
         }
-        delivered
+        let now = upkeep.map_or(Timestamp(0), |upkeep| upkeep.now());
+        Self { now, is_noted_of_some, is_noted_of_all }
     }
-}
 
-/// Positions of the persistent ones, and their bodies together.
-fn persistent_positions(deliveries: &[Delivery]) -> (Vec<Position>, u64) {
-    let persistent = || deliveries.iter().filter(|delivery| delivery.message.is_persistent());
-    let bytes = persistent().map(|delivery| delivery.message.body_size() as u64).sum();
-    (persistent().map(|delivery| delivery.position).collect(), bytes)
-}
-
-/// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order
-/// there (AMQP 0-9-1 section 4.7: order holds per outgoing channel, whichever consumer gets a message).
-fn keep_order(lanes: &mut Vec<Lane<Arc<Subscription>>>) {
-    if !share_channel(lanes) {
-        return;
-    }
-    let mut deliveries: Vec<(Arc<Subscription>, Delivery)> = Vec::new();
-    for Lane { consumer, deliveries: own } in lanes.drain(..) {
-        deliveries.extend(own.into_iter().map(|delivery| (Arc::clone(&consumer), delivery)));
-    }
-    // Handed out in the order of positions.
-    deliveries.sort_unstable_by_key(|(_, delivery)| delivery.position);
-    for (consumer, delivery) in deliveries {
-        match lanes.last_mut() {
-            Some(lane) if lane.consumer.id == consumer.id => lane.deliveries.push(delivery),
-            _ => lanes.push(Lane { consumer, deliveries: vec![delivery] }),
+    /// The message with the time, if it needs it.
+    pub(super) fn note(self, message: Message) -> Message {
+        match self.is_noted_of_all || self.is_noted_of_some && message.has_expiration() {
+            true => message.arriving_at(self.now),
+            false => message,
         }
     }
-}
-
-/// Whether any two lanes lead to one channel.
-fn share_channel(lanes: &[Lane<Arc<Subscription>>]) -> bool {
-    if lanes.len() < 2 {
-        return false;
-    }
-    let channel =
-        |lane: &Lane<Arc<Subscription>>| (Arc::as_ptr(&lane.consumer.outbox), lane.consumer.channel);
-    let mut channels: Vec<_> = lanes.iter().map(channel).collect();
-    channels.sort_unstable();
-    channels.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 impl LogTarget for State {

@@ -102,6 +102,12 @@ impl From<SubscriptionParts> for Subscription {
 }
 
 impl Subscription {
+    /// Others get nothing while one with a higher number takes messages (`x-priority`).
+    #[must_use]
+    pub fn priority(&self) -> i64 {
+        self.arguments.integer("x-priority").unwrap_or(0)
+    }
+
     pub(super) fn source(&self) -> u32 {
         self.source.load(Relaxed)
     }

@@ -2,16 +2,20 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
+
+use amq_protocol::types::{AMQPValue, FieldTable};
 
 use super::{
     Vhost,
     buffer::Buffer,
     deliveries::{ChannelDeliveries, Origin, SettleRun},
     outbox::{Outbox, Wake},
-    queue::{Got, SharedQueue},
+    queue::{ConnectionId, Got, SharedQueue},
     subscription::{Prefetch, Subscription, SubscriptionParts},
+    transaction::{HeldMessage, HeldRun},
+    upkeep::{Surroundings, Upkeep},
 };
 use crate::{
     limits::OUTBOX_BYTES_MAX,
@@ -31,6 +35,7 @@ use crate::{
         queue_log::{LogTarget, LogTransaction, MemoryLog, QueueLog, QueueRecord},
         record::Lsn,
     },
+    vhost::test_clock::TestClock,
     wire::frame::ChannelNumber,
 };
 
@@ -63,7 +68,7 @@ fn outbox() -> (Arc<Outbox>, Flag) {
 fn queue(id: u64) -> Arc<SharedQueue> {
     let name = Name::parse(&format!("q{id}")).unwrap();
     let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
-    Arc::new(SharedQueue::new(QueueId(id), name, options, None, Arc::new(MemoryLog)))
+    SharedQueue::new(QueueId(id), name, options, None, Surroundings::of_log(Arc::new(MemoryLog)))
 }
 
 /// A consumer of this queue on the channel with the queue's number.
@@ -196,7 +201,7 @@ fn a_deleted_queue_holds_no_message() {
 
 /// Remembers how many changes it was given.
 #[derive(Debug, Default)]
-struct CountingStore(AtomicUsize);
+pub(super) struct CountingStore(AtomicUsize, AtomicU64);
 
 impl MetadataStore for CountingStore {
     fn load(&self) -> Result<Loaded, StoreError> {
@@ -209,13 +214,17 @@ impl MetadataStore for CountingStore {
     }
 
     fn next_queue_id(&self) -> Result<u64, StoreError> {
-        Ok(1)
+        Ok(self.1.fetch_add(1, Relaxed))
     }
 
     fn close(&self) {}
 }
 
 fn vhost() -> (Vhost, Arc<CountingStore>) {
+    vhost_with(Arc::new(MemoryLog))
+}
+
+fn vhost_with(log: Arc<dyn QueueLog>) -> (Vhost, Arc<CountingStore>) {
     let store = Arc::new(CountingStore::default());
     let definition = VhostDefinition {
         name: Name::literal("v"),
@@ -224,7 +233,8 @@ fn vhost() -> (Vhost, Arc<CountingStore>) {
         default_queue_type: None,
         limits: Default::default(),
     };
-    (Vhost::new(definition, Arc::new(MemoryLog), Arc::clone(&store) as _), store)
+    let upkeep = Arc::new(Upkeep::new(Arc::new(TestClock::default())));
+    (Vhost::new(definition, log, Arc::clone(&store) as _, upkeep), store)
 }
 
 fn exchange(name: &'static str) -> Exchange {
@@ -354,7 +364,8 @@ fn only_what_was_unsettled_and_logged_is_recorded_as_settled() {
     let (log, (outbox, _)) = (Arc::new(Records::default()), outbox());
     let name = Name::literal("q1");
     let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
-    let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _));
+    let queue =
+        SharedQueue::new(QueueId(1), name, options, None, Surroundings::of_log(Arc::clone(&log) as _));
     consume(&queue, &outbox);
     let of = |is_persistent| {
         let head = MessageHead { route: b"\0\x01q", header: b"h", is_persistent };
@@ -388,11 +399,13 @@ fn what_may_have_been_handed_out_when_records_are_lost_is_recorded_for_the_next_
         newest: Vec::new(),
         next_position: Position(7),
         delivered_up_to: Position(delivered_up_to),
+        is_timed: false,
     };
     let restore = |recovered, has_loss| {
         let name = Name::literal("q1");
         let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
-        let queue = SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _);
+        let queue =
+            SharedQueue::new(QueueId(1), name, options, None, Surroundings::of_log(Arc::clone(&log) as _));
         queue.restore(recovered, has_loss);
         log.0.lock().unwrap().drain(..).collect::<Vec<_>>()
     };
@@ -407,7 +420,8 @@ fn a_queue_is_marked_when_somebody_wants_its_messages() {
     let (log, (outbox, _)) = (Arc::new(Records::default()), outbox());
     let name = Name::literal("q1");
     let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();
-    let queue = Arc::new(SharedQueue::new(QueueId(1), name, options, None, Arc::clone(&log) as _));
+    let queue =
+        SharedQueue::new(QueueId(1), name, options, None, Surroundings::of_log(Arc::clone(&log) as _));
     let persistent = || {
         let head = MessageHead { route: b"\0\x01q", header: b"h", is_persistent: true };
         Arena::default().message(head, b"1")
@@ -434,4 +448,24 @@ fn a_queue_is_marked_when_somebody_wants_its_messages() {
     queue.purge();
     queue.publish(&mut vec![persistent()]).unwrap();
     assert_eq!(marks(), [""; 0]);
+}
+
+/// With priorities any of them may be handed out first, before anything is synced.
+#[test]
+fn all_of_a_transaction_is_marked_in_a_priority_queue() {
+    let log = Arc::new(Records::default());
+    let (vhost, _) = vhost_with(Arc::clone(&log) as _);
+    let mut table = FieldTable::default();
+    table.insert("x-max-priority".into(), AMQPValue::LongInt(1));
+    let options = QueueOptions::parse("q", true, false, false, table.into()).unwrap();
+    vhost.declare_queue(Name::literal("q"), options, ConnectionId(1)).unwrap();
+    let held = |_| {
+        let head = MessageHead { route: b"\0\x01q", header: b"h", is_persistent: true };
+        HeldMessage { message: Arena::default().message(head, b"1"), is_mandatory: false }
+    };
+    let route = vhost.route("", &[b"q"], None).unwrap();
+    let run = HeldRun { route, messages: (0..1_500).map(held).collect() };
+    vhost.commit(vec![run], &mut Vec::new()).unwrap();
+    let marks = ["Delivered { up_to: Position(1024) }", "Delivered { up_to: Position(2048) }"];
+    assert_eq!(log.0.lock().unwrap().drain(..).collect::<Vec<_>>(), marks);
 }

@@ -1,14 +1,15 @@
 //! Committing a transaction: publishes and ends of deliveries that count together or not at all.
 //!
 //! All queues concerned are locked, by ascending id as always, until the whole is in the log and every queue
-//! has its part: nobody sees half a transaction.
+//! has its part: nobody sees half a transaction. What it refuses from a queue with a dead letter exchange moves there
+//! right after, by records of its own.
 
 use std::sync::{Arc, MutexGuard};
 
 use super::{
     Route, Vhost,
     deliveries::SettleRun,
-    queue::{SharedQueue, State},
+    queue::{Arrival, SharedQueue, State},
 };
 use crate::{
     model::{
@@ -50,6 +51,15 @@ pub struct Committed {
     pub returned: Vec<Message>,
 }
 
+/// Why nothing of a transaction counts.
+#[derive(Clone, Debug)]
+pub enum CommitError {
+    /// A queue is full and refuses messages (`x-overflow`).
+    Refused,
+    /// The log takes nothing.
+    Log(LogError),
+}
+
 /// The queues of a transaction, locked.
 struct Locked<'a> {
     /// Sorted by id.
@@ -73,18 +83,21 @@ impl Vhost {
         &self,
         mut runs: Vec<HeldRun>,
         settles: &mut Vec<SettleRun>,
-    ) -> Result<Committed, LogError> {
+    ) -> Result<Committed, CommitError> {
         runs.iter_mut().for_each(|run| self.renew(&mut run.route));
         let queues = queues_of(&runs, settles);
         let mut locked = Locked::new(&queues);
-        let (runs, returned) = locked.split(runs);
-        let lsn = locked.append(&**self.log(), runs, settles)?;
-        settles.drain(..).for_each(|run| locked.settle(&run));
-        for state in &mut locked.states {
-            state.dispatch(&**self.log());
-            state.page_out(&**self.log());
+        let mut committed = locked.commit(&**self.log(), runs, settles);
+        // Even a commit that is refused made room before.
+        let leaving: Vec<bool> = locked.states.iter().map(|state| state.queue.has_leaving()).collect();
+        drop(locked);
+        for (queue, _) in queues.iter().zip(leaving).filter(|(_, is_leaving)| *is_leaving) {
+            let moved = queue.send_on();
+            if let Ok(committed) = &mut committed {
+                committed.lsn = committed.lsn.max(moved);
+            }
         }
-        Ok(Committed { lsn, returned })
+        committed
     }
 
     /// A queue that was deleted since the route was found gives way to one of the same name, as in RabbitMQ,
@@ -128,21 +141,58 @@ impl<'a> Locked<'a> {
         (!self.states[index].is_deleted).then_some(index)
     }
 
+    fn commit(
+        &mut self,
+        log: &dyn QueueLog,
+        runs: Vec<HeldRun>,
+        settles: &mut Vec<SettleRun>,
+    ) -> Result<Committed, CommitError> {
+        let (runs, returned) = self.split(runs, log)?;
+        let lsn = self.append(log, runs, settles).map_err(CommitError::Log)?;
+        settles.drain(..).for_each(|run| self.settle(&run));
+        for state in &mut self.states {
+            state.dispatch(log);
+            state.page_out(log);
+        }
+        Ok(Committed { lsn, returned })
+    }
+
     /// Messages that queues take, and mandatory ones that none does.
-    fn split(&self, runs: Vec<HeldRun>) -> (Vec<TransactionRun>, Vec<Message>) {
+    fn split(
+        &mut self,
+        runs: Vec<HeldRun>,
+        log: &dyn QueueLog,
+    ) -> Result<(Vec<TransactionRun>, Vec<Message>), CommitError> {
         let (mut taken, mut returned) = (Vec::new(), Vec::new());
+        // What the transaction adds to queues that refuse messages when they are full.
+        let mut added = vec![(0, 0); self.states.len()];
         for HeldRun { route, messages } in runs {
             let targets: Vec<usize> =
                 route.queues.iter().filter_map(|queue| self.index_of(queue.id)).collect();
             if targets.is_empty() {
                 let mandatory = messages.into_iter().filter(|held| held.is_mandatory);
                 returned.extend(mandatory.map(|held| held.message));
-            } else {
-                let messages = messages.into_iter().map(|held| held.message).collect();
-                taken.push(TransactionRun { targets, messages });
+                continue;
             }
+            let messages: Vec<Message> = messages.into_iter().map(|held| held.message).collect();
+            let arrival = Arrival::of(&messages, targets.iter().map(|&index| &*self.states[index]));
+            for &index in targets.iter().filter(|_| route.may_refuse) {
+                self.states[index].dispatch(log);
+                messages.iter().try_for_each(|message| self.take(index, message, &mut added[index]))?;
+            }
+            let messages = messages.into_iter().map(|message| arrival.note(message)).collect();
+            taken.push(TransactionRun { targets, messages });
         }
-        (taken, returned)
+        Ok((taken, returned))
+    }
+
+    /// Counts a message that a queue is about to get, if it has room for it.
+    fn take(&self, index: usize, message: &Message, added: &mut (u64, u64)) -> Result<(), CommitError> {
+        if self.states[index].queue.refuses(message, *added) {
+            return Err(CommitError::Refused);
+        }
+        *added = (added.0 + 1, added.1 + message.body_size() as u64);
+        Ok(())
     }
 
     fn append(
@@ -151,9 +201,13 @@ impl<'a> Locked<'a> {
         runs: Vec<TransactionRun>,
         settles: &[SettleRun],
     ) -> Result<Option<Lsn>, LogError> {
+        let mut added = vec![0; self.states.len()];
         for run in &runs {
             for message in &run.messages {
-                run.targets.iter().for_each(|&index| self.states[index].cover_append(message, log));
+                for &index in &run.targets {
+                    self.states[index].cover_append(message, added[index], log);
+                    added[index] += 1;
+                }
             }
         }
         let recorded: Vec<Recorded> = settles.iter().filter_map(|run| self.recorded(run)).collect();
@@ -169,7 +223,8 @@ impl<'a> Locked<'a> {
         let state = self.index_of(id).map(|index| &self.states[index]).filter(|state| state.is_durable)?;
         let mut bytes = 0;
         let is_logged = |position: &Position| {
-            let logged = state.queue.unsettled(*position).filter(|own| own.is_persistent);
+            let is_gone = state.queue.departure(*position, run.outcome).is_none();
+            let logged = state.queue.unsettled(*position).filter(|own| own.is_persistent && is_gone);
             bytes += logged.map_or(0, |own| own.body_size);
             logged.is_some()
         };

@@ -298,6 +298,41 @@ impl RawValue<'_> {
     }
 }
 
+impl RawValue<'_> {
+    /// Appends the value behind its tag, as in a table or array. Texts end where their length no longer fits.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut put = |tag: u8, value: &[u8]| {
+            out.push(tag);
+            out.extend_from_slice(value);
+        };
+        let (tag, bytes) = match *self {
+            Self::Bool(value) => return put(b't', &[u8::from(value)]),
+            Self::Int8(value) => return put(b'b', &value.to_be_bytes()),
+            Self::UInt8(value) => return put(b'B', &[value]),
+            Self::Int16(value) => return put(b's', &value.to_be_bytes()),
+            Self::UInt16(value) => return put(b'u', &value.to_be_bytes()),
+            Self::Int32(value) => return put(b'I', &value.to_be_bytes()),
+            Self::UInt32(value) => return put(b'i', &value.to_be_bytes()),
+            Self::Int64(value) => return put(b'l', &value.to_be_bytes()),
+            Self::Float(value) => return put(b'f', &value.to_be_bytes()),
+            Self::Double(value) => return put(b'd', &value.to_be_bytes()),
+            Self::Decimal { scale, value } => {
+                put(b'D', &[scale]);
+                return out.extend_from_slice(&value.to_be_bytes());
+            }
+            Self::Timestamp(seconds) => return put(b'T', &seconds.to_be_bytes()),
+            Self::Void => return put(b'V', &[]),
+            Self::LongString(text) => (b'S', text),
+            Self::Bytes(bytes) => (b'x', bytes),
+            Self::Table(table) => (b'F', table.entries),
+            Self::Array(array) => (b'A', array.values),
+        };
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        put(tag, &size.to_be_bytes());
+        out.extend_from_slice(&bytes[..size as usize]);
+    }
+}
+
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

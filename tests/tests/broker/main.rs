@@ -24,6 +24,7 @@ mod hostile;
 mod judge;
 mod liveliness;
 mod publishing;
+mod queue_rules;
 mod queues;
 mod reply_to;
 mod restart;

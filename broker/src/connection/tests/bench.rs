@@ -48,6 +48,7 @@ use crate::{
         queue_log::{MemoryLog, QueueLog},
     },
     test_clock::start_of_time,
+    vhost::test_clock::TestClock,
     vhost::{
         broker::Broker,
         buffer::Buffer,
@@ -357,7 +358,7 @@ impl Bench {
     fn with_log(log: Arc<dyn QueueLog>) -> Self {
         let store = Arc::new(FakeStore::default());
         let kept: Arc<dyn MetadataStore> = Arc::clone(&store) as _;
-        let (broker, lost) = Broker::load(kept, log).unwrap();
+        let (broker, lost) = Broker::load(kept, log, Arc::new(TestClock::default())).unwrap();
         assert!(lost.is_empty());
         for vhost in ["/", "other"] {
             let name = Name::literal(vhost);

@@ -32,6 +32,7 @@ use crate::{
     },
     storage::{Completion, Loaded, MetadataStore, StoreError, queue_log::MemoryLog},
     vhost::broker::Broker,
+    vhost::test_clock::TestClock,
 };
 
 /// The vhost `/`, the administrator `guest`, a user for each other tag and one without, all of whose passwords
@@ -85,7 +86,9 @@ impl Bench {
     /// See [`USERS`].
     pub(super) async fn new() -> Self {
         let store = Arc::new(MemoryStore::default());
-        let (broker, _) = Broker::load(Arc::clone(&store) as _, Arc::new(MemoryLog)).unwrap();
+        let (broker, _) =
+            Broker::load(Arc::clone(&store) as _, Arc::new(MemoryLog), Arc::new(TestClock::default()))
+                .unwrap();
         let port = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let api = Arc::new(Api {
             node: Arc::new(Node::new(Arc::new(broker), "rabbit@test".to_owned(), NodeLimits::default())),

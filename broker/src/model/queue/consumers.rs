@@ -31,13 +31,16 @@ pub struct Member<C> {
     pub is_no_ack: bool,
     /// It wants to be the only one.
     pub is_exclusive: bool,
+    /// Others get nothing while one with a higher number has credit (`x-priority`).
+    priority: i64,
     lane: usize,
 }
 
 /// Why a consumer can't join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumeError {
-    /// An exclusive consumer is there, or this one wants to be exclusive and is not alone.
+    /// An exclusive consumer is there, or this one wants to be exclusive and is not alone, or only one is active
+    /// anyway.
     InExclusiveUse,
 }
 
@@ -45,21 +48,46 @@ impl<C: Credit> Member<C> {
     /// A consumer that is about to join.
     #[must_use]
     pub fn new(consumer: C, is_no_ack: bool, is_exclusive: bool) -> Self {
-        Self { id: consumer.consumer_id(), consumer, is_no_ack, is_exclusive, lane: usize::MAX }
+        let id = consumer.consumer_id();
+        Self { id, consumer, is_no_ack, is_exclusive, priority: 0, lane: usize::MAX }
+    }
+
+    /// The same with a priority other than 0.
+    #[must_use]
+    pub fn with_priority(mut self, priority: i64) -> Self {
+        self.priority = priority;
+        self
     }
 }
 
-/// The consumers of one queue. `active` is the round: its front is next. `parked` have said that they
-/// have no credit.
+/// The consumers of one queue. `parked` have said that they have no credit.
 #[derive(Debug)]
 pub(super) struct Consumers<C> {
-    active: VecDeque<Member<C>>,
+    /// By priority, the highest first: mostly one, for mostly no consumer has a priority.
+    rounds: Vec<Round<C>>,
     parked: HashMap<ConsumerId, Member<C>, FixedState>,
+    /// If only one consumer is active at a time.
+    single: Option<Single<C>>,
+}
+
+/// Consumers of one priority: the front is next.
+#[derive(Debug)]
+struct Round<C> {
+    priority: i64,
+    members: VecDeque<Member<C>>,
+}
+
+/// The one that is active, and who takes over (`x-single-active-consumer`).
+#[derive(Debug)]
+struct Single<C> {
+    active: Option<ConsumerId>,
+    /// In the order in which they came.
+    waiting: VecDeque<Member<C>>,
 }
 
 impl<C> Default for Consumers<C> {
     fn default() -> Self {
-        Self { active: VecDeque::new(), parked: HashMap::with_hasher(FixedState::default()) }
+        Self { rounds: Vec::new(), parked: HashMap::with_hasher(FixedState::default()), single: None }
     }
 }
 
@@ -70,60 +98,129 @@ pub(super) struct Turn<'a, C> {
 }
 
 impl<C: Clone + Credit> Consumers<C> {
-    /// The next consumer that takes a message of this size; it moves to the end of the round.
+    pub(super) fn single_active() -> Self {
+        Self { single: Some(Single { active: None, waiting: VecDeque::new() }), ..Self::default() }
+    }
+
+    /// The next consumer that takes a message of this size; it moves to the end of its round.
     pub(super) fn take_turn(&mut self, size: usize) -> Option<Turn<'_, C>> {
+        let mut index = 0;
         loop {
-            if self.active.front()?.consumer.reserve(size) {
-                break;
+            let members = &mut self.rounds.get_mut(index)?.members;
+            match members.front() {
+                None => index += 1,
+                Some(front) if front.consumer.reserve(size) => break,
+                Some(_) => {
+                    let parked = members.pop_front()?;
+                    self.parked.insert(parked.id, parked);
+                }
             }
-            let parked = self.active.pop_front()?;
-            self.parked.insert(parked.id, parked);
         }
-        self.active.rotate_left(1);
-        let member = self.active.back_mut()?;
+        let members = &mut self.rounds.get_mut(index)?.members;
+        members.rotate_left(1);
+        let member = members.back_mut()?;
         Some(Turn { is_no_ack: member.is_no_ack, member })
     }
 
     pub(super) fn check_join(&self, is_exclusive: bool) -> Result<(), ConsumeError> {
         let is_taken = self.iter().any(|member| member.is_exclusive);
-        if is_taken || (is_exclusive && self.len() > 0) {
+        if is_taken || (is_exclusive && (self.len() > 0 || self.single.is_some())) {
             return Err(ConsumeError::InExclusiveUse);
         }
         Ok(())
     }
 
     pub(super) fn join(&mut self, member: Member<C>) {
-        self.active.push_back(member);
+        match &mut self.single {
+            Some(Single { active: Some(_), waiting }) => waiting.push_back(member),
+            Some(single) => {
+                single.active = Some(member.id);
+                self.activate(member);
+            }
+            None => self.activate(member),
+        }
     }
 
     pub(super) fn leave(&mut self, id: ConsumerId) -> Option<C> {
-        if let Some(index) = self.active.iter().position(|member| member.id == id) {
-            return self.active.remove(index).map(|member| member.consumer);
+        let left = self.remove(id);
+        if let Some(single) = &mut self.single
+            && single.active == Some(id)
+        {
+            let next = single.take_next();
+            single.active = next.as_ref().map(|member| member.id);
+            next.into_iter().for_each(|member| self.activate(member));
         }
-        self.parked.remove(&id).map(|member| member.consumer)
+        if self.rounds.len() > 1 {
+            let parked = &self.parked;
+            let is_used = |round: &Round<C>| {
+                !round.members.is_empty() || parked.values().any(|member| member.priority == round.priority)
+            };
+            self.rounds.retain(is_used);
+        }
+        left
     }
 
     pub(super) fn leave_all(&mut self) -> Vec<C> {
         let mut parked: Vec<_> = self.parked.drain().map(|(_, member)| member).collect();
         parked.sort_unstable_by_key(|member| member.id);
-        self.active.drain(..).chain(parked).map(|member| member.consumer).collect()
+        let active = self.rounds.drain(..).flat_map(|round| round.members);
+        let waiting = self.single.take().into_iter().flat_map(|single| single.waiting);
+        active.chain(parked).chain(waiting).map(|member| member.consumer).collect()
     }
 
     pub(super) fn resume(&mut self, id: ConsumerId) {
-        self.active.extend(self.parked.remove(&id));
+        if let Some(member) = self.parked.remove(&id) {
+            self.activate(member);
+        }
     }
 
-    /// Whose turn it is, if anybody is in the round.
+    /// Whose turn it is, if anybody is in a round.
     pub(super) fn next(&self) -> Option<&C> {
-        self.active.front().map(|member| &member.consumer)
+        self.rounds.iter().find_map(|round| round.members.front()).map(|member| &member.consumer)
+    }
+
+    /// Whether it gets messages, rather than wait until another one goes.
+    pub(super) fn is_active(&self, id: ConsumerId) -> bool {
+        self.single.as_ref().is_none_or(|single| single.active == Some(id))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member<C>> {
-        self.active.iter().chain(self.parked.values())
+        let active = self.rounds.iter().flat_map(|round| &round.members);
+        let waiting = self.single.iter().flat_map(|single| &single.waiting);
+        active.chain(self.parked.values()).chain(waiting)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.active.len() + self.parked.len()
+        let active: usize = self.rounds.iter().map(|round| round.members.len()).sum();
+        active + self.parked.len() + self.single.as_ref().map_or(0, |single| single.waiting.len())
+    }
+
+    /// To the end of its round.
+    fn activate(&mut self, member: Member<C>) {
+        let at = self.rounds.partition_point(|round| round.priority > member.priority);
+        if self.rounds.get(at).is_none_or(|round| round.priority != member.priority) {
+            self.rounds.insert(at, Round { priority: member.priority, members: VecDeque::new() });
+        }
+        self.rounds[at].members.push_back(member);
+    }
+
+    fn remove(&mut self, id: ConsumerId) -> Option<C> {
+        let waiting = self.single.iter_mut().map(|single| &mut single.waiting);
+        for members in self.rounds.iter_mut().map(|round| &mut round.members).chain(waiting) {
+            if let Some(index) = members.iter().position(|member| member.id == id) {
+                return members.remove(index).map(|member| member.consumer);
+            }
+        }
+        self.parked.remove(&id).map(|member| member.consumer)
+    }
+}
+
+impl<C> Single<C> {
+    /// Of those with the highest priority the one that came first.
+    fn take_next(&mut self) -> Option<Member<C>> {
+        let highest = self.waiting.iter().map(|member| member.priority).max()?;
+        let index = self.waiting.iter().position(|member| member.priority == highest)?;
+        self.waiting.remove(index)
     }
 }
 

@@ -6,26 +6,32 @@
 //!
 //! ```text
 //!  on_appended ──> ready ── dispatch, get ──> unsettled ── Accept, Discard ──> gone
-//!                    ^                            │
-//!                    └────────── Requeue ─────────┘   (to the place its position gives it)
+//!                  │ ^                            │ │
+//!                  │ └────────── Requeue ─────────┘ │   (to the place its position gives it)
+//!                  └── trim ──> leaving <── settle ─┘   (expired, too many; refused, delivered too often)
 //! ```
 //!
 //! Of many ready messages only the next and the newest are in memory: the caller takes out what is
 //! [`Queue::pageable`] and brings it back when it is [`Queue::wanted`].
 
 mod consumers;
+mod leaving;
 mod options;
 mod ready;
+mod rules;
 
 pub use consumers::{ConsumeError, ConsumerId, Credit, Member};
+pub use leaving::Departure;
 pub use options::{EquivalenceError, Inequivalent, QueueOptions, QueueOptionsError, QueueType, locked_text};
+pub use rules::{Overflow, QueueRules, check_consumer};
 
 use consumers::Consumers;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use leaving::Leaving;
 use ready::Ready;
 
-use crate::model::message::Message;
+use crate::model::{dead_letter::Reason, message::Message, timestamp::Timestamp};
 
 /// A message's place in its queue's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +75,8 @@ pub struct Settled {
     pub is_persistent: bool,
     /// Its body.
     pub body_size: u64,
+    /// It is neither gone nor back: it waits to be sent on or dropped.
+    pub is_leaving: bool,
 }
 
 /// How a delivery ends.
@@ -99,7 +107,7 @@ pub struct QueueCounts {
 
 /// A queue. `C` is the caller's handle of a consumer.
 ///
-/// Invariant: every message is in exactly one of `ready` and `unsettled`.
+/// Invariant: every message is in exactly one of `ready`, `unsettled` and `leaving`.
 #[derive(Debug)]
 pub struct Queue<C> {
     ready: Ready,
@@ -111,6 +119,10 @@ pub struct Queue<C> {
     flagged_below: Position,
     /// Persistent messages from here on may not be handed out for the first time.
     cleared_below: Position,
+    rules: QueueRules,
+    /// Messages that may expire are there, or were.
+    is_timed: bool,
+    leaving: Leaving,
 }
 
 impl Delivery {
@@ -140,18 +152,36 @@ impl<C: Clone + Credit> Default for Queue<C> {
 }
 
 impl<C: Clone + Credit> Queue<C> {
-    /// An empty queue.
+    /// An empty queue without rules.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_rules(QueueRules::default())
+    }
+
+    /// An empty queue.
+    #[must_use]
+    pub fn with_rules(rules: QueueRules) -> Self {
         Self {
-            ready: Ready::default(),
+            ready: Ready::new(rules.max_priority),
             unsettled: HashMap::with_hasher(FixedState::default()),
             unsettled_bytes: 0,
-            consumers: Consumers::default(),
+            consumers: match rules.is_single_active {
+                true => Consumers::single_active(),
+                false => Consumers::default(),
+            },
             next_position: 0,
             flagged_below: Position(0),
             cleared_below: Position(u64::MAX),
+            is_timed: rules.message_ttl.is_some(),
+            leaving: Leaving::default(),
+            rules,
         }
+    }
+
+    /// What its arguments make it do.
+    #[must_use]
+    pub fn rules(&self) -> &QueueRules {
+        &self.rules
     }
 
     /// The position that the next appended message gets.
@@ -164,6 +194,7 @@ impl<C: Clone + Credit> Queue<C> {
     pub fn on_appended(&mut self, position: Position, message: Message) {
         debug_assert!(position.0 >= self.next_position, "positions grow");
         self.next_position = position.0 + 1;
+        self.is_timed |= message.arrived_at().is_some();
         self.ready.push_back(Entry { position, message, delivery_count: 0 });
     }
 
@@ -191,12 +222,18 @@ impl<C: Clone + Credit> Queue<C> {
     }
 
     /// Hands out up to `limit` ready messages, one by one to the next consumer in turn that has credit,
-    /// and adds a lane for each consumer that got any. Says whether it stopped at the limit with more
-    /// to hand out.
-    pub fn dispatch(&mut self, limit: usize, lanes: &mut Vec<Lane<C>>) -> bool {
+    /// and adds a lane for each consumer that got any. Those whose time was over before `now` leave instead. Says
+    /// whether it stopped at the limit with more to hand out.
+    pub fn dispatch(&mut self, limit: usize, now: Timestamp, lanes: &mut Vec<Lane<C>>) -> bool {
         let mut count = 0;
         while count < limit {
             let Some(next) = self.ready.next() else { return false };
+            if self.is_timed && self.deadline(next).is_some_and(|deadline| deadline < now) {
+                if !self.take_out_next(Reason::Expired) {
+                    return false;
+                }
+                continue;
+            }
             if !next.is_cleared(self.cleared_below) {
                 return false;
             }
@@ -230,19 +267,27 @@ impl<C: Clone + Credit> Queue<C> {
     pub fn unsettled(&self, position: Position) -> Option<Settled> {
         let entry = self.unsettled.get(&position)?;
         let message = &entry.message;
-        Some(Settled { is_persistent: message.is_persistent(), body_size: message.body_size() as u64 })
+        let (is_persistent, body_size) = (message.is_persistent(), message.body_size() as u64);
+        Some(Settled { is_persistent, body_size, is_leaving: false })
     }
 
     /// Ends a delivery. None when the position is not unsettled here.
     pub fn settle(&mut self, position: Position, outcome: Outcome) -> Option<Settled> {
+        let departure = match outcome {
+            Outcome::Accept => None,
+            Outcome::Requeue | Outcome::Discard => self.departure(position, outcome),
+        };
         let entry = self.unsettled.remove(&position)?;
         let body_size = entry.message.body_size() as u64;
-        let settled = Settled { is_persistent: entry.message.is_persistent(), body_size };
+        let is_persistent = entry.message.is_persistent();
         self.unsettled_bytes -= body_size;
-        if outcome == Outcome::Requeue {
-            self.ready.put_back(entry);
+        if let Some(reason) = departure {
+            let message = self.rules.without_count(entry.message);
+            self.leaving.push(Departure { position: Some(position), message, reason });
+        } else if outcome == Outcome::Requeue {
+            self.ready.put_back(self.rules.with_count(entry));
         }
-        Some(settled)
+        Some(Settled { is_persistent, body_size, is_leaving: departure.is_some() })
     }
 
     /// What an earlier process left: messages that are paged, all below `paged_to`, and where new ones go. Those below
@@ -256,7 +301,8 @@ impl<C: Clone + Credit> Queue<C> {
     /// A message that an earlier process left and that is in memory: behind all others.
     pub fn restore_newest(&mut self, entry: Entry) {
         self.next_position = self.next_position.max(entry.position.0 + 1);
-        self.ready.push_back(flag(entry, self.flagged_below));
+        self.is_timed |= entry.message.arrived_at().is_some();
+        self.ready.push_back(self.rules.with_count(flag(entry, self.flagged_below)));
     }
 
     /// Positions that were given before are not given again.
@@ -302,14 +348,18 @@ impl<C: Clone + Credit> Queue<C> {
     /// Brings back the next of what is paged: everything up to before `next`.
     pub fn page_in(&mut self, entries: Vec<Entry>, next: Position) {
         let flagged_below = self.flagged_below;
-        let entries = entries.into_iter().map(|entry| flag(entry, flagged_below));
+        let rules = &self.rules;
+        let entries = entries.into_iter().map(|entry| rules.with_count(flag(entry, flagged_below)));
         self.ready.page_in(entries, next);
     }
 
-    /// The persistent messages that are handed out, and the size of their bodies.
+    /// The persistent messages that are not ready, handed out or leaving, and the size of their bodies.
     pub fn unsettled_persistent(&self) -> impl Iterator<Item = (Position, u64)> {
-        let persistent = self.unsettled.values().filter(|entry| entry.message.is_persistent());
-        persistent.map(|entry| (entry.position, entry.message.body_size() as u64))
+        let unsettled = self.unsettled.values().map(|entry| (entry.position, &entry.message));
+        let leaving =
+            self.leaving.iter().filter_map(|own| own.position.map(|position| (position, &own.message)));
+        let persistent = unsettled.chain(leaving).filter(|(_, message)| message.is_persistent());
+        persistent.map(|(position, message)| (position, message.body_size() as u64))
     }
 
     /// Takes back a delivery that never reached its consumer: as if it had not been handed out.
@@ -318,7 +368,7 @@ impl<C: Clone + Credit> Queue<C> {
         if self.unsettled.remove(&position).is_some() {
             self.unsettled_bytes -= message.body_size() as u64;
         }
-        self.ready.put_back(Entry { position, message, delivery_count });
+        self.ready.put_back(self.rules.with_count(Entry { position, message, delivery_count }));
     }
 
     /// Drops all ready messages (`queue.purge`); says how many.
@@ -344,6 +394,12 @@ impl<C: Clone + Credit> Queue<C> {
     /// Removes all consumers, as a deleted queue does.
     pub fn remove_consumers(&mut self) -> Vec<C> {
         self.consumers.leave_all()
+    }
+
+    /// Whether a consumer gets messages, rather than wait until the active one goes.
+    #[must_use]
+    pub fn is_active(&self, id: ConsumerId) -> bool {
+        self.consumers.is_active(id)
     }
 
     /// A consumer may have credit again: it takes part in the next dispatch.
@@ -402,5 +458,9 @@ fn hold(
     delivery
 }
 
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod tests;

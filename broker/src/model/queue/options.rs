@@ -4,7 +4,8 @@ use std::fmt;
 
 use amq_protocol::types::AMQPValue;
 
-use crate::model::arguments::{Arguments, type_name};
+use super::rules::{self, QueueRules};
+use crate::model::arguments::{Arguments, integer, type_name};
 
 /// The kind of a queue (`x-queue-type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +48,17 @@ pub struct QueueOptions {
     pub queue_type: QueueType,
     /// As declared.
     pub arguments: Arguments,
+    /// What follows from them.
+    pub rules: QueueRules,
 }
 
 /// Why a declaration makes no queue. The text is what follows `PRECONDITION_FAILED - `.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueOptionsError {
-    /// `x-queue-type` names no type we know; holds RabbitMQ's reason.
-    UnknownType(String),
+    /// An argument has a value that it can't have; holds RabbitMQ's reason.
+    Value(&'static str, String),
+    /// An argument is of this type, which it can't be.
+    Type(&'static str, &'static str),
     /// A property that the type can't have (`non-durable`, `exclusive-owner`, `auto-delete`).
     Property(&'static str),
     /// An argument that only other queue types know.
@@ -67,8 +72,13 @@ impl QueueOptionsError {
     #[must_use]
     pub fn text(&self, queue: &str, vhost: &str) -> String {
         match self {
-            Self::UnknownType(reason) => {
-                format!("invalid arg 'x-queue-type' for queue '{queue}' in vhost '{vhost}': {reason}")
+            Self::Value(argument, reason) => {
+                format!("invalid arg '{argument}' for queue '{queue}' in vhost '{vhost}': {reason}")
+            }
+            Self::Type(argument, type_name) => {
+                format!(
+                    "invalid type '{type_name}' for arg '{argument}' in queue '{queue}' in vhost '{vhost}'"
+                )
             }
             Self::Property(property) => {
                 format!("invalid property '{property}' for queue '{queue}' in vhost '{vhost}'")
@@ -133,19 +143,17 @@ const COMPARED: [&str; 19] = [
 ];
 
 /// Arguments that are kept, shown and compared, but do nothing yet.
-const WITHOUT_EFFECT: [&str; 12] = [
-    "x-expires",
-    "x-message-ttl",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
+const WITHOUT_EFFECT: [&str; 2] = ["x-dead-letter-strategy", "x-consumer-timeout"];
+
+/// Arguments that classic queues do not know.
+const UNKNOWN_TO_CLASSIC: [&str; 7] = [
     "x-dead-letter-strategy",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-priority",
-    "x-overflow",
-    "x-single-active-consumer",
-    "x-delivery-limit",
-    "x-consumer-timeout",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-quorum-initial-group-size",
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
 ];
 
 impl QueueOptions {
@@ -157,12 +165,30 @@ impl QueueOptions {
         is_auto_delete: bool,
         arguments: Arguments,
     ) -> Result<Self, QueueOptionsError> {
-        let queue_type = parse_type(&arguments)?;
-        let options = Self { is_durable, is_exclusive, is_auto_delete, queue_type, arguments };
-        if queue_type == QueueType::Quorum {
-            options.check_quorum(name)?;
-        }
+        let options = Self::read(is_durable, is_exclusive, is_auto_delete, arguments)?;
+        options.check(name)?;
         Ok(options)
+    }
+
+    /// The same, before [`QueueOptions::check`].
+    pub fn read(
+        is_durable: bool,
+        is_exclusive: bool,
+        is_auto_delete: bool,
+        arguments: Arguments,
+    ) -> Result<Self, QueueOptionsError> {
+        let queue_type = parse_type(&arguments)?;
+        let rules = QueueRules::parse(&arguments, queue_type);
+        Ok(Self { is_durable, is_exclusive, is_auto_delete, queue_type, arguments, rules })
+    }
+
+    /// Whether there may be a queue like that.
+    pub fn check(&self, name: &str) -> Result<(), QueueOptionsError> {
+        match self.queue_type {
+            QueueType::Quorum => self.check_quorum(name)?,
+            QueueType::Classic => self.check_known(&UNKNOWN_TO_CLASSIC)?,
+        }
+        rules::check(&self.arguments)
     }
 
     /// The arguments that the declarer may count on and that do nothing yet, for a line in the log.
@@ -209,12 +235,12 @@ impl QueueOptions {
                 return Err(QueueOptionsError::Property(property));
             }
         }
-        for argument in ["x-max-priority", "x-queue-mode", "x-queue-version"] {
-            if self.arguments.value(argument).is_some() {
-                return Err(QueueOptionsError::Argument(argument, self.queue_type.module()));
-            }
-        }
-        Ok(())
+        self.check_known(&["x-max-priority", "x-queue-mode", "x-queue-version", "x-max-age"])
+    }
+
+    fn check_known(&self, unknown: &[&'static str]) -> Result<(), QueueOptionsError> {
+        let found = unknown.iter().find(|argument| self.arguments.value(argument).is_some());
+        found.map_or(Ok(()), |argument| Err(QueueOptionsError::Argument(argument, self.queue_type.module())))
     }
 }
 
@@ -223,8 +249,13 @@ fn parse_type(arguments: &Arguments) -> Result<QueueType, QueueOptionsError> {
     match arguments.text("x-queue-type") {
         Some("classic" | "rabbit_classic_queue") => Ok(QueueType::Classic),
         Some("quorum" | "rabbit_quorum_queue") => Ok(QueueType::Quorum),
-        Some(other) => Err(QueueOptionsError::UnknownType(format!("\"unsupported queue type '{other}'\""))),
-        None => Err(QueueOptionsError::UnknownType(format!("{{unacceptable_type,{}}}", type_name(value)))),
+        Some(other) => {
+            Err(QueueOptionsError::Value("x-queue-type", format!("\"unsupported queue type '{other}'\"")))
+        }
+        None => Err(QueueOptionsError::Value(
+            "x-queue-type",
+            format!("{{unacceptable_type,{}}}", type_name(value)),
+        )),
     }
 }
 
@@ -259,20 +290,6 @@ fn different(argument: &str, received: Option<&AMQPValue>, current: Option<&AMQP
         Some(value) => format!("the value '{}' of type '{}'", show(value), type_name(value)),
     };
     Inequivalent { argument: argument.to_owned(), received: word(received), current: word(current) }
-}
-
-/// The value of any integer type.
-fn integer(value: &AMQPValue) -> Option<i64> {
-    Some(match value {
-        AMQPValue::ShortShortInt(n) => i64::from(*n),
-        AMQPValue::ShortShortUInt(n) => i64::from(*n),
-        AMQPValue::ShortInt(n) => i64::from(*n),
-        AMQPValue::ShortUInt(n) => i64::from(*n),
-        AMQPValue::LongInt(n) => i64::from(*n),
-        AMQPValue::LongUInt(n) => i64::from(*n),
-        AMQPValue::LongLongInt(n) => *n,
-        _ => return None,
-    })
 }
 
 fn show(value: &AMQPValue) -> String {

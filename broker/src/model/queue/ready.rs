@@ -1,6 +1,7 @@
-//! The messages of a queue that wait, in the order of their positions.
+//! The messages of a queue that wait, in the order of their positions, or of their priorities.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     mem,
 };
@@ -16,7 +17,8 @@ use super::{Entry, Position};
 ///
 /// A requeued message was handed out before everything in `head`, so it stands before all of it.
 ///
-/// Invariant: nothing is in `tail` unless something is paged.
+/// Invariants: nothing is in `tail` unless something is paged. With priorities all is in `ranked`, and paged is only
+/// what an earlier process left, until it is brought back before anything else happens.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     returned: BTreeMap<Position, Entry>,
@@ -27,6 +29,15 @@ pub(super) struct Ready {
     bytes: u64,
     /// What `head` and `tail` take.
     memory_bytes: usize,
+    ranked: Option<Box<Ranked>>,
+}
+
+/// Messages by priority, the highest first, and by position.
+#[derive(Debug)]
+struct Ranked {
+    /// No priority is higher.
+    max: u8,
+    entries: BTreeMap<(Reverse<u8>, Position), Entry>,
 }
 
 /// Messages that are not in memory: all that the queue has from one position to before another.
@@ -42,8 +53,17 @@ struct Paged {
 const KEPT_CAPACITY: usize = 1_024;
 
 impl Ready {
+    /// With a highest priority messages are ordered by theirs.
+    pub(super) fn new(max_priority: Option<u8>) -> Self {
+        let ranked = max_priority.map(|max| Box::new(Ranked { max, entries: BTreeMap::new() }));
+        Self { ranked, ..Self::default() }
+    }
+
     pub(super) fn push_back(&mut self, entry: Entry) {
         self.bytes += entry.message.body_size() as u64;
+        if let Some(ranked) = &mut self.ranked {
+            return ranked.insert(entry);
+        }
         self.memory_bytes += entry.memory_bytes();
         let newest = if self.paged.is_empty() { &mut self.head } else { &mut self.tail };
         debug_assert!(newest.back().is_none_or(|before| before.position < entry.position), "in order");
@@ -53,14 +73,21 @@ impl Ready {
     /// To the place that its position gives it.
     pub(super) fn put_back(&mut self, entry: Entry) {
         self.bytes += entry.message.body_size() as u64;
-        self.returned.insert(entry.position, entry);
+        match &mut self.ranked {
+            Some(ranked) => ranked.insert(entry),
+            None => _ = self.returned.insert(entry.position, entry),
+        }
     }
 
     /// None also if the next message is not in memory.
     pub(super) fn pop_front(&mut self) -> Option<Entry> {
-        let entry = match self.returned.pop_first() {
-            Some((_, entry)) => entry,
-            None => self.pop_head()?,
+        let entry = match &mut self.ranked {
+            Some(_) if !self.paged.is_empty() => return None,
+            Some(ranked) => ranked.entries.pop_first()?.1,
+            None => match self.returned.pop_first() {
+                Some((_, entry)) => entry,
+                None => self.pop_head()?,
+            },
         };
         self.bytes -= entry.message.body_size() as u64;
         Some(entry)
@@ -68,6 +95,10 @@ impl Ready {
 
     /// The next message if it is in memory.
     pub(super) fn next(&self) -> Option<&Entry> {
+        if let Some(ranked) = &self.ranked {
+            let first = ranked.entries.first_key_value().filter(|_| self.paged.is_empty());
+            return first.map(|(_, entry)| entry);
+        }
         match self.returned.first_key_value() {
             Some((_, entry)) => Some(entry),
             None => self.head.front(),
@@ -85,12 +116,13 @@ impl Ready {
     /// Drops everything; says how many there were.
     pub(super) fn clear(&mut self) -> usize {
         let count = self.len();
-        *self = Self::default();
+        *self = Self::new(self.ranked.as_ref().map(|ranked| ranked.max));
         count
     }
 
     pub(super) fn len(&self) -> usize {
-        self.returned.len() + self.head.len() + self.paged.count + self.tail.len()
+        let ranked = self.ranked.as_ref().map_or(0, |ranked| ranked.entries.len());
+        self.returned.len() + self.head.len() + self.paged.count + self.tail.len() + ranked
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -156,6 +188,10 @@ impl Ready {
             self.bytes += body_size.saturating_sub(self.paged.bytes);
             self.paged.bytes = self.paged.bytes.saturating_sub(body_size);
             self.paged.count = self.paged.count.saturating_sub(1);
+            if let Some(ranked) = &mut self.ranked {
+                ranked.insert(entry);
+                continue;
+            }
             self.memory_bytes += entry.memory_bytes();
             self.head.push_back(entry);
         }
@@ -203,6 +239,14 @@ impl Ready {
     fn join_tail(&mut self) {
         self.head.append(&mut self.tail);
         self.tail = VecDeque::new();
+    }
+}
+
+impl Ranked {
+    fn insert(&mut self, entry: Entry) {
+        let properties = entry.message.content_header().map(|header| header.properties);
+        let priority = properties.and_then(|properties| properties.priority).unwrap_or(0).min(self.max);
+        self.entries.insert((Reverse(priority), entry.position), entry);
     }
 }
 

@@ -48,7 +48,7 @@ fn join(queue: &mut Queue<Taker>, id: u64, credit: u32, is_no_ack: bool) -> Rc<C
 /// Dispatches everything: `consumer:position` with `!` for redelivered, lane by lane.
 fn dispatch(queue: &mut Queue<Taker>) -> String {
     let mut lanes = Vec::new();
-    queue.dispatch(1_000, &mut lanes);
+    queue.dispatch(1_000, Timestamp(0), &mut lanes);
     let show = |lane: &Lane<Taker>| {
         let deliveries = lane.deliveries.iter().map(|delivery| {
             format!("{}{}", delivery.position.0, if delivery.is_redelivered() { "!" } else { "" })
@@ -120,7 +120,7 @@ fn a_delivery_taken_back_was_never_delivered() {
     let _credit = join(&mut queue, 1, 2, false);
     append(&mut queue, 2);
     let mut lanes = Vec::new();
-    queue.dispatch(10, &mut lanes);
+    queue.dispatch(10, Timestamp(0), &mut lanes);
     for delivery in lanes.remove(0).deliveries {
         queue.take_back(delivery);
     }
@@ -282,7 +282,7 @@ proptest! {
                 }
                 Operation::Dispatch => {
                     let mut lanes = Vec::new();
-                    prop_assert!(!queue.dispatch(10_000, &mut lanes) || queue.ready_count() > 0);
+                    prop_assert!(!queue.dispatch(10_000, Timestamp(0), &mut lanes) || queue.ready_count() > 0);
                     let mut expected = BTreeMap::<u64, Vec<(u64, bool)>>::new();
                     for (consumer, position, was_out) in reference.dispatch(&mut credits) {
                         expected.entry(consumer).or_default().push((position, was_out));

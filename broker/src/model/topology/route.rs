@@ -30,6 +30,21 @@ impl Topology {
         headers: Option<RawTable<'_>>,
         out: &mut Vec<QueueId>,
     ) -> Result<Routed, RouteError> {
+        let internal = self.exchanges.get(exchange).filter(|node| node.exchange.is_internal);
+        if let Some(node) = internal {
+            return Err(RouteError::Internal(node.exchange.name.clone()));
+        }
+        self.route_internally(exchange, routing_keys, headers, out)
+    }
+
+    /// The same for what the broker publishes, also to an internal exchange.
+    pub fn route_internally(
+        &self,
+        exchange: &str,
+        routing_keys: &[&[u8]],
+        headers: Option<RawTable<'_>>,
+        out: &mut Vec<QueueId>,
+    ) -> Result<Routed, RouteError> {
         out.clear();
         if exchange.is_empty() {
             let names = routing_keys.iter().filter_map(|key| std::str::from_utf8(key).ok());
@@ -40,9 +55,6 @@ impl Topology {
         }
         let node = self.exchanges.get(exchange);
         let node = node.ok_or_else(|| RouteError::NoExchange(exchange.to_owned()))?;
-        if node.exchange.is_internal {
-            return Err(RouteError::Internal(node.exchange.name.clone()));
-        }
         let mut walk = Walk::new(self, &node.exchange.name, out);
         let mut depends_on_headers = false;
         let mut next = Some(node);

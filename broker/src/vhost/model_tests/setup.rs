@@ -7,6 +7,7 @@ use super::{
         Vhost,
         deliveries::ChannelDeliveries,
         outbox::{Outbox, Wake},
+        upkeep::Upkeep,
     },
     operation::{CONNECTIONS, QUEUES},
     recording_log::RecordingLog,
@@ -23,6 +24,7 @@ use crate::{
         log::{Log, LogOptions, LogWriter, Recovered},
         sim_disk::{Seeded, SimDisk},
     },
+    vhost::test_clock::TestClock,
     wire::frame::ChannelNumber,
 };
 
@@ -39,7 +41,7 @@ impl Wake for NoWake {
 
 /// Definitions are always the ones that the test knows.
 #[derive(Debug)]
-struct NoStore;
+pub(super) struct NoStore;
 
 impl MetadataStore for NoStore {
     fn load(&self) -> Result<Loaded, StoreError> {
@@ -74,7 +76,7 @@ pub(super) fn outboxes() -> Vec<Arc<Outbox>> {
     (0..CONNECTIONS).map(|_| outbox()).collect()
 }
 
-pub(super) fn vhost(log: &Arc<RecordingLog>, ids: &[QueueId; QUEUES]) -> Vhost {
+pub(super) fn vhost(log: &Arc<RecordingLog>, ids: &[QueueId; QUEUES], clock: &Arc<TestClock>) -> Vhost {
     let definition = VhostDefinition {
         name: Name::literal("v"),
         description: String::new(),
@@ -82,7 +84,8 @@ pub(super) fn vhost(log: &Arc<RecordingLog>, ids: &[QueueId; QUEUES]) -> Vhost {
         default_queue_type: None,
         limits: Default::default(),
     };
-    let vhost = Vhost::new(definition, Arc::clone(log) as _, Arc::new(NoStore));
+    let upkeep = Arc::new(Upkeep::new(Arc::clone(clock) as _));
+    let vhost = Vhost::new(definition, Arc::clone(log) as _, Arc::new(NoStore), upkeep);
     for (index, id) in ids.iter().enumerate() {
         assert!(vhost.restore_queue(queue_definition(index, *id)));
     }

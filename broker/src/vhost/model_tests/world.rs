@@ -36,6 +36,7 @@ use crate::{
         record::Lsn,
         sim_disk::{Crash, Seeded, SimDisk, State},
     },
+    vhost::test_clock::TestClock,
 };
 
 /// A broker's queues on a disk, and what they should be.
@@ -46,6 +47,7 @@ pub(super) struct World {
     log: Arc<RecordingLog>,
     writer: LogWriter,
     vhost: Vhost,
+    clock: Arc<TestClock>,
     outboxes: Vec<Arc<Outbox>>,
     reference: Reference,
     /// The queue of each name.
@@ -82,6 +84,7 @@ impl World {
         let (log, writer, recovered) = open(&disk);
         let log = Arc::new(RecordingLog::new(log, limits, recovered.last_lsn, Durable::new()));
         let ids = [1, 2, 3].map(QueueId);
+        let clock = Arc::new(TestClock::default());
         let mut reference = Reference::default();
         for (index, id) in ids.iter().enumerate() {
             let queue = ReferenceQueue { is_durable: is_durable(index), ..ReferenceQueue::default() };
@@ -91,7 +94,8 @@ impl World {
         Self {
             limits,
             disk,
-            vhost: vhost(&log, &ids),
+            vhost: vhost(&log, &ids, &clock),
+            clock,
             log,
             writer,
             outboxes: outboxes(),
@@ -161,7 +165,7 @@ impl World {
         if self.may_overtake {
             route.queues.iter().for_each(|queue| self.reference.lose_consumer(queue.id));
         }
-        let lsn = self.vhost.publish(&route, &mut messages).unwrap();
+        let lsn = self.vhost.publish(&route, &mut messages).unwrap().lsn;
         self.expect_safe(lsn);
         self.collect();
     }
@@ -170,7 +174,13 @@ impl World {
         let is_meant = |index: &usize| publication.queues & (1 << index) != 0;
         let mut queues: Vec<_> = (0..QUEUES).filter(is_meant).map(|index| self.queue(index)).collect();
         queues.sort_unstable_by_key(|queue| queue.id);
-        Route { queues: queues.into(), depends_on_headers: false, is_stored: true, epoch: self.vhost.epoch() }
+        Route {
+            queues: queues.into(),
+            depends_on_headers: false,
+            is_stored: true,
+            may_refuse: false,
+            epoch: self.vhost.epoch(),
+        }
     }
 
     /// The messages, which the reference has already.
@@ -344,7 +354,7 @@ impl World {
 
     fn purge(&mut self, queue: usize) {
         let ready = self.reference.counts(self.ids[queue]).ready;
-        assert_eq!(self.queue(queue).purge(), ready);
+        assert_eq!(self.queue(queue).purge().0, ready);
         let messages = &mut self.reference.queues.get_mut(&self.ids[queue]).unwrap().messages;
         messages.retain(|message| !message.is_ready);
     }
@@ -442,7 +452,7 @@ impl World {
         self.confirms.clear();
         // Nothing of what was may touch the disk that comes.
         let idle = Arc::new(RecordingLog::new(before.log.clone(), self.limits, Lsn(0), Durable::new()));
-        (self.vhost, self.outboxes) = (vhost(&idle, &self.ids), outboxes());
+        (self.vhost, self.outboxes) = (vhost(&idle, &self.ids, &self.clock), outboxes());
         let (log, writer, recovered) = open(&disk);
         assert_eq!(recovered.is_clean, is_clean);
         let (safe, _) = before.at(synced);
@@ -453,7 +463,7 @@ impl World {
         }
         self.log = Arc::new(RecordingLog::new(log, self.limits, recovered.last_lsn, durable.clone()));
         (self.disk, self.writer) = (disk, writer);
-        self.vhost = vhost(&self.log, &self.ids);
+        self.vhost = vhost(&self.log, &self.ids, &self.clock);
         self.reference.restart(&durable, is_clean, |number| self.body_sizes[number as usize]);
         self.restore(recovered);
     }
@@ -533,7 +543,7 @@ impl World {
                 own.unsettled.insert(arrival.tag, ReferenceDelivery { queue: id, position, consumer });
             }
             queue.needless_flags += u64::from(is_needless);
-            assert!(queue.needless_flags <= self.limits.mark_ahead, "{id:?} flags too many");
+            assert!(queue.needless_flags <= self.limits.mark_ahead_max, "{id:?} flags too many");
             self.counts.delivered += 1;
         }
     }

@@ -1,0 +1,113 @@
+//! What queues need besides their own lock: the time, a timer each, and where their dead letters go.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+};
+
+use tokio::sync::Notify;
+
+use super::{Places, queue::SharedQueue};
+use crate::{
+    model::{name::Name, queue_id::QueueId, timestamp::Timestamp},
+    storage::queue_log::QueueLog,
+};
+
+/// The time of day. Only queues with messages or rules that depend on it ask.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Clock and timers, for all queues of the broker.
+#[derive(Debug)]
+pub struct Upkeep {
+    clock: Arc<dyn Clock>,
+    timers: Mutex<Timers>,
+    /// The first timer is another one.
+    changed: Notify,
+}
+
+/// When which queue wants attention: at most one time each.
+type Timers = BTreeMap<(Timestamp, QueueId), Weak<SharedQueue>>;
+
+/// What the queues of a vhost share.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The vhost's name.
+    pub(super) vhost: Name,
+    pub(super) log: Arc<dyn QueueLog>,
+    pub(super) upkeep: Arc<Upkeep>,
+    /// The vhost's exchanges and queues. Nobody holds a queue's lock who takes this one.
+    pub(super) places: Weak<RwLock<Places>>,
+}
+
+impl Upkeep {
+    /// Nothing is due.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, timers: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Attends to a queue at a time, and not at the one that was set `before`. May be called with locks held.
+    pub(super) fn set(&self, queue: (QueueId, Weak<SharedQueue>), before: Option<Timestamp>, at: Timestamp) {
+        let (id, queue) = queue;
+        let mut timers = self.lock();
+        if let Some(before) = before {
+            timers.remove(&(before, id));
+        }
+        timers.insert((at, id), queue);
+        let is_first = timers.first_key_value().is_some_and(|(first, _)| *first == (at, id));
+        drop(timers);
+        if is_first {
+            self.changed.notify_one();
+        }
+    }
+
+    /// A queue that is gone wants no attention.
+    pub(super) fn clear(&self, id: QueueId, at: Timestamp) {
+        self.lock().remove(&(at, id));
+    }
+
+    /// A queue whose time has come, if there is one; otherwise the time of the first.
+    pub(super) fn take_due(&self, now: Timestamp) -> Result<Weak<SharedQueue>, Option<Timestamp>> {
+        let mut timers = self.lock();
+        match timers.first_entry() {
+            Some(first) if first.key().0 <= now => Ok(first.remove()),
+            first => Err(first.map(|first| first.key().0)),
+        }
+    }
+
+    /// Until there may be another first timer.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Timers> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Upkeep {
+    /// How many timers there are.
+    pub(super) fn timer_count(&self) -> usize {
+        self.lock().len()
+    }
+}
+
+#[cfg(test)]
+impl Surroundings {
+    /// Those of a queue without a vhost.
+    pub(crate) fn of_log(log: Arc<dyn QueueLog>) -> Arc<Self> {
+        let upkeep = Arc::new(Upkeep::new(Arc::new(crate::vhost::test_clock::TestClock::default())));
+        Arc::new(Self { vhost: Name::literal("/"), log, upkeep, places: Weak::new() })
+    }
+}
