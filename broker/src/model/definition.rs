@@ -1,6 +1,8 @@
 //! Definitions: the durable topology and users, as values that can be put, deleted and loaded again.
 
-use crate::model::{arguments::Arguments, binding::Binding, exchange::Exchange, name::Name, user::User};
+use crate::model::{
+    arguments::Arguments, binding::Binding, exchange::Exchange, limit::LimitSet, name::Name, user::User,
+};
 
 /// One durable thing. All fields of all of them are durable.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,8 @@ pub struct VhostDefinition {
     pub tags: Vec<String>,
     /// The `x-queue-type` of queues declared without one.
     pub default_queue_type: Option<String>,
+    /// What may be in it.
+    pub limits: LimitSet,
 }
 
 /// The three patterns of a user in a vhost.

@@ -11,6 +11,7 @@ pub mod plugins;
 pub mod queues;
 pub mod topic_permissions;
 pub mod topology;
+pub mod usage_limits;
 pub mod users;
 pub mod vhosts;
 

@@ -16,6 +16,7 @@ mod node;
 mod permissions;
 mod plugins;
 mod queues;
+mod usage_limits;
 mod users;
 
 /// Runs the command lines, one after the other, on the same broker.
