@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::{
         name::Name,
-        permission::{Pattern, Permission},
+        permission::{Pattern, PatternError, Permission},
     },
     vhost::access::Grant,
 };
@@ -83,11 +83,13 @@ fn existing(name: &str) -> Result<Name, HttpError> {
 
 fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
     let text = fields.text(field)?.unwrap_or_default();
-    Pattern::parse(text).map_err(|error| {
-        // The last line says what is wrong; those before draw where.
-        let error = error.to_string();
-        let error = error.lines().last().unwrap_or_default();
-        let error = error.strip_prefix("error: ").unwrap_or(error);
-        HttpError::BadRequest(json!(["invalid_regexp", text, error]))
-    })
+    Pattern::parse(text)
+        .map_err(|error| HttpError::BadRequest(json!(["invalid_regexp", text, what_is_wrong(&error)])))
+}
+
+/// The last line says what is wrong; those before draw where.
+pub(super) fn what_is_wrong(error: &PatternError) -> String {
+    let error = error.to_string();
+    let last = error.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }

@@ -4,5 +4,6 @@ mod access;
 mod bench;
 mod connections;
 mod facts;
+mod policies;
 mod topology;
 mod users;

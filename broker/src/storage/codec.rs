@@ -7,6 +7,7 @@
 //!         2 user        name                      5 queue     vhost, name
 //!         3 permission  vhost, user               6 binding   vhost, source, "queue" | "exchange",
 //!                                                             destination, key
+//!         10 policy     vhost, name               11 operator policy  vhost, name
 //! value   crc32 of key and body, u32 little-endian | body: JSON of one `Record`
 //! ```
 //!
@@ -25,6 +26,8 @@ use crate::{
         definition::{Definition, DefinitionKey, PermissionDefinition, QueueDefinition, VhostDefinition},
         exchange::{Exchange, ExchangeKind},
         name::Name,
+        permission::Pattern,
+        policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::StoreError,
@@ -50,6 +53,12 @@ pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
             if !arguments.is_empty() {
                 bytes.extend_from_slice(&Sha256::digest(encode_arguments(arguments)));
             }
+        }
+        DefinitionKey::Policy { vhost, kind: PolicyKind::User, name } => {
+            write_names(&mut bytes, 10, &[vhost, name]);
+        }
+        DefinitionKey::Policy { vhost, kind: PolicyKind::Operator, name } => {
+            write_names(&mut bytes, 11, &[vhost, name]);
         }
     }
     bytes
@@ -132,6 +141,11 @@ pub(super) fn describe_key(key: &[u8]) -> String {
             let binding = Binding { source, destination, binding_key, arguments: Arguments::default() };
             DefinitionKey::Binding { vhost, binding }.to_string()
         }),
+        (10, rest) => read_names(rest)
+            .map(|[vhost, name]| DefinitionKey::Policy { vhost, kind: PolicyKind::User, name }.to_string()),
+        (11, rest) => read_names(rest).map(|[vhost, name]| {
+            DefinitionKey::Policy { vhost, kind: PolicyKind::Operator, name }.to_string()
+        }),
         _ => None,
     };
     key_text().unwrap_or_else(|| format!("the entry with the unreadable key {}", BASE64_STANDARD.encode(key)))
@@ -197,6 +211,15 @@ enum Record {
         binding_key: String,
         arguments: String,
     },
+    Policy {
+        vhost: String,
+        name: String,
+        operator: bool,
+        pattern: String,
+        apply_to: String,
+        priority: i64,
+        definition: String,
+    },
 }
 
 impl From<&Definition> for Record {
@@ -246,6 +269,15 @@ impl From<&Definition> for Record {
                 destination: binding.destination.name().to_string(),
                 binding_key: binding.binding_key.to_string(),
                 arguments: arguments_text(&binding.arguments),
+            },
+            Definition::Policy { vhost, kind, policy } => Self::Policy {
+                vhost: vhost.to_string(),
+                name: policy.name.to_string(),
+                operator: *kind == PolicyKind::Operator,
+                pattern: policy.pattern.to_string(),
+                apply_to: policy.apply_to.as_str().to_owned(),
+                priority: policy.priority,
+                definition: arguments_text(policy.definition.arguments()),
             },
         }
     }
@@ -304,6 +336,19 @@ impl TryFrom<Record> for Definition {
                     arguments: parse_arguments(&arguments)?,
                 };
                 Self::Binding { vhost: parse_name(&vhost)?, binding }
+            }
+            Record::Policy { vhost, name, operator, pattern, apply_to, priority, definition } => {
+                let kind = if operator { PolicyKind::Operator } else { PolicyKind::User };
+                let definition = PolicyDefinition::parse(kind, parse_arguments(&definition)?);
+                let policy = Policy {
+                    name: parse_name(&name)?,
+                    pattern: Pattern::parse(&pattern).map_err(|error| error.to_string())?,
+                    apply_to: ApplyTo::parse(&apply_to)
+                        .ok_or_else(|| format!("a policy can't apply to '{apply_to}'"))?,
+                    priority,
+                    definition: definition.map_err(|error| error.to_string())?,
+                };
+                Self::Policy { vhost: parse_name(&vhost)?, kind, policy }
             }
         })
     }
@@ -442,6 +487,18 @@ mod tests {
             let binding = Binding { source, destination, binding_key, arguments };
             Definition::Binding { vhost: name(odd), binding }
         };
+        let policy = |kind| {
+            let mut table = FieldTable::default();
+            table.insert("max-length".into(), AMQPValue::LongLongInt(5));
+            let policy = Policy {
+                name: name(odd),
+                pattern: Pattern::parse("^q").unwrap(),
+                apply_to: ApplyTo::QuorumQueues,
+                priority: -1,
+                definition: PolicyDefinition::parse(kind, table.into()).unwrap(),
+            };
+            Definition::Policy { vhost: name(odd), kind, policy }
+        };
         vec![
             Definition::Vhost(VhostDefinition {
                 name: name(odd),
@@ -483,6 +540,8 @@ mod tests {
             },
             binding(Destination::Queue(name(odd))),
             binding(Destination::Exchange(name(odd))),
+            policy(PolicyKind::User),
+            policy(PolicyKind::Operator),
         ]
     }
 
@@ -518,7 +577,7 @@ mod tests {
             keys.extend(all.iter().map(|definition| encode_key(&definition.key())));
         }
         let with_arguments = definitions("a", &all_types());
-        keys.extend(with_arguments[7..].iter().map(|definition| encode_key(&definition.key())));
+        keys.extend(with_arguments[7..9].iter().map(|definition| encode_key(&definition.key())));
         for (vhost, queue) in [("a", "bc"), ("ab", "c")] {
             keys.push(encode_key(&DefinitionKey::Queue { vhost: name(vhost), name: name(queue) }));
         }
@@ -564,6 +623,8 @@ mod tests {
                 "queue 'n' in vhost 'n'",
                 "binding from exchange 'n' to queue 'n' with key 'n' in vhost 'n'",
                 "binding from exchange 'n' to exchange 'n' with key 'n' in vhost 'n'",
+                "policy 'n' in vhost 'n'",
+                "operator policy 'n' in vhost 'n'",
             ]
         );
         assert_eq!(describe_key(&[9, 1]), "the entry with the unreadable key CQE=");

@@ -162,6 +162,7 @@ impl Vhost {
             return false;
         }
         let queue = SharedQueue::new(QueueId(id), name, options, None, Arc::clone(&self.surroundings));
+        places.apply_policies_to(&queue);
         queue.note_use();
         self.outdate_routes(&mut places);
         places.insert(queue);
@@ -268,6 +269,7 @@ impl Vhost {
             return self.redeclare(queue, &options, user);
         }
         let queue = SharedQueue::new(id, name, options, owner, Arc::clone(&self.surroundings));
+        places.apply_policies_to(&queue);
         queue.note_use();
         self.outdate_routes(&mut places);
         places.insert(Arc::clone(&queue));

@@ -211,6 +211,7 @@ impl Tool {
             commands::users::COMMANDS,
             commands::permissions::COMMANDS,
             commands::vhosts::COMMANDS,
+            commands::policies::COMMANDS,
             commands::topology::COMMANDS,
             commands::queues::COMMANDS,
             commands::connections::COMMANDS,
