@@ -178,6 +178,7 @@ impl Vhost {
             return false;
         }
         let queue = SharedQueue::new(QueueId(id), name, options, None, Arc::clone(&self.surroundings));
+        places.apply_policies_to(&queue);
         queue.note_use();
         self.outdate_routes(&mut places);
         places.insert(queue);
@@ -285,6 +286,7 @@ impl Vhost {
         }
         places.check_room(self.limit(LimitName::MaxQueues))?;
         let queue = SharedQueue::new(id, name, options, owner, Arc::clone(&self.surroundings));
+        places.apply_policies_to(&queue);
         queue.note_use();
         self.outdate_routes(&mut places);
         places.insert(Arc::clone(&queue));
