@@ -88,6 +88,8 @@ pub const TIMER_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How many messages a mark in the log covers that says what may have been handed out: so many of a queue may be
 /// flagged redelivered after a crash that nobody has seen.
 pub const MARK_AHEAD: u64 = 1_024;
+/// The same while a backlog is drained faster than the disk syncs.
+pub const MARK_AHEAD_MAX: u64 = 8 * MARK_AHEAD;
 
 /// How a queue uses memory and the log. Tests make it small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,8 @@ pub struct QueueLimits {
     pub page_bytes: usize,
     /// [`MARK_AHEAD`].
     pub mark_ahead: u64,
+    /// [`MARK_AHEAD_MAX`].
+    pub mark_ahead_max: u64,
 }
 
 impl Default for QueueLimits {
@@ -109,6 +113,7 @@ impl Default for QueueLimits {
             head_bytes: QUEUE_HEAD_BYTES,
             page_bytes: PAGE_BYTES,
             mark_ahead: MARK_AHEAD,
+            mark_ahead_max: MARK_AHEAD_MAX,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         binding::{Binding, Destination},
         exchange::{Exchange, ExchangeKind},
         name::Name,
-        permission::Operation,
+        permission::{Access, Operation},
         queue::QueueOptions,
         topology::DeclareExchangeError,
     },
@@ -52,6 +52,7 @@ impl Connection {
                 let nowait = bind.nowait;
                 let (source, destination) = (bind.source.as_str(), bind.destination.as_str());
                 self.authorize(&Operation::BindExchange { source, destination })?;
+                self.authorize_topics(Access::Read, source, &[bind.routing_key.as_str().as_bytes()])?;
                 self.bind(Binding {
                     source: name(source),
                     destination: Destination::Exchange(name(destination)),
@@ -64,6 +65,7 @@ impl Connection {
                 let nowait = unbind.nowait;
                 let (source, destination) = (unbind.source.as_str(), unbind.destination.as_str());
                 self.authorize(&Operation::UnbindExchange { source, destination })?;
+                self.authorize_topics(Access::Read, source, &[unbind.routing_key.as_str().as_bytes()])?;
                 self.unbind(&Binding {
                     source: name(source),
                     destination: Destination::Exchange(name(destination)),
@@ -300,11 +302,12 @@ impl Connection {
         let queue_name = self.queue_name(number, bind.queue.as_str())?;
         let (exchange, key) = (bind.exchange.as_str(), bind.routing_key.as_str());
         self.authorize(&Operation::BindQueue { exchange, queue: &queue_name })?;
-        Self::check_bindable(&queue_name)?;
-        self.check_owner(&queue_name)?;
         // With neither a queue nor a key named, the key is the queue's name (AMQP 0-9-1 `queue.bind`).
         let is_short = bind.queue.as_str().is_empty() && key.is_empty();
         let binding_key = if is_short { queue_name.clone() } else { name(key) };
+        self.authorize_topics(Access::Read, exchange, &[binding_key.as_bytes()])?;
+        Self::check_bindable(&queue_name)?;
+        self.check_owner(&queue_name)?;
         self.bind(Binding {
             source: name(exchange),
             destination: Destination::Queue(queue_name),
@@ -317,6 +320,7 @@ impl Connection {
         let queue_name = self.queue_name(number, unbind.queue.as_str())?;
         let exchange = unbind.exchange.as_str();
         self.authorize(&Operation::UnbindQueue { exchange, queue: &queue_name })?;
+        self.authorize_topics(Access::Read, exchange, &[unbind.routing_key.as_str().as_bytes()])?;
         Self::check_bindable(&queue_name)?;
         self.unbind(&Binding {
             source: name(exchange),

@@ -7,6 +7,7 @@ use crate::{
     model::{
         permission::AccessRefused,
         queue::{EquivalenceError, QueueOptionsError},
+        topic_permission::TopicRefused,
         topology::{BindError, DeclareExchangeError, DeleteExchangeError, RouteError},
     },
     storage::StoreError,
@@ -199,6 +200,12 @@ impl Exception {
     /// Of a missing permission.
     #[must_use]
     pub fn of_access(error: &AccessRefused, vhost: &str, user: &str) -> Self {
+        Self::new(ReplyCode::AccessRefused, error.text(vhost, user))
+    }
+
+    /// Of a routing key that the user may not use.
+    #[must_use]
+    pub fn of_topic(error: &TopicRefused, vhost: &str, user: &str) -> Self {
         Self::new(ReplyCode::AccessRefused, error.text(vhost, user))
     }
 

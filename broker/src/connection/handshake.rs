@@ -231,8 +231,6 @@ impl Connection {
             "user '{user}' authenticated and granted access to vhost '{vhost_name}'"
         );
         self.vhost = Some(Arc::clone(&vhost));
-        // Not an age that any permission has: asked at the first method.
-        self.permission_epoch = u64::MAX;
         self.phase = Phase::Running;
         self.deadline = None;
         self.send(connection::AMQPMethod::OpenOk(connection::OpenOk {}));

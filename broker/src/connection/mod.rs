@@ -22,6 +22,7 @@ mod heartbeat;
 mod publish;
 pub mod registry;
 mod reply_to;
+mod rights;
 pub mod settle;
 #[cfg(test)]
 mod tests;
@@ -40,13 +41,7 @@ use amq_protocol::protocol::{AMQPClass, access, basic, connection};
 
 use crate::{
     limits::{CLOSING_TIMEOUT, HANDSHAKE_TIMEOUT},
-    model::{
-        message::Arena,
-        name::Name,
-        permission::{Authorized, Operation, Permission, authorize},
-        queue::Outcome,
-        user::PasswordHash,
-    },
+    model::{message::Arena, name::Name, queue::Outcome, user::PasswordHash},
     storage::{StoreError, record::Lsn},
     vhost::{
         Vhost,
@@ -86,8 +81,7 @@ pub struct Connection {
     /// What its login was checked against, until it is open.
     password: Option<PasswordHash>,
     vhost: Option<Arc<Vhost>>,
-    permission: Option<Arc<Permission>>,
-    permission_epoch: u64,
+    rights: rights::Rights,
     /// The client wants `basic.cancel` when a queue goes.
     is_cancel_notified: bool,
     blocking: alarm::Blocking,
@@ -186,8 +180,7 @@ impl Connection {
             user: None,
             password: None,
             vhost: None,
-            permission: None,
-            permission_epoch: 0,
+            rights: rights::Rights::default(),
             is_cancel_notified: false,
             blocking: alarm::Blocking::default(),
             channels: Vec::new(),
@@ -592,19 +585,6 @@ impl Connection {
 
     fn vhost_name(&self) -> &str {
         self.vhost.as_ref().map_or("", |vhost| vhost.name())
-    }
-
-    /// Asks whether this connection's user may.
-    fn authorize(&mut self, operation: &Operation<'_>) -> Result<(), Exception> {
-        let epoch = self.node.broker.access_epoch();
-        if let (true, Some(user), Some(vhost)) = (self.permission_epoch != epoch, &self.user, &self.vhost) {
-            self.permission = self.node.broker.access().permission(user, vhost.name());
-            self.permission_epoch = epoch;
-        }
-        authorize(operation, self.permission.as_deref()).map(|Authorized { .. }| ()).map_err(|refused| {
-            let user = self.user.as_ref().map_or("", |user| user.as_str());
-            Exception::of_access(&refused, self.vhost_name(), user)
-        })
     }
 }
 

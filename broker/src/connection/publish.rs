@@ -18,7 +18,7 @@ use super::{
 use crate::{
     model::{
         message::{Arena, Message},
-        permission::Operation,
+        permission::{Access, Operation},
     },
     storage::StoreError,
     vhost::{Route, queue::Published, reply_to::ReplyAddress},
@@ -156,6 +156,7 @@ impl Connection {
         let route = vhost
             .route(exchange, &routing_keys, headers)
             .map_err(|error| Exception::of_route(&error, vhost.name()))?;
+        self.authorize_topics(Access::Write, exchange, &routing_keys)?;
         let replies = if exchange.is_empty() { reply_addresses(&routing_keys) } else { Vec::new() };
         if let Some(demands) = &demands {
             self.check_demands(demands)?;

@@ -10,8 +10,11 @@ use axum::http::{HeaderMap, header};
 use super::{HttpError, credentials::Credentials};
 use crate::{
     model::{
+        binding::Binding,
+        exchange::ExchangeKind,
         name::Name,
-        permission::{Operation, authorize},
+        permission::{Access, Operation, authorize},
+        topic_permission::authorize_topic,
         user::User,
     },
     vhost::{Vhost, access::LOOPBACK_USER, broker::Broker},
@@ -124,6 +127,29 @@ impl Caller {
         let Self::User(user) = self else { return Ok(()) };
         let permission = broker.access().permission(&user.name, vhost.name());
         match authorize(operation, permission.as_deref()) {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(HttpError::from_reply(403, &refused.text(vhost.name(), &user.name))),
+        }
+    }
+
+    /// Asks for the topic permission that adding or removing a binding needs over AMQP.
+    pub(super) fn authorize_binding(
+        &self,
+        broker: &Broker,
+        vhost: &Vhost,
+        binding: &Binding,
+    ) -> Result<(), HttpError> {
+        let Self::User(user) = self else { return Ok(()) };
+        let Some(permissions) = broker.access().topic_permissions(&user.name, vhost.name()) else {
+            return Ok(());
+        };
+        let is_topic =
+            vhost.exchange(&binding.source).is_some_and(|source| source.kind == ExchangeKind::Topic);
+        if !is_topic {
+            return Ok(());
+        }
+        let key = binding.binding_key.as_bytes();
+        match authorize_topic(&permissions, Access::Read, &binding.source, key) {
             Ok(_) => Ok(()),
             Err(refused) => Err(HttpError::from_reply(403, &refused.text(vhost.name(), &user.name))),
         }

@@ -129,6 +129,7 @@ async fn bind(request: &Request, ends: Ends) -> Answered {
         Destination::Exchange(_) => Operation::BindExchange { source, destination: name },
     };
     request.authorize(&vhost, &operation)?;
+    request.authorize_binding(&vhost, &binding)?;
     check_unlocked(request, &vhost, &binding.destination)?;
     let location = location(&binding);
     let bound = vhost.bind(binding);
@@ -144,6 +145,7 @@ async fn unbind(request: &Request, ends: &Ends, key: &str) -> Answered {
         Destination::Exchange(_) => Operation::UnbindExchange { source, destination: name },
     };
     request.authorize(&ends.vhost, &operation)?;
+    request.authorize_binding(&ends.vhost, &binding)?;
     check_unlocked(request, &ends.vhost, &binding.destination)?;
     let unbound = ends.vhost.unbind(&binding);
     durable(unbound.map_err(|error| refused(&Exception::of_bind(&error, ends.vhost.name())))?).await?;

@@ -32,6 +32,7 @@ mod request;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod topic_permissions;
 mod users;
 mod vhosts;
 

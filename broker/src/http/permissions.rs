@@ -77,14 +77,14 @@ async fn delete(request: &Request, vhost: &str, user: &str) -> Answered {
     if was_there { Ok(Answer::Done) } else { Err(HttpError::ObjectNotFound) }
 }
 
-fn existing(name: &str) -> Result<Name, HttpError> {
+/// The name of something that may be there.
+pub(super) fn existing(name: &str) -> Result<Name, HttpError> {
     Name::parse(name).map_err(|_| HttpError::ObjectNotFound)
 }
 
-fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
-    let text = fields.text(field)?.unwrap_or_default();
-    Pattern::parse(text)
-        .map_err(|error| HttpError::BadRequest(json!(["invalid_regexp", text, what_is_wrong(&error)])))
+/// The refusal of a text that is no pattern.
+pub(super) fn invalid_pattern(text: &str, error: &PatternError) -> HttpError {
+    HttpError::BadRequest(json!(["invalid_regexp", text, what_is_wrong(error)]))
 }
 
 /// The last line says what is wrong; those before draw where.
@@ -92,4 +92,9 @@ pub(super) fn what_is_wrong(error: &PatternError) -> String {
     let error = error.to_string();
     let last = error.lines().last().unwrap_or_default();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
+    let text = fields.text(field)?.unwrap_or_default();
+    Pattern::parse(text).map_err(|error| invalid_pattern(text, &error))
 }

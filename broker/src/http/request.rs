@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     connection::{exception::Exception, registry::Node},
-    model::{name::Name, permission::Operation},
+    model::{binding::Binding, name::Name, permission::Operation},
     vhost::{Vhost, broker::Broker, ticket::Ticket},
 };
 
@@ -81,6 +81,11 @@ impl Request {
     /// See [`Caller::authorize`].
     pub(super) fn authorize(&self, vhost: &Vhost, operation: &Operation<'_>) -> Result<(), HttpError> {
         self.caller.authorize(self.broker(), vhost, operation)
+    }
+
+    /// See [`Caller::authorize_binding`].
+    pub(super) fn authorize_binding(&self, vhost: &Vhost, binding: &Binding) -> Result<(), HttpError> {
+        self.caller.authorize_binding(self.broker(), vhost, binding)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     body::RequestBody,
     permissions,
     request::{Request, durable, new_name, not_allowed, words},
+    topic_permissions,
 };
 use crate::{
     limits::USER_TAGS_MAX,
@@ -19,7 +20,7 @@ use crate::{
     },
 };
 
-/// `users`, `users/{user}`, `users/{user}/permissions`
+/// `users`, `users/{user}`, `users/{user}/permissions`, `…/topic-permissions`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
@@ -30,7 +31,11 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         ([user], &Method::DELETE) => delete(request, user).await,
         ([_], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         ([user, "permissions"], &Method::GET) => list_permissions(request, user),
-        ([_, "permissions"], _) => not_allowed("HEAD, GET, OPTIONS"),
+        ([user, "topic-permissions"], &Method::GET) => {
+            request.broker().access().user(user).ok_or(HttpError::ObjectNotFound)?;
+            Ok(topic_permissions::list(request, |grant| grant.user.as_str() == *user))
+        }
+        ([_, "permissions" | "topic-permissions"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }

@@ -12,6 +12,7 @@ use super::{
     body::RequestBody,
     channels, connections, permissions,
     request::{Request, durable, new_name, not_allowed, words},
+    topic_permissions,
 };
 use crate::{
     model::{
@@ -25,7 +26,7 @@ use crate::{
 /// What queues are without `x-queue-type` where the vhost does not say.
 const DEFAULT_QUEUE_TYPE: &str = "classic";
 
-/// `vhosts`, `vhosts/{vhost}`, `vhosts/{vhost}/permissions`, `…/connections`, `…/channels`
+/// `vhosts`, `vhosts/{vhost}`, `vhosts/{vhost}/permissions`, `…/topic-permissions`, `…/connections`, `…/channels`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(request)),
@@ -34,6 +35,11 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         ([vhost], &Method::DELETE) => delete(request, vhost).await,
         ([_], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         ([vhost, "permissions"], &Method::GET) => list_permissions(request, vhost),
+        ([vhost, "topic-permissions"], &Method::GET) => {
+            request.require(Right::Administrator)?;
+            let vhost = find(request, vhost)?;
+            Ok(topic_permissions::list(request, |grant| grant.vhost == *vhost.name()))
+        }
         ([vhost, "connections"], &Method::GET) => {
             let vhost = request.vhost(vhost)?;
             Ok(connections::list(request, Some(vhost.name())))
@@ -42,7 +48,9 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             let vhost = request.vhost(vhost)?;
             Ok(channels::list(request, Some(vhost.name())))
         }
-        ([] | [_, "permissions" | "connections" | "channels"], _) => not_allowed("HEAD, GET, OPTIONS"),
+        ([] | [_, "permissions" | "topic-permissions" | "connections" | "channels"], _) => {
+            not_allowed("HEAD, GET, OPTIONS")
+        }
         _ => Err(HttpError::ObjectNotFound),
     }
 }

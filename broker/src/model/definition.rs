@@ -18,6 +18,8 @@ pub enum Definition {
     User(User),
     /// What a user may do in a vhost.
     Permission(PermissionDefinition),
+    /// What a user may do with the routing keys of an exchange.
+    TopicPermission(TopicPermissionDefinition),
     /// A durable exchange.
     Exchange {
         /// The namespace it is in.
@@ -78,6 +80,21 @@ pub struct PermissionDefinition {
     pub read: String,
 }
 
+/// The two patterns of a user for an exchange in a vhost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPermissionDefinition {
+    /// Whose.
+    pub user: Name,
+    /// Where.
+    pub vhost: Name,
+    /// Which exchange, be it there or not.
+    pub exchange: Name,
+    /// Keys it may publish with.
+    pub write: String,
+    /// Keys it may bind with.
+    pub read: String,
+}
+
 /// A queue as it was declared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueDefinition {
@@ -110,6 +127,15 @@ pub enum DefinitionKey {
         user: Name,
         /// Where.
         vhost: Name,
+    },
+    /// A user's topic permission for an exchange in a vhost.
+    TopicPermission {
+        /// Whose.
+        user: Name,
+        /// Where.
+        vhost: Name,
+        /// Which exchange.
+        exchange: Name,
     },
     /// An exchange.
     Exchange {
@@ -163,6 +189,13 @@ impl Definition {
             Self::Permission(permission) => {
                 DefinitionKey::Permission { user: permission.user.clone(), vhost: permission.vhost.clone() }
             }
+            Self::TopicPermission(TopicPermissionDefinition { user, vhost, exchange, .. }) => {
+                DefinitionKey::TopicPermission {
+                    user: user.clone(),
+                    vhost: vhost.clone(),
+                    exchange: exchange.clone(),
+                }
+            }
             Self::Exchange { vhost, exchange } => {
                 DefinitionKey::Exchange { vhost: vhost.clone(), name: exchange.name.clone() }
             }
@@ -186,6 +219,9 @@ impl std::fmt::Display for DefinitionKey {
             Self::Vhost(name) => write!(f, "vhost '{name}'"),
             Self::User(name) => write!(f, "user '{name}'"),
             Self::Permission { user, vhost } => write!(f, "permission of user '{user}' in vhost '{vhost}'"),
+            Self::TopicPermission { user, vhost, exchange } => {
+                write!(f, "topic permission of user '{user}' for exchange '{exchange}' in vhost '{vhost}'")
+            }
             Self::Exchange { vhost, name } => write!(f, "exchange '{name}' in vhost '{vhost}'"),
             Self::Queue { vhost, name } => write!(f, "queue '{name}' in vhost '{vhost}'"),
             Self::Binding { vhost, binding } => {

@@ -15,5 +15,6 @@ pub mod queue;
 pub mod queue_id;
 pub mod routing;
 pub mod timestamp;
+pub mod topic_permission;
 pub mod topology;
 pub mod user;

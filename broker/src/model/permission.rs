@@ -3,7 +3,7 @@
 //! Every protocol and the HTTP API ask [`authorize`]. Which operation needs what is the table in
 //! [`Operation`]'s needs; nothing else decides, and what the table does not grant is refused.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use regex::{Regex, RegexBuilder};
 
@@ -153,10 +153,18 @@ pub enum Operation<'a> {
     },
 }
 
-/// Proof that [`authorize`] was asked and said yes: only it makes one.
+/// Proof that [`authorize`], or [`authorize_topic`](super::topic_permission::authorize_topic), was asked and said yes:
+/// only they make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Authorized(());
+
+impl Authorized {
+    /// Of a routing key that a topic permission allows, or that none is about.
+    pub(super) fn of_topic(is_allowed: bool) -> Option<Self> {
+        is_allowed.then_some(Self(()))
+    }
+}
 
 /// A refusal, with the first access that was missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,11 +267,19 @@ impl Permission {
 impl Pattern {
     /// The pattern, unless it is no regular expression that can be matched in linear time.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
+        Self::parse_as(text, Cow::Borrowed)
+    }
+
+    /// Likewise, when `text` stands for another regular expression.
+    pub(super) fn parse_as<'a>(
+        text: &'a str,
+        expression: impl FnOnce(&'a str) -> Cow<'a, str>,
+    ) -> Result<Self, PatternError> {
         if text.len() > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong);
         }
-        let expression = if text.is_empty() { EMPTY_PATTERN } else { text };
-        let built = RegexBuilder::new(expression)
+        let expression = expression(if text.is_empty() { EMPTY_PATTERN } else { text });
+        let built = RegexBuilder::new(&expression)
             .size_limit(PATTERN_SIZE_MAX)
             .dfa_size_limit(PATTERN_SIZE_MAX)
             .build();

@@ -6,7 +6,8 @@
 //!         1 vhost       name                      4 exchange  vhost, name
 //!         2 user        name                      5 queue     vhost, name
 //!         3 permission  vhost, user               6 binding   vhost, source, "queue" | "exchange",
-//!                                                             destination, key
+//!         7 topic permission                                  destination, key
+//!                       vhost, user, exchange
 //!         10 policy     vhost, name               11 operator policy  vhost, name
 //! value   crc32 of key and body, u32 little-endian | body: JSON of one `Record`
 //! ```
@@ -23,7 +24,10 @@ use crate::{
     model::{
         arguments::Arguments,
         binding::{Binding, Destination},
-        definition::{Definition, DefinitionKey, PermissionDefinition, QueueDefinition, VhostDefinition},
+        definition::{
+            Definition, DefinitionKey, PermissionDefinition, QueueDefinition, TopicPermissionDefinition,
+            VhostDefinition,
+        },
         exchange::{Exchange, ExchangeKind},
         name::Name,
         permission::Pattern,
@@ -44,6 +48,9 @@ pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
         DefinitionKey::Vhost(name) => write_names(&mut bytes, 1, &[name]),
         DefinitionKey::User(name) => write_names(&mut bytes, 2, &[name]),
         DefinitionKey::Permission { user, vhost } => write_names(&mut bytes, 3, &[vhost, user]),
+        DefinitionKey::TopicPermission { user, vhost, exchange } => {
+            write_names(&mut bytes, 7, &[vhost, user, exchange]);
+        }
         DefinitionKey::Exchange { vhost, name } => write_names(&mut bytes, 4, &[vhost, name]),
         DefinitionKey::Queue { vhost, name } => write_names(&mut bytes, 5, &[vhost, name]),
         DefinitionKey::Binding { vhost, binding } => {
@@ -141,6 +148,9 @@ pub(super) fn describe_key(key: &[u8]) -> String {
             let binding = Binding { source, destination, binding_key, arguments: Arguments::default() };
             DefinitionKey::Binding { vhost, binding }.to_string()
         }),
+        (7, rest) => read_names(rest).map(|[vhost, user, exchange]| {
+            DefinitionKey::TopicPermission { user, vhost, exchange }.to_string()
+        }),
         (10, rest) => read_names(rest)
             .map(|[vhost, name]| DefinitionKey::Policy { vhost, kind: PolicyKind::User, name }.to_string()),
         (11, rest) => read_names(rest).map(|[vhost, name]| {
@@ -182,6 +192,13 @@ enum Record {
         user: String,
         vhost: String,
         configure: String,
+        write: String,
+        read: String,
+    },
+    TopicPermission {
+        user: String,
+        vhost: String,
+        exchange: String,
         write: String,
         read: String,
     },
@@ -241,6 +258,13 @@ impl From<&Definition> for Record {
                 user: permission.user.to_string(),
                 vhost: permission.vhost.to_string(),
                 configure: permission.configure.clone(),
+                write: permission.write.clone(),
+                read: permission.read.clone(),
+            },
+            Definition::TopicPermission(permission) => Self::TopicPermission {
+                user: permission.user.to_string(),
+                vhost: permission.vhost.to_string(),
+                exchange: permission.exchange.to_string(),
                 write: permission.write.clone(),
                 read: permission.read.clone(),
             },
@@ -304,6 +328,11 @@ impl TryFrom<Record> for Definition {
             Record::Permission { user, vhost, configure, write, read } => {
                 let (user, vhost) = (parse_name(&user)?, parse_name(&vhost)?);
                 Self::Permission(PermissionDefinition { user, vhost, configure, write, read })
+            }
+            Record::TopicPermission { user, vhost, exchange, write, read } => {
+                let (user, vhost, exchange) =
+                    (parse_name(&user)?, parse_name(&vhost)?, parse_name(&exchange)?);
+                Self::TopicPermission(TopicPermissionDefinition { user, vhost, exchange, write, read })
             }
             Record::Exchange { vhost, name, exchange_kind, durable, auto_delete, internal, arguments } => {
                 let exchange = Exchange {
@@ -471,6 +500,19 @@ mod tests {
         Arguments::from(table)
     }
 
+    fn policy(odd: &str, kind: PolicyKind) -> Definition {
+        let mut table = FieldTable::default();
+        table.insert("max-length".into(), AMQPValue::LongLongInt(5));
+        let policy = Policy {
+            name: name(odd),
+            pattern: Pattern::parse("^q").unwrap(),
+            apply_to: ApplyTo::QuorumQueues,
+            priority: -1,
+            definition: PolicyDefinition::parse(kind, table.into()).unwrap(),
+        };
+        Definition::Policy { vhost: name(odd), kind, policy }
+    }
+
     /// One of each kind under `odd`, a name.
     fn definitions(odd: &str, arguments: &Arguments) -> Vec<Definition> {
         let (vhost, arguments) = (name(odd), arguments.clone());
@@ -486,18 +528,6 @@ mod tests {
             let (source, binding_key, arguments) = (name(odd), name(odd), arguments.clone());
             let binding = Binding { source, destination, binding_key, arguments };
             Definition::Binding { vhost: name(odd), binding }
-        };
-        let policy = |kind| {
-            let mut table = FieldTable::default();
-            table.insert("max-length".into(), AMQPValue::LongLongInt(5));
-            let policy = Policy {
-                name: name(odd),
-                pattern: Pattern::parse("^q").unwrap(),
-                apply_to: ApplyTo::QuorumQueues,
-                priority: -1,
-                definition: PolicyDefinition::parse(kind, table.into()).unwrap(),
-            };
-            Definition::Policy { vhost: name(odd), kind, policy }
         };
         vec![
             Definition::Vhost(VhostDefinition {
@@ -540,8 +570,15 @@ mod tests {
             },
             binding(Destination::Queue(name(odd))),
             binding(Destination::Exchange(name(odd))),
-            policy(PolicyKind::User),
-            policy(PolicyKind::Operator),
+            Definition::TopicPermission(TopicPermissionDefinition {
+                user: name(odd),
+                vhost: name(odd),
+                exchange: name(odd),
+                write: "^$".to_owned(),
+                read: odd.to_owned(),
+            }),
+            policy(odd, PolicyKind::User),
+            policy(odd, PolicyKind::Operator),
         ]
     }
 
@@ -623,6 +660,7 @@ mod tests {
                 "queue 'n' in vhost 'n'",
                 "binding from exchange 'n' to queue 'n' with key 'n' in vhost 'n'",
                 "binding from exchange 'n' to exchange 'n' with key 'n' in vhost 'n'",
+                "topic permission of user 'n' for exchange 'n' in vhost 'n'",
                 "policy 'n' in vhost 'n'",
                 "operator policy 'n' in vhost 'n'",
             ]

@@ -4,7 +4,7 @@
 //! This is the log's whole state but for the messages themselves. A checkpoint writes it down, so that a file
 //! without live messages is not needed, whatever else was recorded in it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -185,7 +185,15 @@ impl Live {
         let Some(live_queue) = self.queues.get(&queue) else { return Vec::new() };
         let positions = live_queue.live.ranges_from(from.0).flat_map(|(first, last)| first..=last);
         let positions = positions.take_while(|position| *position < to.0).take(max);
-        positions.map(|position| live_queue.placed(position)).collect()
+        let (mut same_file, mut file) = (0..0, 0);
+        let placed = positions.map(|position| {
+            if !same_file.contains(&position) {
+                (same_file, file) = live_queue.same_file(position);
+            }
+            let delivery_count = live_queue.requeued.get(&position).copied().unwrap_or(0);
+            Placed { position: Position(position), file, delivery_count }
+        });
+        placed.collect()
     }
 
     /// The file of a message if it is live.
@@ -385,12 +393,10 @@ impl Live {
 }
 
 impl LiveQueue {
-    fn placed(&self, position: u64) -> Placed {
-        Placed {
-            position: Position(position),
-            file: self.file_of(position),
-            delivery_count: self.requeued.get(&position).copied().unwrap_or(0),
-        }
+    /// Where the live messages lie in the same file as this one, and the file's number.
+    fn same_file(&self, position: u64) -> (Range<u64>, u64) {
+        let next_place = self.places.range(position.saturating_add(1)..).next();
+        (position..next_place.map_or(u64::MAX, |(next, _)| *next), self.file_of(position))
     }
 
     fn file_of(&self, position: u64) -> u64 {

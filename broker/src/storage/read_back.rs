@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Messages looked up at once.
-const COUNT_MAX: usize = 4_096;
+const COUNT_MAX: usize = 1_024;
 /// So often a message is looked up that is not where it was; it moves rarely.
 const TRIES: usize = 4;
 

@@ -115,7 +115,8 @@ impl Reader {
             Ok(opened) => opened,
             Err(error) => return placed.iter().map(|_| Found::failed(&error)).collect(),
         };
-        let wanted = placed.iter().map(|placed| (placed.position, entry_of(&slice, placed.position)));
+        let mut entries = &slice[..];
+        let wanted = placed.iter().map(|placed| (placed.position, take_entry(&mut entries, placed.position)));
         let wanted: Vec<Wanted> = wanted.collect();
         let mut found = Vec::with_capacity(wanted.len());
         let mut bytes = 0;
@@ -240,9 +241,14 @@ impl<K: PartialEq, V: Clone> Recent<K, V> {
     }
 }
 
-fn entry_of(slice: &[IndexEntry], position: Position) -> Option<IndexEntry> {
-    let at = slice.binary_search_by_key(&position.0, |entry| entry.position).ok()?;
-    slice.get(at).copied()
+/// The entry of a position, mostly the first; the rest is for positions behind it.
+fn take_entry(entries: &mut &[IndexEntry], position: Position) -> Option<IndexEntry> {
+    let is_first = entries.first().is_some_and(|entry| entry.position == position.0);
+    let at =
+        if is_first { 0 } else { entries.binary_search_by_key(&position.0, |entry| entry.position).ok()? };
+    let (entry, rest) = entries.get(at..)?.split_first()?;
+    *entries = rest;
+    Some(*entry)
 }
 
 /// The first of the wanted that lie one after another, as far as they are read together. Messages of one record have

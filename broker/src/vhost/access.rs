@@ -6,8 +6,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::model::{
+    definition::DefinitionKey,
     name::Name,
     permission::{Pattern, Permission},
+    topic_permission::{TopicPermission, TopicPermissions},
     user::User,
 };
 
@@ -19,6 +21,8 @@ pub const LOOPBACK_USER: &str = "guest";
 pub struct Access {
     users: HashMap<Name, User, FixedState>,
     permissions: HashMap<(Name, Name), Arc<Permission>, FixedState>,
+    /// By user and vhost; none is empty.
+    topic_permissions: HashMap<(Name, Name), Arc<TopicPermissions>, FixedState>,
 }
 
 /// A permission with whom and where it is for.
@@ -32,11 +36,26 @@ pub struct Grant {
     pub permission: Arc<Permission>,
 }
 
+/// A topic permission with whom and where it is for.
+#[derive(Clone, Debug)]
+pub struct TopicGrant {
+    /// Who.
+    pub user: Name,
+    /// Where.
+    pub vhost: Name,
+    /// For which exchange.
+    pub exchange: Name,
+    /// What.
+    pub permission: TopicPermission,
+}
+
 impl Default for Access {
     fn default() -> Self {
-        let (users, permissions) =
-            (HashMap::with_hasher(FixedState::default()), HashMap::with_hasher(FixedState::default()));
-        Self { users, permissions }
+        Self {
+            users: HashMap::with_hasher(FixedState::default()),
+            permissions: HashMap::with_hasher(FixedState::default()),
+            topic_permissions: HashMap::with_hasher(FixedState::default()),
+        }
     }
 }
 
@@ -74,15 +93,41 @@ impl Access {
         grants
     }
 
+    /// What a user may do with routing keys in a vhost; none if it may do everything.
+    #[must_use]
+    pub fn topic_permissions(&self, user: &Name, vhost: &Name) -> Option<Arc<TopicPermissions>> {
+        self.topic_permissions.get(&(user.clone(), vhost.clone())).cloned()
+    }
+
+    /// All topic permissions, by vhost, user and exchange.
+    #[must_use]
+    pub fn topic_grants(&self) -> Vec<TopicGrant> {
+        let mut places: Vec<_> = self.topic_permissions.iter().collect();
+        places.sort_unstable_by(|((user, vhost), _), ((other, other_vhost), _)| {
+            (vhost, user).cmp(&(other_vhost, other))
+        });
+        let of_place = |((user, vhost), permissions): (&(Name, Name), &Arc<TopicPermissions>)| {
+            let grant = |(exchange, permission): (&Name, &TopicPermission)| TopicGrant {
+                user: user.clone(),
+                vhost: vhost.clone(),
+                exchange: exchange.clone(),
+                permission: permission.clone(),
+            };
+            permissions.iter().map(grant).collect::<Vec<_>>()
+        };
+        places.into_iter().flat_map(of_place).collect()
+    }
+
     pub(super) fn put_user(&mut self, user: User) {
         self.users.insert(user.name.clone(), user);
     }
 
-    /// Removes a user and what it may do; gives the vhosts it had permissions in.
-    pub(super) fn remove_user(&mut self, name: &Name) -> Option<Vec<Name>> {
+    /// Removes a user and what it may do; gives the keys of all that.
+    pub(super) fn remove_user(&mut self, name: &Name) -> Option<Vec<DefinitionKey>> {
         self.users.remove(name)?;
-        let of_user = self.permissions.extract_if(|(user, _), _| user == name);
-        Some(of_user.map(|((_, vhost), _)| vhost).collect())
+        let mut keys = self.remove_permissions(|user, _| user == name);
+        keys.push(DefinitionKey::User(name.clone()));
+        Some(keys)
     }
 
     pub(super) fn put_permission(&mut self, user: Name, vhost: Name, permission: Permission) {
@@ -93,11 +138,57 @@ impl Access {
         self.permissions.remove(&(user.clone(), vhost.clone())).is_some()
     }
 
-    /// Removes all permissions in a vhost; gives the users that had one.
-    pub(super) fn remove_vhost(&mut self, name: &Name) -> Vec<Name> {
-        let of_vhost = self.permissions.extract_if(|(_, vhost), _| vhost == name);
-        of_vhost.map(|((user, _), _)| user).collect()
+    /// Adds or replaces a topic permission; says whether it is the user's first in the vhost.
+    pub(super) fn put_topic_permission(&mut self, grant: TopicGrant) -> bool {
+        let TopicGrant { user, vhost, exchange, permission } = grant;
+        let permissions = self.topic_permissions.entry((user, vhost)).or_default();
+        let is_first = permissions.is_empty();
+        Arc::make_mut(permissions).insert(exchange, permission);
+        is_first
     }
+
+    /// Removes a user's topic permissions in a vhost, or the one for an exchange; gives their keys.
+    pub(super) fn remove_topic_permissions(
+        &mut self,
+        user: &Name,
+        vhost: &Name,
+        exchange: Option<&str>,
+    ) -> Vec<DefinitionKey> {
+        let place = (user.clone(), vhost.clone());
+        let Some(permissions) = self.topic_permissions.get_mut(&place) else { return Vec::new() };
+        let is_meant = |name: &Name| exchange.is_none_or(|exchange| name.as_str() == exchange);
+        let mut keys = Vec::new();
+        Arc::make_mut(permissions).retain(|name, _| {
+            if is_meant(name) {
+                keys.push(topic_key(user, vhost, name));
+            }
+            !is_meant(name)
+        });
+        if permissions.is_empty() {
+            self.topic_permissions.remove(&place);
+        }
+        keys
+    }
+
+    /// Removes all permissions in a vhost; gives their keys.
+    pub(super) fn remove_vhost(&mut self, name: &Name) -> Vec<DefinitionKey> {
+        self.remove_permissions(|_, vhost| vhost == name)
+    }
+
+    fn remove_permissions(&mut self, is_meant: impl Fn(&Name, &Name) -> bool) -> Vec<DefinitionKey> {
+        let removed = self.permissions.extract_if(|(user, vhost), _| is_meant(user, vhost));
+        let mut keys: Vec<_> =
+            removed.map(|((user, vhost), _)| DefinitionKey::Permission { user, vhost }).collect();
+        let of_topics = self.topic_permissions.extract_if(|(user, vhost), _| is_meant(user, vhost));
+        for ((user, vhost), permissions) in of_topics {
+            keys.extend(permissions.keys().map(|exchange| topic_key(&user, &vhost, exchange)));
+        }
+        keys
+    }
+}
+
+fn topic_key(user: &Name, vhost: &Name, exchange: &Name) -> DefinitionKey {
+    DefinitionKey::TopicPermission { user: user.clone(), vhost: vhost.clone(), exchange: exchange.clone() }
 }
 
 impl Grant {

@@ -13,18 +13,22 @@ use dashmap::DashMap;
 
 use super::{
     Vhost,
-    access::Access,
+    access::{Access, TopicGrant},
     queue::{ConnectionId, SharedQueue},
     ticket::Ticket,
     upkeep::{Clock, Upkeep},
 };
 use crate::{
     model::{
-        definition::{Change, Definition, DefinitionKey, PermissionDefinition, VhostDefinition},
+        definition::{
+            Change, Definition, DefinitionKey, PermissionDefinition, TopicPermissionDefinition,
+            VhostDefinition,
+        },
         name::Name,
         permission::{Pattern, Permission},
         queue::ConsumerId,
         timestamp::Timestamp,
+        topic_permission::TopicPermission,
         user::{PasswordHash, User},
     },
     storage::{
@@ -147,9 +151,7 @@ impl Broker {
         let mut access = self.write_access();
         let (_, vhost) = self.vhosts.remove(name).ok_or(NoSuch::Vhost)?;
         let (mut changes, ended) = vhost.end();
-        for user in access.remove_vhost(name) {
-            changes.push(Change::Delete(DefinitionKey::Permission { user, vhost: name.clone() }));
-        }
+        changes.extend(access.remove_vhost(name).into_iter().map(Change::Delete));
         changes.push(Change::Delete(DefinitionKey::Vhost(name.clone())));
         let log = Arc::clone(&self.log);
         Ok(Ticket::submit(&*self.store, changes, move || {
@@ -170,11 +172,8 @@ impl Broker {
     /// Deletes a user and its permissions. Its connections are the caller's to close.
     pub fn delete_user(&self, name: &Name) -> Result<Option<Ticket>, NoSuch> {
         let mut access = self.write_access();
-        let vhosts = access.remove_user(name).ok_or(NoSuch::User)?;
-        let permissions =
-            vhosts.into_iter().map(|vhost| DefinitionKey::Permission { user: name.clone(), vhost });
-        let keys = permissions.chain([DefinitionKey::User(name.clone())]);
-        Ok(self.submit(keys.map(Change::Delete).collect()))
+        let keys = access.remove_user(name).ok_or(NoSuch::User)?;
+        Ok(self.submit(keys.into_iter().map(Change::Delete).collect()))
     }
 
     /// Sets what a user may do in a vhost. Says whether it could do nothing there before.
@@ -209,6 +208,36 @@ impl Broker {
         }
         let key = DefinitionKey::Permission { user: user.clone(), vhost: vhost.clone() };
         (true, self.submit(vec![Change::Delete(key)]))
+    }
+
+    /// Sets what a user may do with the routing keys of an exchange. Says whether that is its first topic permission
+    /// in the vhost.
+    pub fn put_topic_permission(&self, grant: TopicGrant) -> Result<(bool, Option<Ticket>), NoSuch> {
+        let mut access = self.write_access();
+        access.user(&grant.user).ok_or(NoSuch::User)?;
+        if !self.vhosts.contains_key(&grant.vhost) {
+            return Err(NoSuch::Vhost);
+        }
+        let definition = TopicPermissionDefinition {
+            user: grant.user.clone(),
+            vhost: grant.vhost.clone(),
+            exchange: grant.exchange.clone(),
+            write: grant.permission.write.to_string(),
+            read: grant.permission.read.to_string(),
+        };
+        let is_first = access.put_topic_permission(grant);
+        Ok((is_first, self.submit(vec![Change::Put(Definition::TopicPermission(definition))])))
+    }
+
+    /// Takes a user's topic permissions in a vhost, or the one for an exchange.
+    pub fn delete_topic_permissions(
+        &self,
+        user: &Name,
+        vhost: &Name,
+        exchange: Option<&str>,
+    ) -> Option<Ticket> {
+        let keys = self.write_access().remove_topic_permissions(user, vhost, exchange);
+        self.submit(keys.into_iter().map(Change::Delete).collect())
     }
 
     /// Clock and timers of its queues.
@@ -277,6 +306,7 @@ impl Broker {
                 true
             }
             Definition::Permission(definition) => self.restore_permission(definition),
+            Definition::TopicPermission(definition) => self.restore_topic_permission(definition),
             Definition::Exchange { vhost, exchange } => {
                 in_vhost(&vhost, &|vhost| vhost.restore_exchange(exchange.clone()))
             }
@@ -297,6 +327,13 @@ impl Broker {
         let patterns = (Pattern::parse(&configure), Pattern::parse(&write), Pattern::parse(&read));
         let (Ok(configure), Ok(write), Ok(read)) = patterns else { return false };
         self.write_access().put_permission(user, vhost, Permission { configure, write, read });
+        true
+    }
+
+    fn restore_topic_permission(&self, definition: TopicPermissionDefinition) -> bool {
+        let TopicPermissionDefinition { user, vhost, exchange, write, read } = definition;
+        let Ok(permission) = TopicPermission::parse(&write, &read, &user, &vhost) else { return false };
+        self.write_access().put_topic_permission(TopicGrant { user, vhost, exchange, permission });
         true
     }
 

@@ -8,8 +8,9 @@
 //!  there is a backlog   [publish 0 .. 9999] ... [mark up to 1024]        handed out when the mark is synced
 //! ```
 //!
-//! A mark reaches so far ahead that the next one is mostly synced before it is needed. After a crash all below the last
-//! mark are flagged redelivered: some that nobody has seen, as many as a mark reaches ahead at most.
+//! A mark reaches so far ahead that the next one is mostly synced before it is needed; if it is not, because a backlog
+//! is drained faster than the disk syncs, the ones after it reach further. After a crash all below the last mark are
+//! flagged redelivered: some that nobody has seen, as many as a mark reaches ahead at most.
 
 use std::{
     collections::VecDeque,
@@ -21,6 +22,7 @@ use std::{
 
 use super::subscription::Subscription;
 use crate::{
+    limits::QueueLimits,
     model::{queue::Position, queue_id::QueueId},
     storage::{
         queue_log::{QueueLog, QueueRecord},
@@ -32,7 +34,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Marks {
     queue: QueueId,
-    /// How far ahead of the first message that was not handed out a mark reaches.
+    limits: QueueLimits,
+    /// How far ahead of the first message that was not handed out the next mark reaches.
     ahead: u64,
     /// Everything below may be handed out: the mark is on stable storage.
     synced_below: Position,
@@ -50,13 +53,15 @@ struct Mark {
     from: Position,
     up_to: Position,
     lsn: Lsn,
+    /// It was made in time for what it covers, as far as anybody knew.
+    is_early: bool,
 }
 
 impl Marks {
-    pub(super) fn new(queue: QueueId, ahead: u64) -> Self {
+    pub(super) fn new(queue: QueueId, limits: QueueLimits) -> Self {
         let (synced_below, needed_below) = (Position(0), Position(0));
         let (unsynced, is_awaited) = (VecDeque::new(), None);
-        Self { queue, ahead, synced_below, unsynced, needed_below, is_awaited }
+        Self { queue, limits, ahead: limits.mark_ahead, synced_below, unsynced, needed_below, is_awaited }
     }
 
     /// The log has a mark up to a position, and messages up to before another.
@@ -87,8 +92,10 @@ impl Marks {
     /// Marks what is about to be appended, from `next` on, if consumers keep up with it: `first` is the first message
     /// that was not handed out, or `next`.
     pub(super) fn cover_append(&mut self, first: Position, next: Position, log: &dyn QueueLog) {
-        if next >= self.up_to() && next.0 < first.0 + self.ahead.div_ceil(2) {
-            self.mark(first, next, log);
+        let ahead = self.limits.mark_ahead;
+        if next >= self.up_to() && next.0 < first.0 + ahead.div_ceil(2) {
+            self.ahead = ahead;
+            self.mark(first, next, true, log);
         }
     }
 
@@ -96,7 +103,7 @@ impl Marks {
     /// what the newest mark waits for.
     pub(super) fn cover_unordered(&mut self, next: Position, log: &dyn QueueLog) -> Option<Lsn> {
         if next >= self.up_to() {
-            self.mark(next, next, log);
+            self.mark(next, next, true, log);
         }
         self.unsynced.back().map(|mark| mark.lsn)
     }
@@ -106,17 +113,21 @@ impl Marks {
     pub(super) fn cover_next(&mut self, first: Position, end: Position, log: &dyn QueueLog) {
         let up_to = self.up_to();
         if self.needed_below > up_to.max(first) && first.0 + self.ahead / 4 >= up_to.0 {
-            self.mark(first, end, log);
+            self.mark(first, end, true, log);
         }
     }
 
     /// The mark that `first` waits for, made if there is none. Nothing: nothing will come of waiting.
     pub(super) fn request(&mut self, first: Position, end: Position, log: &dyn QueueLog) -> Option<Lsn> {
         if first >= self.up_to() {
-            self.mark(first, end, log);
+            self.mark(first, end, false, log);
         }
-        let awaited = self.unsynced.iter().find(|mark| mark.up_to > first).map(|mark| mark.lsn);
-        awaited.filter(|_| log.failure().is_none())
+        let awaited = self.unsynced.iter_mut().find(|mark| mark.up_to > first)?;
+        if std::mem::take(&mut awaited.is_early) {
+            // It was not early enough.
+            self.ahead = (2 * self.ahead).min(self.limits.mark_ahead_max);
+        }
+        Some(awaited.lsn).filter(|_| log.failure().is_none())
     }
 
     /// Lets a consumer's connection resume the queue once the log is synced up to `lsn`, or cannot be now.
@@ -152,10 +163,10 @@ impl Marks {
         self.unsynced.back().map_or(self.synced_below, |mark| mark.up_to)
     }
 
-    fn mark(&mut self, first: Position, end: Position, log: &dyn QueueLog) {
+    fn mark(&mut self, first: Position, end: Position, is_early: bool, log: &dyn QueueLog) {
         let up_to = Position(first.0 + self.ahead);
         let lsn = log.record(self.queue, QueueRecord::Delivered { up_to });
-        self.unsynced.extend(lsn.map(|lsn| Mark { from: end, up_to, lsn }));
+        self.unsynced.extend(lsn.map(|lsn| Mark { from: end, up_to, lsn, is_early }));
     }
 
     fn note_synced(&mut self, synced: Lsn) {
@@ -163,5 +174,101 @@ impl Marks {
             self.synced_below = mark.up_to;
             self.unsynced.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::{
+        model::message::Message,
+        storage::{
+            LogError,
+            log::Synced,
+            queue_log::{LogTarget, LogTransaction, MemoryLog},
+        },
+    };
+
+    /// Syncs when it is told to.
+    #[derive(Debug, Default)]
+    struct SlowLog {
+        records: AtomicU64,
+        synced: AtomicU64,
+    }
+
+    impl SlowLog {
+        fn sync(&self) {
+            self.synced.store(self.records.load(Relaxed), Relaxed);
+        }
+    }
+
+    impl QueueLog for SlowLog {
+        fn append(
+            &self,
+            targets: &mut [&mut dyn LogTarget],
+            message: Message,
+        ) -> Result<Option<Lsn>, LogError> {
+            MemoryLog.append(targets, message)
+        }
+
+        fn append_transaction(
+            &self,
+            targets: &mut [&mut dyn LogTarget],
+            transaction: LogTransaction<'_>,
+        ) -> Result<Option<Lsn>, LogError> {
+            MemoryLog.append_transaction(targets, transaction)
+        }
+
+        fn record(&self, _queue: QueueId, _record: QueueRecord<'_>) -> Option<Lsn> {
+            Some(Lsn(self.records.fetch_add(1, Relaxed) + 1))
+        }
+
+        fn synced_up_to(&self) -> Lsn {
+            Lsn(self.synced.load(Relaxed))
+        }
+
+        fn when_synced(&self, lsn: Lsn, synced: Synced) {
+            MemoryLog.when_synced(lsn, synced);
+        }
+
+        fn is_over_limit(&self) -> bool {
+            false
+        }
+
+        fn failure(&self) -> Option<LogError> {
+            None
+        }
+    }
+
+    /// Hands out from `first` on until it would have to wait, asking for marks as a queue does; says how far it came.
+    fn hand_out(marks: &mut Marks, first: u64, log: &SlowLog) -> u64 {
+        const END: Position = Position(1_000);
+        let mut next = Position(first);
+        while next < marks.cleared_below(next, log) {
+            next.0 += 1;
+            marks.cover_next(next, END, log);
+        }
+        assert!(marks.request(next, END, log).is_some());
+        next.0
+    }
+
+    #[test]
+    fn marks_reach_further_while_a_backlog_is_drained_faster_than_they_are_synced() {
+        let (log, limits) =
+            (SlowLog::default(), QueueLimits { mark_ahead: 8, mark_ahead_max: 20, ..QueueLimits::default() });
+        let mut marks = Marks::new(QueueId(1), limits);
+        marks.restore(Position(0), Position(1_000));
+        // Each waits for the mark that was asked for at three quarters of the one before.
+        let mut reached = vec![hand_out(&mut marks, 0, &log)];
+        for _ in 0..5 {
+            log.sync();
+            reached.push(hand_out(&mut marks, *reached.last().unwrap(), &log));
+        }
+        assert_eq!(reached, [0, 8, 14, 26, 41, 56]);
+        // Consumers that keep up do not need them to.
+        marks.cover_append(Position(1_003), Position(1_003), &log);
+        assert_eq!(marks.up_to(), Position(1_011));
     }
 }

@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_queue_that_could_not_be_paged_out_once_has_its_limit_again_when_it_is_below() {
-        let limits = QueueLimits { memory_max: 1_000, head_bytes: 100, page_bytes: 100, mark_ahead: 1 };
+        let limits =
+            QueueLimits { memory_max: 1_000, head_bytes: 100, page_bytes: 100, ..QueueLimits::default() };
         let mut paging = Paging::new(QueueId(1), false, limits);
         let mut queue = Queue::<Nobody>::new();
         for position in 0..100 {

@@ -210,6 +210,7 @@ impl Tool {
             commands::node::COMMANDS,
             commands::users::COMMANDS,
             commands::permissions::COMMANDS,
+            commands::topic_permissions::COMMANDS,
             commands::vhosts::COMMANDS,
             commands::policies::COMMANDS,
             commands::topology::COMMANDS,

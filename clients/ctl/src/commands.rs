@@ -10,6 +10,7 @@ pub mod permissions;
 pub mod plugins;
 pub mod policies;
 pub mod queues;
+pub mod topic_permissions;
 pub mod topology;
 pub mod users;
 pub mod vhosts;

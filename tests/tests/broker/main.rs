@@ -30,6 +30,7 @@ mod reply_to;
 mod restart;
 mod routing;
 mod settling;
+mod topic_permissions;
 mod transactions;
 mod tutorials;
 mod verdict;

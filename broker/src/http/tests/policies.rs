@@ -29,9 +29,6 @@ async fn policies_are_set_shown_and_deleted() {
             guest GET /policies/%2F/p
             guest DELETE /operator-policies/%2F/o
             guest GET /queues/%2F/q?columns=policy,operator_policy,effective_policy_definition
-            guest GET /policies/nope
-            guest PUT /policies/nope/p {"pattern":"^q","definition":{"max-length":5}}
-            guest DELETE /policies/%2F
             "#,
             &expect![[r#"
                 guest PUT /queues/%2F/q {"arguments":{"x-max-length":10}}
@@ -72,6 +69,22 @@ async fn policies_are_set_shown_and_deleted() {
                   204 
                 guest GET /queues/%2F/q?columns=policy,operator_policy,effective_policy_definition
                   200 {"policy":null,"operator_policy":null,"effective_policy_definition":{}}
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn paths_without_a_policy_are_refused() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest GET /policies/nope
+            guest PUT /policies/nope/p {"pattern":"^q","definition":{"max-length":5}}
+            guest DELETE /policies/%2F
+            "#,
+            &expect![[r#"
                 guest GET /policies/nope
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 guest PUT /policies/nope/p {"pattern":"^q","definition":{"max-length":5}}

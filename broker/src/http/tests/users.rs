@@ -257,3 +257,108 @@ async fn what_is_not_durable_is_not_answered_as_done() {
         assert_eq!(status, 500, "{request}: {body}");
     }
 }
+
+#[tokio::test]
+async fn topic_permissions_are_kept_by_exchange() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /topic-permissions/%2F/manager {"exchange":"amq.topic","write":"^{username}","read":"^r"}
+            guest PUT /topic-permissions/%2F/manager {"exchange":"a b/c","write":"","read":""}
+            guest PUT /topic-permissions/%2F/manager {"exchange":"","write":"w","read":"r"}
+            guest GET /topic-permissions
+            guest GET /topic-permissions/%2F/manager/x?columns=exchange
+            guest GET /users/manager/topic-permissions?columns=exchange
+            guest GET /vhosts/%2F/topic-permissions?columns=exchange
+            guest DELETE /topic-permissions/%2F/manager/x
+            guest DELETE /topic-permissions/%2F/manager//
+            guest GET /topic-permissions?columns=exchange
+            guest DELETE /topic-permissions/%2F/manager
+            guest DELETE /topic-permissions/%2F/manager
+            guest GET /topic-permissions
+            "#,
+            &expect![[r#"
+                guest PUT /topic-permissions/%2F/manager {"exchange":"amq.topic","write":"^{username}","read":"^r"}
+                  201 
+                guest PUT /topic-permissions/%2F/manager {"exchange":"a b/c","write":"","read":""}
+                  204 
+                guest PUT /topic-permissions/%2F/manager {"exchange":"","write":"w","read":"r"}
+                  204 
+                guest GET /topic-permissions
+                  200 [{"user":"manager","vhost":"/","exchange":"","write":"w","read":"r"},{"user":"manager","vhost":"/","exchange":"a b/c","write":"","read":""},{"user":"manager","vhost":"/","exchange":"amq.topic","write":"^{username}","read":"^r"}]
+                guest GET /topic-permissions/%2F/manager/x?columns=exchange
+                  200 [{"exchange":""},{"exchange":"a b/c"},{"exchange":"amq.topic"}]
+                guest GET /users/manager/topic-permissions?columns=exchange
+                  200 [{"exchange":""},{"exchange":"a b/c"},{"exchange":"amq.topic"}]
+                guest GET /vhosts/%2F/topic-permissions?columns=exchange
+                  200 [{"exchange":""},{"exchange":"a b/c"},{"exchange":"amq.topic"}]
+                guest DELETE /topic-permissions/%2F/manager/x
+                  204 
+                guest DELETE /topic-permissions/%2F/manager//
+                  204 
+                guest GET /topic-permissions?columns=exchange
+                  200 [{"exchange":"a b/c"},{"exchange":"amq.topic"}]
+                guest DELETE /topic-permissions/%2F/manager
+                  204 
+                guest DELETE /topic-permissions/%2F/manager
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /topic-permissions
+                  200 []
+            "#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn topic_permissions_that_cannot_be_are_refused() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /topic-permissions/%2F/manager {"write":"w"}
+            guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"(","read":""}
+            guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"","read":"(?=a)"}
+            guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":5,"read":""}
+            guest PUT /topic-permissions/%2F/manager {"exchange":5,"write":"","read":""}
+            guest PUT /topic-permissions/%2F/stranger {"exchange":"x","write":"","read":""}
+            guest PUT /topic-permissions/nope/manager {"exchange":"x","write":"","read":""}
+            guest POST /topic-permissions/%2F/manager {}
+            guest GET /topic-permissions/%2F/manager
+            guest GET /users/stranger/topic-permissions
+            guest GET /vhosts/nope/topic-permissions
+            guest GET /topic-permissions/%2F
+            "#,
+            &expect![[r#"
+                guest PUT /topic-permissions/%2F/manager {"write":"w"}
+                  400 {"error":"bad_request","reason":"[{key_missing,exchange},{key_missing,read}]"}
+                guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"(","read":""}
+                  400 {"error":"bad_request","reason":["invalid_regexp","(","unclosed group"]}
+                guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"","read":"(?=a)"}
+                  400 {"error":"bad_request","reason":["invalid_regexp","(?=a)","look-around, including look-ahead and look-behind, is not supported"]}
+                guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":5,"read":""}
+                  400 {"error":"bad_request","reason":["not_string",5]}
+                guest PUT /topic-permissions/%2F/manager {"exchange":5,"write":"","read":""}
+                  400 {"error":"bad_request","reason":["not_string",5]}
+                guest PUT /topic-permissions/%2F/stranger {"exchange":"x","write":"","read":""}
+                  400 {"error":"bad_request","reason":"vhost_or_user_not_found"}
+                guest PUT /topic-permissions/nope/manager {"exchange":"x","write":"","read":""}
+                  400 {"error":"bad_request","reason":"vhost_or_user_not_found"}
+                guest POST /topic-permissions/%2F/manager {}
+                  405 
+                guest GET /topic-permissions/%2F/manager
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /users/stranger/topic-permissions
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /vhosts/nope/topic-permissions
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+                guest GET /topic-permissions/%2F
+                  404 {"error":"Object Not Found","reason":"Not Found"}
+            "#]],
+        )
+        .await;
+    let long = "x".repeat(1025);
+    let body = format!(r#"{{"exchange":"x","write":"{long}","read":""}}"#);
+    let (status, _) = bench.send(&format!("guest PUT /topic-permissions/%2F/manager {body}")).await;
+    assert_eq!(status, 400);
+}

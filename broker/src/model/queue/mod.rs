@@ -468,6 +468,8 @@ fn hold(
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod rules_tests;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,8 @@ use crate::{limits::QueueLimits, model::queue::Outcome, storage::sim_disk::Crash
 const DEPTH: usize = 3;
 const DEPTH_VARIABLE: &str = "LIEBRE_MODEL_DEPTH";
 /// Everything that can leave memory does.
-const LIMITS: QueueLimits = QueueLimits { memory_max: 0, head_bytes: 0, page_bytes: 1, mark_ahead: 2 };
+const LIMITS: QueueLimits =
+    QueueLimits { memory_max: 0, head_bytes: 0, page_bytes: 1, mark_ahead: 2, mark_ahead_max: 4 };
 
 /// Two messages fill more than a file, so that one of them is in a complete one.
 fn publication(count: usize, is_persistent: bool) -> Publication {

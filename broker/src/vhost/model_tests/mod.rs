@@ -32,13 +32,15 @@ fn cases() -> u32 {
 
 fn queue_limits() -> impl Strategy<Value = QueueLimits> {
     let memory_max = prop::sample::select(&[0, 2_000, 6_000][..]);
-    let mark_ahead = prop::sample::select(&[1, 2, 3, 8, 1_024][..]);
+    let mark_ahead =
+        prop::sample::select(&[(1, 1), (1, 4), (2, 2), (3, 3), (3, 6), (8, 8), (1_024, 8_192)][..]);
     (memory_max, 0..2_500_usize, 1..4_000_usize, mark_ahead).prop_map(
-        |(memory_max, head_bytes, page_bytes, mark_ahead)| QueueLimits {
+        |(memory_max, head_bytes, page_bytes, (mark_ahead, mark_ahead_max))| QueueLimits {
             memory_max,
             head_bytes,
             page_bytes,
             mark_ahead,
+            mark_ahead_max,
         },
     )
 }
@@ -73,7 +75,13 @@ fn an_orderly_restart_does_not_forget_what_a_crash_did() {
 
 #[test]
 fn transient_messages_leave_memory_in_durable_queues_too() {
-    let limits = QueueLimits { memory_max: 2_000, head_bytes: 500, page_bytes: 1_000, mark_ahead: 4 };
+    let limits = QueueLimits {
+        memory_max: 2_000,
+        head_bytes: 500,
+        page_bytes: 1_000,
+        mark_ahead: 4,
+        mark_ahead_max: 4,
+    };
     for before in [vec![], vec![publish(1, 1, true), Operation::Rest, Operation::Restart]] {
         let counts = run(limits, &[before, vec![publish(1, 10, false)]].concat(), None);
         assert!(counts.asides > 0);

@@ -543,7 +543,7 @@ impl World {
                 own.unsettled.insert(arrival.tag, ReferenceDelivery { queue: id, position, consumer });
             }
             queue.needless_flags += u64::from(is_needless);
-            assert!(queue.needless_flags <= self.limits.mark_ahead, "{id:?} flags too many");
+            assert!(queue.needless_flags <= self.limits.mark_ahead_max, "{id:?} flags too many");
             self.counts.delivered += 1;
         }
     }

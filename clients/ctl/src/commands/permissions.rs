@@ -1,6 +1,6 @@
 //! What users may do in vhosts.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Outcome;
 use crate::api::{Method, Request, path, refusal};
@@ -89,20 +89,7 @@ fn set_permissions(context: &mut Context<'_>) -> Outcome {
     context.announce(&format!("Setting permissions for user \"{user}\" in vhost \"{vhost}\" ..."))?;
     let patterns = [context.argument(1), context.argument(2), context.argument(3)];
     let body = json!({"configure": patterns[0], "write": patterns[1], "read": patterns[2]});
-    let response = context.broker.call(&Request {
-        method: Method::Put,
-        path: path(&["permissions", &vhost, &user]),
-        body: Some(body),
-        reason: None,
-    })?;
-    match response.status {
-        200..=299 => context.done(),
-        // the API does not tell which of the two is missing
-        _ => {
-            missing(context, &vhost, &user)?;
-            Err(Failure::new(Code::Unavailable, refusal(&response)).into())
-        }
-    }
+    put(context, ["permissions", &vhost, &user], body)
 }
 
 fn clear_permissions(context: &mut Context<'_>) -> Outcome {
@@ -117,21 +104,41 @@ fn clear_permissions(context: &mut Context<'_>) -> Outcome {
 fn list_permissions(context: &mut Context<'_>) -> Outcome {
     let vhost = context.vhost().to_string();
     context.announce(&format!("Listing permissions for vhost \"{vhost}\" ..."))?;
-    let found = context.broker.find(&path(&["vhosts", &vhost, "permissions"]))?;
-    let permissions = found.ok_or_else(|| Failure::no_such_vhost(&vhost))?;
-    context.list(permissions.as_array().map_or(&[], Vec::as_slice))
+    list(context, ["vhosts", &vhost, "permissions"], Failure::no_such_vhost(&vhost))
 }
 
 fn list_user_permissions(context: &mut Context<'_>) -> Outcome {
     let user = context.argument(0).to_string();
     context.announce(&format!("Listing permissions for user \"{user}\" ..."))?;
-    let found = context.broker.find(&path(&["users", &user, "permissions"]))?;
-    let permissions = found.ok_or_else(|| Failure::no_such_user(&user))?;
+    list(context, ["users", &user, "permissions"], Failure::no_such_user(&user))
+}
+
+/// Sets permissions at a path whose names are those of a vhost and a user.
+pub(super) fn put(context: &mut Context<'_>, [noun, vhost, user]: [&str; 3], body: Value) -> Outcome {
+    let response = context.broker.call(&Request {
+        method: Method::Put,
+        path: path(&[noun, vhost, user]),
+        body: Some(body),
+        reason: None,
+    })?;
+    match response.status {
+        200..=299 => context.done(),
+        // the API does not tell which of the two is missing
+        _ => {
+            missing(context, vhost, user)?;
+            Err(Failure::new(Code::Unavailable, refusal(&response)).into())
+        }
+    }
+}
+
+/// Prints what is at a path, or fails as told if nothing is.
+pub(super) fn list(context: &mut Context<'_>, names: [&str; 3], otherwise: Failure) -> Outcome {
+    let permissions = context.broker.find(&path(&names))?.ok_or(otherwise)?;
     context.list(permissions.as_array().map_or(&[], Vec::as_slice))
 }
 
 /// Fails if the vhost or the user is not there.
-fn missing(context: &Context<'_>, vhost: &str, user: &str) -> Result<(), Failure> {
+pub(super) fn missing(context: &Context<'_>, vhost: &str, user: &str) -> Result<(), Failure> {
     if context.broker.find(&path(&["vhosts", vhost]))?.is_none() {
         return Err(Failure::new(Code::Unavailable, format!("Virtual host {vhost} does not exist")));
     }

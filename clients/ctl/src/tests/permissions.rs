@@ -165,3 +165,121 @@ fn refusals_name_the_missing_one() {
         "#]],
     );
 }
+
+#[test]
+fn topic_permissions_are_set() {
+    check(
+        &Script::new().answer(
+            "PUT /api/topic-permissions/%2F/guest",
+            400,
+            json!({"reason": ["invalid_regexp", "(", "unclosed group"]}),
+        ),
+        &[
+            "rabbitmqctl set_topic_permissions -p v ana amq.topic '^{username}\\.' ''",
+            "rabbitmqctl set_topic_permissions guest amq.topic ( .*",
+            "rabbitmqctl set_topic_permissions ana amq.topic .*",
+        ],
+        expect![[r#"
+            $ rabbitmqctl set_topic_permissions -p v ana amq.topic '^{username}\.' ''
+            Setting topic permissions on "amq.topic" for user "ana" in vhost "v" ...
+            > PUT /api/topic-permissions/v/ana {"exchange":"amq.topic","write":"^{username}\\.","read":""}
+            $ rabbitmqctl set_topic_permissions guest amq.topic ( .*
+            Setting topic permissions on "amq.topic" for user "guest" in vhost "/" ...
+            ! Error:
+            ! invalid_regexp: (: unclosed group
+            > PUT /api/topic-permissions/%2F/guest {"exchange":"amq.topic","write":"(","read":".*"}
+            exit 69
+            $ rabbitmqctl set_topic_permissions ana amq.topic .*
+            ! Error (argument validation): not enough arguments.
+            ! Arguments given:
+            ! 	set_topic_permissions ana amq.topic .*
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] set_topic_permissions [--vhost <vhost>] <username> <exchange> <write> <read>
+            exit 64
+        "#]],
+    );
+}
+
+#[test]
+fn topic_permissions_are_listed() {
+    let grant =
+        json!({"user": "ana", "vhost": "v", "exchange": "amq.topic", "write": "^{username}\\.", "read": ""});
+    check(
+        &Script::new().answer("GET /api/vhosts/v/topic-permissions", 200, json!([grant])).answer(
+            "GET /api/users/ana/topic-permissions",
+            200,
+            json!([grant]),
+        ),
+        &[
+            "rabbitmqctl list_topic_permissions -p v",
+            "rabbitmqctl list_topic_permissions -p nowhere",
+            "rabbitmqctl list_user_topic_permissions ana",
+            "rabbitmqctl list_user_topic_permissions nobody",
+        ],
+        expect![[r#"
+            $ rabbitmqctl list_topic_permissions -p v
+            Listing topic permissions for vhost "v" ...
+            user	exchange	write	read
+            ana	amq.topic	^{username}\.	
+            $ rabbitmqctl list_topic_permissions -p nowhere
+            Listing topic permissions for vhost "nowhere" ...
+            ! Virtual host 'nowhere' does not exist
+            exit 65
+            $ rabbitmqctl list_user_topic_permissions ana
+            Listing topic permissions for user "ana" ...
+            vhost	exchange	write	read
+            v	amq.topic	^{username}\.	
+            $ rabbitmqctl list_user_topic_permissions nobody
+            Listing topic permissions for user "nobody" ...
+            ! Error:
+            ! User "nobody" does not exist
+            exit 67
+        "#]],
+    );
+}
+
+#[test]
+fn topic_permissions_are_cleared() {
+    check(
+        &Script::new()
+            .answer("DELETE /api/topic-permissions/%2F/nobody", 404, Value::Null)
+            .answer("DELETE /api/topic-permissions/v/guest", 404, Value::Null)
+            .answer("DELETE /api/topic-permissions/%2F/guest", 404, Value::Null),
+        &[
+            "rabbitmqctl clear_topic_permissions -p v ana",
+            "rabbitmqctl clear_topic_permissions -p v ana 'a b'",
+            "rabbitmqctl clear_topic_permissions -p v ana ''",
+            "rabbitmqctl clear_topic_permissions nobody",
+            "rabbitmqctl clear_topic_permissions -p v guest",
+            "rabbitmqctl clear_topic_permissions guest",
+        ],
+        expect![[r#"
+            $ rabbitmqctl clear_topic_permissions -p v ana
+            Clearing topic permissions for user "ana" in vhost "v" ...
+            > DELETE /api/topic-permissions/v/ana
+            $ rabbitmqctl clear_topic_permissions -p v ana 'a b'
+            Clearing topic permissions on "a b" for user "ana" in vhost "v" ...
+            > DELETE /api/topic-permissions/v/ana/a%20b
+            $ rabbitmqctl clear_topic_permissions -p v ana ''
+            Clearing topic permissions on "" for user "ana" in vhost "v" ...
+            > DELETE /api/topic-permissions/v/ana//
+            $ rabbitmqctl clear_topic_permissions nobody
+            Clearing topic permissions for user "nobody" in vhost "/" ...
+            ! Error:
+            ! User nobody does not exist
+            > DELETE /api/topic-permissions/%2F/nobody
+            exit 67
+            $ rabbitmqctl clear_topic_permissions -p v guest
+            Clearing topic permissions for user "guest" in vhost "v" ...
+            ! Error:
+            ! Virtual host v does not exist
+            > DELETE /api/topic-permissions/v/guest
+            exit 69
+            $ rabbitmqctl clear_topic_permissions guest
+            Clearing topic permissions for user "guest" in vhost "/" ...
+            > DELETE /api/topic-permissions/%2F/guest
+        "#]],
+    );
+}
