@@ -2,8 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Parser, builder::BoolishValueParser};
-use liebre::server::watermark::{DiskFreeLimit, MemoryWatermark};
+use clap::{Parser, builder::BoolishValueParser, value_parser};
+use liebre::{
+    limits::CHANNEL_MAX,
+    server::watermark::{DiskFreeLimit, MemoryWatermark},
+};
 
 /// Liebre, a message broker for RabbitMQ clients (AMQP 0-9-1).
 #[derive(Debug, Parser)]
@@ -33,6 +36,23 @@ pub struct Arguments {
     /// the broker needs. With glibc, MALLOC_MMAP_THRESHOLD_=524288 in the environment makes it give memory back.
     #[arg(long, env = "LIEBRE_VM_MEMORY_HIGH_WATERMARK", value_name = "SHARE|SIZE")]
     pub vm_memory_high_watermark: Option<MemoryWatermark>,
+
+    /// Accept no more connections than this at a time [default: no limit]
+    #[arg(long, env = "LIEBRE_CONNECTION_MAX", value_name = "COUNT")]
+    pub connection_max: Option<usize>,
+
+    /// Open no more channels than this on one connection
+    #[arg(long, env = "LIEBRE_CHANNEL_MAX", value_name = "COUNT", default_value_t = CHANNEL_MAX,
+        value_parser = value_parser!(u16).range(1..=i64::from(CHANNEL_MAX)))]
+    pub channel_max: u16,
+
+    /// Open no more channels than this on all connections together [default: no limit]
+    #[arg(long, env = "LIEBRE_CHANNEL_MAX_PER_NODE", value_name = "COUNT")]
+    pub channel_max_per_node: Option<usize>,
+
+    /// Declare no more queues than this in all vhosts together [default: no limit]
+    #[arg(long, env = "LIEBRE_CLUSTER_QUEUE_LIMIT", value_name = "COUNT")]
+    pub cluster_queue_limit: Option<usize>,
 
     /// Confirm messages before they are on stable storage: what was confirmed is lost when the machine stops
     ///

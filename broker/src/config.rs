@@ -7,7 +7,7 @@ use std::{
 };
 
 use liebre::{
-    limits::DISK_FREE_LIMIT,
+    limits::{DISK_FREE_LIMIT, NodeLimits},
     server::{DefaultUser, Settings, resources::Limits, watermark::DiskFreeLimit},
 };
 
@@ -30,6 +30,12 @@ pub fn settings(arguments: Arguments) -> Result<Settings, String> {
         http_listen: reachable(arguments.http_listen),
         data_dir,
         unsafe_no_fsync: arguments.unsafe_no_fsync,
+        node_limits: NodeLimits {
+            connection_max: arguments.connection_max,
+            channel_max: arguments.channel_max,
+            channel_max_per_node: arguments.channel_max_per_node,
+            queue_max: arguments.cluster_queue_limit,
+        },
         limits: Limits {
             disk: arguments.disk_free_limit.unwrap_or(DiskFreeLimit::Absolute(DISK_FREE_LIMIT)),
             memory: arguments.vm_memory_high_watermark,

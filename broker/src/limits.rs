@@ -91,6 +91,25 @@ pub const MARK_AHEAD: u64 = 1_024;
 /// The same while a backlog is drained faster than the disk syncs.
 pub const MARK_AHEAD_MAX: u64 = 8 * MARK_AHEAD;
 
+/// What one node may have; an operator chooses at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeLimits {
+    /// Open connections.
+    pub connection_max: Option<usize>,
+    /// [`CHANNEL_MAX`] or less.
+    pub channel_max: u16,
+    /// Open channels of all connections.
+    pub channel_max_per_node: Option<usize>,
+    /// Queues in all vhosts.
+    pub queue_max: Option<usize>,
+}
+
+impl Default for NodeLimits {
+    fn default() -> Self {
+        Self { connection_max: None, channel_max: CHANNEL_MAX, channel_max_per_node: None, queue_max: None }
+    }
+}
+
 /// How a queue uses memory and the log. Tests make it small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {

@@ -19,7 +19,7 @@ use liebre::{
         registry::{ConnectionInfo, Node},
         settle::resume,
     },
-    limits::{FRAME_MAX, OUTBOX_BYTES_MAX},
+    limits::{FRAME_MAX, NodeLimits, OUTBOX_BYTES_MAX},
     model::{
         definition::VhostDefinition,
         message::Arena,
@@ -111,13 +111,19 @@ impl World {
             description: String::new(),
             tags: Vec::new(),
             default_queue_type: None,
+            limits: Default::default(),
         };
         let _ = broker.put_vhost(definition);
         let password = PasswordHash::new(b"guest", [1, 2, 3, 4], HashingAlgorithm::Sha256);
         let password = password.expect("the hash is known");
-        let _ = broker.put_user(User { name: guest.clone(), password, tags: Vec::new() });
+        let _ = broker.put_user(User {
+            name: guest.clone(),
+            password,
+            tags: Vec::new(),
+            limits: Default::default(),
+        });
         let _ = broker.put_permission(&guest, &vhost, EVERYTHING.clone());
-        let node = Arc::new(Node::new(Arc::new(broker), "rabbit@fuzz".to_owned()));
+        let node = Arc::new(Node::new(Arc::new(broker), "rabbit@fuzz".to_owned(), NodeLimits::default()));
         #[expect(
             clippy::disallowed_methods,
             reason = "time has to begin somewhere; nothing depends on where"

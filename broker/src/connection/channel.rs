@@ -146,6 +146,7 @@ impl Connection {
             );
             return Err(Exception::new(ReplyCode::NotAllowed, text));
         }
+        self.take_channel()?;
         let channel = Channel::new(number);
         self.outbox.open_channel(number, ChannelDeliveries::new(Arc::clone(&channel.prefetch)));
         let index = usize::from(number.0);
@@ -187,6 +188,9 @@ impl Connection {
         // One that is closing was counted when it began to.
         if place.and_then(Option::take).is_some_and(|channel| !channel.is_closing) {
             self.node.churn.channels_closed.fetch_add(1, Relaxed);
+            if let Some(seat) = &mut self.seat {
+                seat.leave_channel();
+            }
         }
         if let Some(deliveries) = self.outbox.close_channel(number) {
             self.release(vec![deliveries]);

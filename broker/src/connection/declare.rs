@@ -221,12 +221,17 @@ impl Connection {
         let read = QueueOptions::read(durable, exclusive, auto_delete, arguments);
         let generated = if queue_name.is_empty() { generated_name("amq.gen-") } else { queue_name.clone() };
         let is_there = vhost.queue(&generated).is_some();
-        let dead_letter_exchange = dead_letter_exchange.as_deref().filter(|_| !is_there);
         if queue_name.is_reserved() && !is_there {
             let error = DeclareQueueError::ReservedName;
             return Err(Exception::of_queue(&error, &queue_name, vhost.name()));
         }
-        self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange })?;
+        self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange: None })?;
+        if !is_there {
+            let room = self.node.check_queue_room(&vhost);
+            room.map_err(|error| Exception::of_queue(&error, &generated, vhost.name()))?;
+            let dead_letter_exchange = dead_letter_exchange.as_deref();
+            self.authorize(&Operation::DeclareQueue { queue: &generated, dead_letter_exchange })?;
+        }
         let wrong = |error| Exception::of_queue_options(&error, &queue_name, vhost.name());
         let options = read.map_err(wrong)?;
         if let Err(error) = options.check(&queue_name) {

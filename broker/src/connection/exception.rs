@@ -127,7 +127,9 @@ impl Exception {
             DeclareQueueError::Locked
             | DeclareQueueError::Equivalence(EquivalenceError::ExclusiveDiffers) => ReplyCode::ResourceLocked,
             DeclareQueueError::ReservedName => ReplyCode::AccessRefused,
-            DeclareQueueError::Equivalence(EquivalenceError::Different(_)) => ReplyCode::PreconditionFailed,
+            DeclareQueueError::Equivalence(EquivalenceError::Different(_))
+            | DeclareQueueError::VhostFull(_)
+            | DeclareQueueError::NodeFull(_) => ReplyCode::PreconditionFailed,
             DeclareQueueError::VhostDeleted => ReplyCode::ConnectionForced,
             DeclareQueueError::Store(_) => ReplyCode::ResourceError,
         };

@@ -10,6 +10,7 @@ use amq_protocol::{
 use super::{
     Connection, Phase,
     exception::{Exception, ReplyCode},
+    seat::Seat,
 };
 use crate::{
     limits::{CHANNEL_MAX, FRAME_MAX, FRAME_MAX_INITIAL, FRAME_MIN, HEARTBEAT_SECS, SILENT_CLOSE_DELAY},
@@ -135,7 +136,7 @@ impl Connection {
                 (self.user, self.password) = (Some(user.name), Some(user.password));
                 self.phase = Phase::Tune;
                 self.send(connection::AMQPMethod::Tune(connection::Tune {
-                    channel_max: CHANNEL_MAX,
+                    channel_max: self.node.limits.channel_max,
                     frame_max: FRAME_MAX,
                     heartbeat: HEARTBEAT_SECS,
                 }));
@@ -186,10 +187,11 @@ impl Connection {
                 "negotiated frame_max = {shown} is higher than the maximum allowed value ({FRAME_MAX})"
             ));
         }
-        if channel_max == 0 || channel_max > CHANNEL_MAX {
+        let offered = self.node.limits.channel_max;
+        if channel_max == 0 || channel_max > offered {
             let shown = shown_limit(u64::from(channel_max));
             return not_allowed(format!(
-                "negotiated channel_max = {shown} is higher than the maximum allowed value ({CHANNEL_MAX})"
+                "negotiated channel_max = {shown} is higher than the maximum allowed value ({offered})"
             ));
         }
         self.tuning = Tuning { frame_max, channel_max, heartbeat_secs: heartbeat };
@@ -211,6 +213,8 @@ impl Connection {
         let not_found = || not_allowed(format!("vhost {vhost_name} not found"));
         let refused = || not_allowed(format!("access to vhost '{vhost_name}' refused for user '{user}'"));
         let vhost = broker.vhost(vhost_name).ok_or_else(not_found)?;
+        let seat = Seat::take(&self.node, &vhost, &user);
+        let seat = seat.map_err(|full| full.exception(&self.node.name, vhost_name, &user))?;
         if broker.access().permission(&user, vhost.name()).is_none() {
             return Err(refused());
         }
@@ -230,7 +234,7 @@ impl Connection {
             connection = %self.info.name(),
             "user '{user}' authenticated and granted access to vhost '{vhost_name}'"
         );
-        self.vhost = Some(Arc::clone(&vhost));
+        (self.vhost, self.seat) = (Some(Arc::clone(&vhost)), Some(seat));
         self.phase = Phase::Running;
         self.deadline = None;
         self.send(connection::AMQPMethod::OpenOk(connection::OpenOk {}));

@@ -23,6 +23,7 @@ mod publish;
 pub mod registry;
 mod reply_to;
 mod rights;
+mod seat;
 pub mod settle;
 #[cfg(test)]
 mod tests;
@@ -81,6 +82,8 @@ pub struct Connection {
     /// What its login was checked against, until it is open.
     password: Option<PasswordHash>,
     vhost: Option<Arc<Vhost>>,
+    /// Once open, until it closes.
+    seat: Option<seat::Seat>,
     rights: rights::Rights,
     /// The client wants `basic.cancel` when a queue goes.
     is_cancel_notified: bool,
@@ -180,6 +183,7 @@ impl Connection {
             user: None,
             password: None,
             vhost: None,
+            seat: None,
             rights: rights::Rights::default(),
             is_cancel_notified: false,
             blocking: alarm::Blocking::default(),
@@ -560,6 +564,7 @@ impl Connection {
         let channels = self.channels.iter().flatten().filter(|channel| !channel.is_closing).count();
         self.node.churn.channels_closed.fetch_add(channels as u64, Relaxed);
         self.channels.clear();
+        self.seat = None;
         let Some(vhost) = &self.vhost else { return };
         for queue in self.exclusive_queues.drain(..) {
             vhost.end_queue(&queue, false);

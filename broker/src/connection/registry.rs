@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -15,10 +15,12 @@ use dashmap::DashMap;
 use super::{
     alarm::{Alarm, Alarms},
     exception::{Exception, ReplyCode},
+    seat::Usage,
 };
 use crate::{
+    limits::NodeLimits,
     model::{arguments::Arguments, name::Name},
-    vhost::{broker::Broker, outbox::Outbox, queue::ConnectionId},
+    vhost::{Vhost, broker::Broker, declare::DeclareQueueError, outbox::Outbox, queue::ConnectionId},
     wire::frame::ChannelNumber,
 };
 
@@ -31,6 +33,14 @@ pub struct Node {
     pub name: String,
     /// The alarms that are on.
     pub alarms: Alarms,
+    /// What there may be.
+    pub limits: NodeLimits,
+    /// Connections that are open.
+    pub(super) open_connections: AtomicUsize,
+    /// Channels that are open.
+    pub(super) open_channels: AtomicUsize,
+    /// What users who are connected use.
+    usages: DashMap<Name, Arc<Usage>>,
     connections: DashMap<ConnectionId, Arc<ConnectionInfo>>,
     /// Connections ever opened and closed.
     pub churn: Churn,
@@ -129,9 +139,27 @@ pub struct ChannelFacts {
 impl Node {
     /// A node without connections.
     #[must_use]
-    pub fn new(broker: Arc<Broker>, name: String) -> Self {
-        let alarms = Alarms::default();
-        Self { broker, name, alarms, connections: DashMap::new(), churn: Churn::default() }
+    pub fn new(broker: Arc<Broker>, name: String, limits: NodeLimits) -> Self {
+        Self {
+            broker,
+            name,
+            alarms: Alarms::default(),
+            limits,
+            open_connections: AtomicUsize::new(0),
+            open_channels: AtomicUsize::new(0),
+            usages: DashMap::new(),
+            connections: DashMap::new(),
+            churn: Churn::default(),
+        }
+    }
+
+    /// Refuses a queue that is one too many, for the vhost or for all of them.
+    pub fn check_queue_room(&self, vhost: &Vhost) -> Result<(), DeclareQueueError> {
+        vhost.check_room()?;
+        match self.limits.queue_max {
+            Some(max) if self.broker.queue_count() >= max => Err(DeclareQueueError::NodeFull(max)),
+            _ => Ok(()),
+        }
     }
 
     /// All connections, oldest first.
@@ -171,6 +199,18 @@ impl Node {
             self.connections.iter().for_each(|info| info.outbox.wake());
         }
         has_changed
+    }
+
+    /// What the connections of a user use together.
+    pub(super) fn usage_of(&self, user: &Name) -> Arc<Usage> {
+        Arc::clone(&self.usages.entry(user.clone()).or_default())
+    }
+
+    /// Somebody who counted there goes, and with the last one the count.
+    pub(super) fn forget_usage(&self, user: &Name, usage: &Arc<Usage>) {
+        // The map's and the caller's.
+        self.usages
+            .remove_if(user, |_, current| Arc::ptr_eq(current, usage) && Arc::strong_count(current) == 2);
     }
 
     pub(super) fn insert(&self, info: Arc<ConnectionInfo>) {

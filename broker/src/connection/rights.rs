@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Connection, exception::Exception};
 use crate::model::{
     exchange::ExchangeKind,
+    limit::LimitName,
     permission::{Access, Authorized, Operation, Permission, authorize},
     topic_permission::{TopicPermissions, authorize_topic},
 };
@@ -16,6 +17,8 @@ pub(super) struct Rights {
     permission: Option<Arc<Permission>>,
     /// None for most users: then no routing key is looked at.
     topic_permissions: Option<Arc<TopicPermissions>>,
+    /// Channels of all the user's connections.
+    channels_max: Option<usize>,
     /// Of which age.
     epoch: u64,
 }
@@ -23,7 +26,7 @@ pub(super) struct Rights {
 impl Default for Rights {
     /// Nothing is known yet: no users and permissions are of this age.
     fn default() -> Self {
-        Self { permission: None, topic_permissions: None, epoch: u64::MAX }
+        Self { permission: None, topic_permissions: None, channels_max: None, epoch: u64::MAX }
     }
 }
 
@@ -61,6 +64,14 @@ impl Connection {
         Ok(())
     }
 
+    /// Takes the place of one more channel, if the user and the node may have it.
+    pub(super) fn take_channel(&mut self) -> Result<(), Exception> {
+        self.refresh_rights();
+        let user_max = self.rights.channels_max;
+        let taken = self.seat.as_mut().map_or(Ok(()), |seat| seat.take_channel(user_max));
+        taken.map_err(|full| full.exception(&self.node.name, self.vhost_name(), self.user_name()))
+    }
+
     fn refresh_rights(&mut self) {
         let epoch = self.node.broker.access_epoch();
         if let (true, Some(user), Some(vhost)) = (self.rights.epoch != epoch, &self.user, &self.vhost) {
@@ -68,6 +79,7 @@ impl Connection {
             self.rights = Rights {
                 permission: access.permission(user, vhost.name()),
                 topic_permissions: access.topic_permissions(user, vhost.name()),
+                channels_max: access.user(user).and_then(|user| user.limits.max(LimitName::MaxChannels)),
                 epoch,
             };
         }

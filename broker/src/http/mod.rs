@@ -19,6 +19,7 @@ pub mod error;
 mod exchanges;
 mod health;
 pub mod json;
+mod limits;
 mod nodes;
 mod overview;
 mod own;

@@ -145,13 +145,23 @@ fn environment(request: &Request) -> Value {
         "heartbeat": limits::HEARTBEAT_SECS,
         "frame_max": limits::FRAME_MAX,
         "initial_frame_max": limits::FRAME_MAX_INITIAL,
-        "channel_max": limits::CHANNEL_MAX,
+        "channel_max": request.node().limits.channel_max,
         "consumer_max_per_channel": limits::CONSUMERS_PER_CHANNEL_MAX,
         "max_message_size": limits::MESSAGE_SIZE_MAX,
         "handshake_timeout": u64::try_from(limits::HANDSHAKE_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
         (format!("disk_free_limit.{disk_kind}")): disk_limit,
         "management.rates_mode": "none",
     });
+    let node_limits = request.node().limits;
+    for (name, limit) in [
+        ("connection_max", node_limits.connection_max),
+        ("channel_max_per_node", node_limits.channel_max_per_node),
+        ("cluster_queue_limit", node_limits.queue_max),
+    ] {
+        if let Some(limit) = limit {
+            environment[name] = limit.into();
+        }
+    }
     if let Some((kind, watermark)) = memory_watermark(limits) {
         environment[format!("vm_memory_high_watermark.{kind}")] = watermark;
     }

@@ -67,6 +67,9 @@ async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
     let is_there = vhost.queue(&name).is_some();
     let dead_letter_exchange = arguments.text("x-dead-letter-exchange").filter(|_| !is_there);
     request.authorize(&vhost, &Operation::DeclareQueue { queue: &name, dead_letter_exchange })?;
+    if vhost.queue(&name).is_none() && !name.is_reserved() {
+        request.node().check_queue_room(&vhost).map_err(|error| not_used(&error, &name, &vhost))?;
+    }
     let options = QueueOptions::parse(&name, is_durable, false, is_auto_delete, arguments);
     let options =
         options.map_err(|error| refused(&Exception::of_queue_options(&error, &name, vhost.name())))?;

@@ -14,7 +14,7 @@ use axum::{
 
 use super::{
     Api, HttpError, answer, answer::Answered, auth::Caller, bindings, channels, connections, consumers,
-    exchanges, health, nodes, overview, own, path, permissions, policies, queues, request::Request,
+    exchanges, health, limits, nodes, overview, own, path, permissions, policies, queues, request::Request,
     topic_permissions, users, vhosts,
 };
 use crate::{limits::HTTP_BODY_MAX, model::policy::PolicyKind};
@@ -77,6 +77,8 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
         ["vhosts", rest @ ..] => vhosts::answer(request, rest).await,
         ["permissions", rest @ ..] => permissions::answer(request, rest).await,
         ["topic-permissions", rest @ ..] => topic_permissions::answer(request, rest).await,
+        ["vhost-limits", rest @ ..] => limits::answer_vhosts(request, rest).await,
+        ["user-limits", rest @ ..] => limits::answer_users(request, rest).await,
         ["policies", rest @ ..] => policies::answer(request, PolicyKind::User, rest).await,
         ["operator-policies", rest @ ..] => policies::answer(request, PolicyKind::Operator, rest).await,
         ["exchanges", rest @ ..] => exchanges::answer(request, rest).await,

@@ -4,6 +4,7 @@ mod access;
 mod bench;
 mod connections;
 mod facts;
+mod limits;
 mod policies;
 mod topology;
 mod users;

@@ -8,13 +8,14 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     body::RequestBody,
-    permissions,
+    limits, permissions,
     request::{Request, durable, new_name, not_allowed, words},
     topic_permissions,
 };
 use crate::{
     limits::USER_TAGS_MAX,
     model::{
+        limit::LimitSet,
         name::Name,
         user::{HashingAlgorithm, PasswordHash, User},
     },
@@ -50,14 +51,16 @@ fn show(request: &Request, name: &str) -> Answered {
     Ok(Answer::Object(view(user)))
 }
 
-/// Replaces the user as a whole: without a password in the body it has none any more.
+/// Replaces the user as a whole: without a password in the body it has none any more. Limits that the body does not
+/// name stay.
 async fn put(request: &Request, name: &str) -> Answered {
     if name.is_empty() {
         return Err(HttpError::ObjectNotFound);
     }
     let fields = request.fields()?;
     let tags = tags(&fields)?;
-    let user = User { name: new_name(name)?, password: password(&fields)?, tags };
+    let limits = fields.value("limits").map_or(Ok(LimitSet::default()), limits::parse_user_limits)?;
+    let user = User { name: new_name(name)?, password: password(&fields)?, tags, limits };
     let (is_new, ticket) = request.broker().put_user(user);
     durable(ticket).await?;
     Ok(Answer::put(is_new))
@@ -86,7 +89,7 @@ fn view(user: &User) -> Value {
         "password_hash": user.password.to_base64(),
         "hashing_algorithm": user.password.algorithm.as_str(),
         "tags": user.tags,
-        "limits": {},
+        "limits": limits::view(&user.limits),
     })
 }
 

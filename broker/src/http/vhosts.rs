@@ -146,6 +146,7 @@ fn definition(
         description: String::new(),
         tags: Vec::new(),
         default_queue_type: None,
+        limits: Default::default(),
     });
     Ok(VhostDefinition {
         description: fields.text("description")?.map_or(before.description, str::to_owned),

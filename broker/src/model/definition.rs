@@ -4,6 +4,7 @@ use crate::model::{
     arguments::Arguments,
     binding::Binding,
     exchange::Exchange,
+    limit::LimitSet,
     name::Name,
     policy::{Policy, PolicyKind},
     user::User,
@@ -63,6 +64,8 @@ pub struct VhostDefinition {
     pub tags: Vec<String>,
     /// The `x-queue-type` of queues declared without one.
     pub default_queue_type: Option<String>,
+    /// What may be in it.
+    pub limits: LimitSet,
 }
 
 /// The three patterns of a user in a vhost.

@@ -6,6 +6,7 @@ pub mod dead_letter;
 pub mod definition;
 pub mod exchange;
 pub mod expiration;
+pub mod limit;
 pub mod message;
 pub mod name;
 pub mod password;

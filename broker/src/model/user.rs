@@ -1,6 +1,6 @@
 //! Users, their tags and password hashes.
 
-use crate::model::name::Name;
+use crate::model::{limit::LimitSet, name::Name};
 
 /// How a password hash was made (`hashing_algorithm` in definitions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct User {
     pub password: PasswordHash,
     /// `administrator`, `monitoring`, `policymaker`, `management`, `impersonator`, or the user's own words.
     pub tags: Vec<String>,
+    /// What its connections may use together.
+    pub limits: LimitSet,
 }
 
 /// Never prints the hash: what is logged must not help anybody to log in.

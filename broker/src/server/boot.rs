@@ -87,7 +87,7 @@ pub(super) async fn boot(
         make_default_user(&broker, &settings.default_user).await?;
     }
     let writers = Writers { log, definitions, messages };
-    Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone())), writers))
+    Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone(), settings.node_limits)), writers))
 }
 
 /// Makes the broker stop when it goes.
@@ -169,10 +169,12 @@ async fn make_default_user(broker: &Broker, default_user: &DefaultUser) -> Resul
         description: "Default virtual host".to_owned(),
         tags: Vec::new(),
         default_queue_type: None,
+        limits: Default::default(),
     };
     let tags = vec!["administrator".to_owned()];
     let (_, made_vhost) = broker.put_vhost(definition);
-    let (_, made_user) = broker.put_user(User { name: name.clone(), password, tags });
+    let (_, made_user) =
+        broker.put_user(User { name: name.clone(), password, tags, limits: Default::default() });
     let granted = broker.put_permission(&name, &vhost, permission);
     let (_, granted) = granted.map_err(|_| bad("its user or vhost is not there"))?;
     for ticket in [made_vhost, made_user, granted].into_iter().flatten() {

@@ -29,6 +29,7 @@ use resources::{Limits, Resources};
 
 use crate::{
     connection::registry::Node,
+    limits::NodeLimits,
     storage::{DataDir, LogError, StoreError},
 };
 
@@ -45,6 +46,8 @@ pub struct Settings {
     pub unsafe_no_fsync: bool,
     /// When alarms block publishers.
     pub limits: Limits,
+    /// What the node may have.
+    pub node_limits: NodeLimits,
     /// `rabbit@host`.
     pub node_name: String,
     /// Who may log in at the first start.

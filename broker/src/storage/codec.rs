@@ -15,6 +15,8 @@
 //! Arguments are kept as the bytes they have on the wire, so that every type comes back as it was declared.
 //! The checksum covers the key, so a value that ended up under another key counts as damaged.
 
+use std::collections::BTreeMap;
+
 use amq_protocol::types::{AMQPValue, FieldArray, FieldTable};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,7 @@ use crate::{
             VhostDefinition,
         },
         exchange::{Exchange, ExchangeKind},
+        limit::{LimitName, LimitSet},
         name::Name,
         permission::Pattern,
         policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
@@ -181,12 +184,16 @@ enum Record {
         description: String,
         tags: Vec<String>,
         default_queue_type: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        limits: BTreeMap<String, i64>,
     },
     User {
         name: String,
         password_hash: String,
         hashing_algorithm: String,
         tags: Vec<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        limits: BTreeMap<String, i64>,
     },
     Permission {
         user: String,
@@ -247,12 +254,14 @@ impl From<&Definition> for Record {
                 description: vhost.description.clone(),
                 tags: vhost.tags.clone(),
                 default_queue_type: vhost.default_queue_type.clone(),
+                limits: limits_by_name(&vhost.limits),
             },
             Definition::User(user) => Self::User {
                 name: user.name.to_string(),
                 password_hash: BASE64_STANDARD.encode(&user.password.bytes),
                 hashing_algorithm: algorithm_name(user.password.algorithm).to_owned(),
                 tags: user.tags.clone(),
+                limits: limits_by_name(&user.limits),
             },
             Definition::Permission(permission) => Self::Permission {
                 user: permission.user.to_string(),
@@ -312,18 +321,21 @@ impl TryFrom<Record> for Definition {
 
     fn try_from(record: Record) -> Result<Self, String> {
         Ok(match record {
-            Record::Vhost { name, description, tags, default_queue_type } => Self::Vhost(VhostDefinition {
-                name: parse_name(&name)?,
-                description,
-                tags,
-                default_queue_type,
-            }),
-            Record::User { name, password_hash, hashing_algorithm, tags } => {
+            Record::Vhost { name, description, tags, default_queue_type, limits } => {
+                Self::Vhost(VhostDefinition {
+                    name: parse_name(&name)?,
+                    description,
+                    tags,
+                    default_queue_type,
+                    limits: parse_limits(&limits)?,
+                })
+            }
+            Record::User { name, password_hash, hashing_algorithm, tags, limits } => {
                 let password = PasswordHash {
                     bytes: decode_base64(&password_hash)?,
                     algorithm: parse_algorithm(&hashing_algorithm)?,
                 };
-                Self::User(User { name: parse_name(&name)?, password, tags })
+                Self::User(User { name: parse_name(&name)?, password, tags, limits: parse_limits(&limits)? })
             }
             Record::Permission { user, vhost, configure, write, read } => {
                 let (user, vhost) = (parse_name(&user)?, parse_name(&vhost)?);
@@ -337,8 +349,7 @@ impl TryFrom<Record> for Definition {
             Record::Exchange { vhost, name, exchange_kind, durable, auto_delete, internal, arguments } => {
                 let exchange = Exchange {
                     name: parse_name(&name)?,
-                    kind: ExchangeKind::parse(&exchange_kind)
-                        .ok_or_else(|| format!("unknown exchange type '{exchange_kind}'"))?,
+                    kind: parse_exchange_kind(&exchange_kind)?,
                     is_durable: durable,
                     is_auto_delete: auto_delete,
                     is_internal: internal,
@@ -372,8 +383,7 @@ impl TryFrom<Record> for Definition {
                 let policy = Policy {
                     name: parse_name(&name)?,
                     pattern: Pattern::parse(&pattern).map_err(|error| error.to_string())?,
-                    apply_to: ApplyTo::parse(&apply_to)
-                        .ok_or_else(|| format!("a policy can't apply to '{apply_to}'"))?,
+                    apply_to: parse_apply_to(&apply_to)?,
                     priority,
                     definition: definition.map_err(|error| error.to_string())?,
                 };
@@ -383,8 +393,28 @@ impl TryFrom<Record> for Definition {
     }
 }
 
+fn parse_exchange_kind(text: &str) -> Result<ExchangeKind, String> {
+    ExchangeKind::parse(text).ok_or_else(|| format!("unknown exchange type '{text}'"))
+}
+
+fn parse_apply_to(text: &str) -> Result<ApplyTo, String> {
+    ApplyTo::parse(text).ok_or_else(|| format!("a policy can't apply to '{text}'"))
+}
+
 fn parse_name(text: &str) -> Result<Name, String> {
     Name::parse(text).map_err(|_| "a name is longer than 255 bytes".to_owned())
+}
+
+fn limits_by_name(limits: &LimitSet) -> BTreeMap<String, i64> {
+    limits.iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect()
+}
+
+fn parse_limits(limits: &BTreeMap<String, i64>) -> Result<LimitSet, String> {
+    let parse = |(name, value): (&String, &i64)| {
+        let name = LimitName::parse(name).ok_or_else(|| format!("unknown limit '{name}'"))?;
+        Ok((name, *value))
+    };
+    limits.iter().map(parse).collect()
 }
 
 fn parse_destination(kind: &str, name: &str) -> Result<Destination, String> {
@@ -455,225 +485,5 @@ fn with_wire_type(value: &AMQPValue) -> AMQPValue {
             AMQPValue::FieldArray(FieldArray::from(values))
         }
         other => other.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use amq_protocol::types::{ByteArray, DecimalValue};
-
-    use super::*;
-
-    fn name(text: &str) -> Name {
-        Name::parse(text).unwrap()
-    }
-
-    /// A table with every type a peer can send, and some of them nested.
-    fn all_types() -> Arguments {
-        let mut nested = FieldTable::default();
-        nested.insert("".into(), AMQPValue::Void);
-        let array = vec![AMQPValue::LongInt(-1), AMQPValue::FieldTable(nested.clone()), AMQPValue::Void];
-        let values = [
-            AMQPValue::Boolean(true),
-            AMQPValue::ShortShortInt(i8::MIN),
-            AMQPValue::ShortShortUInt(u8::MAX),
-            AMQPValue::ShortInt(i16::MIN),
-            AMQPValue::ShortUInt(u16::MAX),
-            AMQPValue::LongInt(i32::MIN),
-            AMQPValue::LongUInt(u32::MAX),
-            AMQPValue::LongLongInt(i64::MIN),
-            AMQPValue::Float(f32::MIN_POSITIVE),
-            AMQPValue::Double(-0.1),
-            AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 314 }),
-            AMQPValue::LongString("ñandú \u{0}\"".into()),
-            AMQPValue::LongString([0xff, 0xfe].as_slice().into()),
-            AMQPValue::FieldArray(FieldArray::from(array)),
-            AMQPValue::Timestamp(u64::MAX),
-            AMQPValue::FieldTable(nested),
-            AMQPValue::ByteArray(ByteArray::from([0, 255].as_slice())),
-            AMQPValue::Void,
-        ];
-        let mut table = FieldTable::default();
-        for (number, value) in values.into_iter().enumerate() {
-            table.insert(format!("x-{number}").into(), value);
-        }
-        Arguments::from(table)
-    }
-
-    fn policy(odd: &str, kind: PolicyKind) -> Definition {
-        let mut table = FieldTable::default();
-        table.insert("max-length".into(), AMQPValue::LongLongInt(5));
-        let policy = Policy {
-            name: name(odd),
-            pattern: Pattern::parse("^q").unwrap(),
-            apply_to: ApplyTo::QuorumQueues,
-            priority: -1,
-            definition: PolicyDefinition::parse(kind, table.into()).unwrap(),
-        };
-        Definition::Policy { vhost: name(odd), kind, policy }
-    }
-
-    /// One of each kind under `odd`, a name.
-    fn definitions(odd: &str, arguments: &Arguments) -> Vec<Definition> {
-        let (vhost, arguments) = (name(odd), arguments.clone());
-        let user = |algorithm| {
-            let password = PasswordHash { bytes: vec![0, 1, 255], algorithm };
-            Definition::User(User {
-                name: name(odd),
-                password,
-                tags: vec!["administrator".into(), odd.into()],
-            })
-        };
-        let binding = |destination| {
-            let (source, binding_key, arguments) = (name(odd), name(odd), arguments.clone());
-            let binding = Binding { source, destination, binding_key, arguments };
-            Definition::Binding { vhost: name(odd), binding }
-        };
-        vec![
-            Definition::Vhost(VhostDefinition {
-                name: name(odd),
-                description: odd.to_owned(),
-                tags: vec![odd.to_owned()],
-                default_queue_type: Some("quorum".to_owned()),
-            }),
-            user(HashingAlgorithm::Sha256),
-            user(HashingAlgorithm::Sha512),
-            user(HashingAlgorithm::Md5),
-            Definition::Permission(PermissionDefinition {
-                user: name(odd),
-                vhost: name(odd),
-                configure: "^$".to_owned(),
-                write: ".*".to_owned(),
-                read: odd.to_owned(),
-            }),
-            Definition::Exchange {
-                vhost: vhost.clone(),
-                exchange: Exchange {
-                    name: name(odd),
-                    kind: ExchangeKind::Headers,
-                    is_durable: true,
-                    is_auto_delete: true,
-                    is_internal: true,
-                    arguments: arguments.clone(),
-                },
-            },
-            Definition::Queue {
-                vhost,
-                queue: QueueDefinition {
-                    id: u64::MAX,
-                    name: name(odd),
-                    is_durable: true,
-                    is_exclusive: false,
-                    is_auto_delete: true,
-                    arguments: arguments.clone(),
-                },
-            },
-            binding(Destination::Queue(name(odd))),
-            binding(Destination::Exchange(name(odd))),
-            Definition::TopicPermission(TopicPermissionDefinition {
-                user: name(odd),
-                vhost: name(odd),
-                exchange: name(odd),
-                write: "^$".to_owned(),
-                read: odd.to_owned(),
-            }),
-            policy(odd, PolicyKind::User),
-            policy(odd, PolicyKind::Operator),
-        ]
-    }
-
-    #[test]
-    fn every_definition_comes_back_as_it_was() {
-        let longest = "ñ".repeat(127) + "x";
-        for odd in ["", "/", "a\u{0}b", "q\"\\\n'", "日本", longest.as_str()] {
-            for arguments in [Arguments::default(), all_types()] {
-                for definition in definitions(odd, &arguments) {
-                    let (key, value) = encode(&definition).unwrap();
-                    assert_eq!(decode(&key, &value), Ok(definition));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn short_string_comes_back_as_a_long_one() {
-        let mut table = FieldTable::default();
-        table.insert("mode".into(), AMQPValue::ShortString("lazy".into()));
-        let text = arguments_text(&Arguments::from(table));
-        assert_eq!(
-            parse_arguments(&text).unwrap().value("mode"),
-            Some(&AMQPValue::LongString("lazy".into()))
-        );
-    }
-
-    #[test]
-    fn keys_differ_when_their_definitions_do() {
-        let mut keys: Vec<Vec<u8>> = Vec::new();
-        for odd in ["", "a", "ab"] {
-            let all = definitions(odd, &Arguments::default());
-            keys.extend(all.iter().map(|definition| encode_key(&definition.key())));
-        }
-        let with_arguments = definitions("a", &all_types());
-        keys.extend(with_arguments[7..9].iter().map(|definition| encode_key(&definition.key())));
-        for (vhost, queue) in [("a", "bc"), ("ab", "c")] {
-            keys.push(encode_key(&DefinitionKey::Queue { vhost: name(vhost), name: name(queue) }));
-        }
-        let users_sharing_a_key = 2 * 3;
-        let count = keys.len() - users_sharing_a_key;
-        keys.sort();
-        keys.dedup();
-        assert_eq!(keys.len(), count);
-    }
-
-    #[test]
-    fn any_changed_byte_is_noticed() {
-        let all = definitions("orders", &all_types());
-        let (key, value) = encode(&all[6]).unwrap();
-        for index in 0..value.len() {
-            let mut damaged = value.clone();
-            damaged[index] ^= 0x10;
-            assert_eq!(
-                decode(&key, &damaged),
-                Err("queue 'orders' in vhost 'orders' is damaged: its checksum does not match".to_owned())
-            );
-        }
-        assert!(decode(&key, &[]).is_err());
-        let (other_key, _) = encode(&all[5]).unwrap();
-        assert!(decode(&other_key, &value).unwrap_err().starts_with("exchange 'orders'"));
-    }
-
-    #[test]
-    fn every_kind_of_key_is_described() {
-        let texts: Vec<String> = definitions("n", &Arguments::default())
-            .iter()
-            .map(|definition| describe_key(&encode_key(&definition.key())))
-            .collect();
-        assert_eq!(
-            texts,
-            [
-                "vhost 'n'",
-                "user 'n'",
-                "user 'n'",
-                "user 'n'",
-                "permission of user 'n' in vhost 'n'",
-                "exchange 'n' in vhost 'n'",
-                "queue 'n' in vhost 'n'",
-                "binding from exchange 'n' to queue 'n' with key 'n' in vhost 'n'",
-                "binding from exchange 'n' to exchange 'n' with key 'n' in vhost 'n'",
-                "topic permission of user 'n' for exchange 'n' in vhost 'n'",
-                "policy 'n' in vhost 'n'",
-                "operator policy 'n' in vhost 'n'",
-            ]
-        );
-        assert_eq!(describe_key(&[9, 1]), "the entry with the unreadable key CQE=");
-        assert_eq!(describe_key(&[]), "the entry with the unreadable key ");
-    }
-
-    #[test]
-    fn record_of_an_unknown_kind_is_lost_not_fatal() {
-        let key = encode_key(&DefinitionKey::Vhost(name("v")));
-        let value = seal(&key, br#"{"kind":"galaxy"}"#);
-        let lost = decode(&key, &value).unwrap_err();
-        assert!(lost.starts_with("vhost 'v' is damaged: unknown variant `galaxy`"), "{lost}");
     }
 }

@@ -255,6 +255,7 @@ mod tests {
                 description: String::new(),
                 tags: Vec::new(),
                 default_queue_type: None,
+                limits: Default::default(),
             });
             codec::encode(&definition).unwrap()
         };

@@ -40,6 +40,7 @@ pub(super) fn described(name: &str, description: &str) -> Definition {
         description: description.to_owned(),
         tags: Vec::new(),
         default_queue_type: None,
+        limits: Default::default(),
     })
 }
 

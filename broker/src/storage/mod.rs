@@ -10,6 +10,8 @@ mod chain;
 mod checkpoint;
 mod codec;
 #[cfg(test)]
+mod codec_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod crash_workloads;

@@ -24,6 +24,7 @@ use crate::{
             Change, Definition, DefinitionKey, PermissionDefinition, TopicPermissionDefinition,
             VhostDefinition,
         },
+        limit::{LimitName, LimitSet},
         name::Name,
         permission::{Pattern, Permission},
         queue::ConsumerId,
@@ -133,14 +134,17 @@ impl Broker {
         self.access_epoch.load(Relaxed)
     }
 
-    /// Adds a vhost, or replaces its description and tags. Says whether it is new.
-    pub fn put_vhost(&self, definition: VhostDefinition) -> (bool, Option<Ticket>) {
+    /// Adds a vhost, or replaces its description and tags; limits that it has stay. Says whether it is new.
+    pub fn put_vhost(&self, mut definition: VhostDefinition) -> (bool, Option<Ticket>) {
         let _order = self.write_access();
         let name = definition.name.clone();
         let is_new = !self.vhosts.contains_key(&name);
         if is_new {
             self.insert_vhost(definition.clone());
         } else if let Some(vhost) = self.vhosts.get(&name) {
+            let mut limits = vhost.definition().limits;
+            limits.merge(&definition.limits);
+            definition.limits = limits;
             vhost.set_definition(definition.clone());
         }
         (is_new, self.submit(vec![Change::Put(Definition::Vhost(definition))]))
@@ -161,10 +165,16 @@ impl Broker {
         }))
     }
 
-    /// Adds or replaces a user. Says whether it is new.
-    pub fn put_user(&self, user: User) -> (bool, Option<Ticket>) {
+    /// Adds or replaces a user; limits that it has stay. Says whether it is new.
+    pub fn put_user(&self, mut user: User) -> (bool, Option<Ticket>) {
         let mut access = self.write_access();
-        let is_new = access.user(&user.name).is_none();
+        let before = access.user(&user.name);
+        let is_new = before.is_none();
+        if let Some(before) = before {
+            let mut limits = before.limits.clone();
+            limits.merge(&user.limits);
+            user.limits = limits;
+        }
         access.put_user(user.clone());
         (is_new, self.submit(vec![Change::Put(Definition::User(user))]))
     }
@@ -174,6 +184,45 @@ impl Broker {
         let mut access = self.write_access();
         let keys = access.remove_user(name).ok_or(NoSuch::User)?;
         Ok(self.submit(keys.into_iter().map(Change::Delete).collect()))
+    }
+
+    /// Changes the limits of a vhost. What is over one of them by now stays.
+    pub fn change_vhost_limits(
+        &self,
+        name: &Name,
+        change: impl FnOnce(&mut LimitSet),
+    ) -> Result<Option<Ticket>, NoSuch> {
+        let _order = self.write_access();
+        let vhost = self.vhost(name).ok_or(NoSuch::Vhost)?;
+        let mut definition = vhost.definition();
+        change(&mut definition.limits);
+        vhost.set_definition(definition.clone());
+        Ok(self.submit(vec![Change::Put(Definition::Vhost(definition))]))
+    }
+
+    /// Changes the limits of a user. What is over one of them by now stays.
+    pub fn change_user_limits(
+        &self,
+        name: &Name,
+        change: impl FnOnce(&mut LimitSet),
+    ) -> Result<Option<Ticket>, NoSuch> {
+        let mut access = self.write_access();
+        let mut user = access.user(name).cloned().ok_or(NoSuch::User)?;
+        change(&mut user.limits);
+        access.put_user(user.clone());
+        Ok(self.submit(vec![Change::Put(Definition::User(user))]))
+    }
+
+    /// How many of something the connections of a user may have together.
+    #[must_use]
+    pub fn user_limit(&self, user: &Name, limit: LimitName) -> Option<usize> {
+        self.access().user(user)?.limits.max(limit)
+    }
+
+    /// How many queues there are in all vhosts.
+    #[must_use]
+    pub fn queue_count(&self) -> usize {
+        self.vhosts.iter().map(|vhost| vhost.queue_count()).sum()
     }
 
     /// Sets what a user may do in a vhost. Says whether it could do nothing there before.

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     model::{
         definition::{Change, Definition, DefinitionKey, QueueDefinition},
+        limit::LimitName,
         name::Name,
         queue::{EquivalenceError, QueueOptions, QueueType, locked_text},
         queue_id::QueueId,
@@ -62,6 +63,10 @@ pub enum DeclareQueueError {
     ReservedName,
     /// 406 or 405: it is there with other properties.
     Equivalence(EquivalenceError),
+    /// 406: there are as many queues in the vhost as there may be.
+    VhostFull(usize),
+    /// 406: there are as many queues in all vhosts as there may be.
+    NodeFull(usize),
     /// The vhost went meanwhile.
     VhostDeleted,
     /// The disk.
@@ -88,6 +93,12 @@ impl DeclareQueueError {
             Self::Locked => locked_text(queue, vhost),
             Self::ReservedName => format!("queue name '{queue}' contains reserved prefix 'amq.*'"),
             Self::Equivalence(error) => error.text(queue, vhost),
+            Self::VhostFull(max) => {
+                format!("cannot declare queue '{queue}': queue limit in vhost '{vhost}' ({max}) is reached")
+            }
+            Self::NodeFull(max) => {
+                format!("cannot declare queue '{queue}': queue limit in cluster ({max}) is reached")
+            }
             Self::VhostDeleted => format!("vhost '{vhost}' is deleted"),
             Self::Store(error) => error.to_string(),
         }
@@ -118,6 +129,11 @@ impl Vhost {
         let queue = self.queue(name).ok_or(DeclareQueueError::NoQueue)?;
         check_owner(&queue, user)?;
         Ok(queue)
+    }
+
+    /// Refuses a queue that is one too many for the vhost.
+    pub fn check_room(&self) -> Result<(), DeclareQueueError> {
+        self.read().check_room(self.limit(LimitName::MaxQueues))
     }
 
     /// Declares a queue: the one that is there if it is equivalent, else a new one.
@@ -268,6 +284,7 @@ impl Vhost {
             drop(places);
             return self.redeclare(queue, &options, user);
         }
+        places.check_room(self.limit(LimitName::MaxQueues))?;
         let queue = SharedQueue::new(id, name, options, owner, Arc::clone(&self.surroundings));
         places.apply_policies_to(&queue);
         queue.note_use();
@@ -330,6 +347,14 @@ impl Vhost {
 }
 
 impl Places {
+    /// Whether one more queue is not too many.
+    fn check_room(&self, max: Option<usize>) -> Result<(), DeclareQueueError> {
+        match max {
+            Some(max) if self.queues.len() >= max => Err(DeclareQueueError::VhostFull(max)),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn insert(&mut self, queue: Arc<SharedQueue>) {
         self.topology.add_queue(queue.name.clone(), queue.id, queue.is_stored());
         self.queues.insert(queue.id, queue);

@@ -52,6 +52,7 @@ impl World {
             description: String::new(),
             tags: Vec::new(),
             default_queue_type: None,
+            limits: Default::default(),
         };
         broker.put_vhost(definition);
         let name = Name::literal("q");

@@ -34,7 +34,7 @@ mod upkeep_tests;
 
 use std::sync::{
     Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use foldhash::fast::FixedState;
@@ -44,6 +44,7 @@ use crate::{
     model::{
         definition::{Change, VhostDefinition},
         exchange::Exchange,
+        limit::LimitName,
         message::Message,
         name::Name,
         policy::Policies,
@@ -66,6 +67,8 @@ pub struct Vhost {
     places: Arc<RwLock<Places>>,
     /// For its queues.
     surroundings: Arc<Surroundings>,
+    /// Connections that are open to it.
+    pub open_connections: AtomicUsize,
     /// Grows with every change of the topology: what was routed under an older one is routed anew.
     epoch: AtomicU64,
     log: Arc<dyn QueueLog>,
@@ -125,6 +128,7 @@ impl Vhost {
             definition: RwLock::new(definition),
             places,
             surroundings: Arc::new(surroundings),
+            open_connections: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
             log,
             store,
@@ -138,10 +142,16 @@ impl Vhost {
         &self.name
     }
 
-    /// As made: name, description, tags.
+    /// As made: name, description, tags, and the limits set since.
     #[must_use]
     pub fn definition(&self) -> VhostDefinition {
         self.definition.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many of something there may be.
+    #[must_use]
+    pub fn limit(&self, name: LimitName) -> Option<usize> {
+        self.definition.read().unwrap_or_else(PoisonError::into_inner).limits.max(name)
     }
 
     pub(super) fn set_definition(&self, definition: VhostDefinition) {
@@ -202,6 +212,12 @@ impl Vhost {
         let mut queues: Vec<_> = self.read().queues.values().cloned().collect();
         queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         queues
+    }
+
+    /// How many queues there are.
+    #[must_use]
+    pub fn queue_count(&self) -> usize {
+        self.read().queues.len()
     }
 
     /// The exchange with this name.

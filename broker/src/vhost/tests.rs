@@ -231,6 +231,7 @@ fn vhost_with(log: Arc<dyn QueueLog>) -> (Vhost, Arc<CountingStore>) {
         description: String::new(),
         tags: Vec::new(),
         default_queue_type: None,
+        limits: Default::default(),
     };
     let upkeep = Arc::new(Upkeep::new(Arc::new(TestClock::default())));
     (Vhost::new(definition, log, Arc::clone(&store) as _, upkeep), store)

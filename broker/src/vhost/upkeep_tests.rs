@@ -32,7 +32,13 @@ fn broker() -> (Broker, Arc<Vhost>, Arc<TestClock>) {
     let (broker, _) = Broker::load(store, Arc::new(MemoryLog), Arc::clone(&clock) as _).unwrap();
     let name = Name::literal("v");
     let (description, tags) = (String::new(), Vec::new());
-    broker.put_vhost(VhostDefinition { name, description, tags, default_queue_type: None });
+    broker.put_vhost(VhostDefinition {
+        name,
+        description,
+        tags,
+        default_queue_type: None,
+        limits: Default::default(),
+    });
     let vhost = broker.vhost("v").unwrap();
     (broker, vhost, clock)
 }

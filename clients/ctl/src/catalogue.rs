@@ -218,6 +218,7 @@ impl Tool {
             commands::connections::COMMANDS,
             commands::health::COMMANDS,
             commands::limits::COMMANDS,
+            commands::usage_limits::COMMANDS,
             commands::plugins::COMMANDS,
             commands::absent::COMMANDS,
         ];

@@ -12,6 +12,7 @@ pub mod policies;
 pub mod queues;
 pub mod topic_permissions;
 pub mod topology;
+pub mod usage_limits;
 pub mod users;
 pub mod vhosts;
 

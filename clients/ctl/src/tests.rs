@@ -17,6 +17,7 @@ mod permissions;
 mod plugins;
 mod policies;
 mod queues;
+mod usage_limits;
 mod users;
 
 /// Runs the command lines, one after the other, on the same broker.

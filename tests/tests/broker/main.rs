@@ -33,4 +33,5 @@ mod settling;
 mod topic_permissions;
 mod transactions;
 mod tutorials;
+mod usage_limits;
 mod verdict;

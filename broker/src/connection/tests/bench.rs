@@ -35,6 +35,7 @@ use crate::{
         registry::{ConnectionInfo, Node},
         settle::resume,
     },
+    limits::NodeLimits,
     model::{
         definition::VhostDefinition,
         message::Arena,
@@ -366,14 +367,20 @@ impl Bench {
                 description: String::new(),
                 tags: Vec::new(),
                 default_queue_type: None,
+                limits: Default::default(),
             });
         }
         for (name, password) in [("guest", "guest"), ("ana", "secret")] {
             let password =
                 PasswordHash::new(password.as_bytes(), [1, 2, 3, 4], HashingAlgorithm::Sha256).unwrap();
-            let _ = broker.put_user(User { name: Name::literal(name), password, tags: Vec::new() });
+            let _ = broker.put_user(User {
+                name: Name::literal(name),
+                password,
+                tags: Vec::new(),
+                limits: Default::default(),
+            });
         }
-        let node = Arc::new(Node::new(Arc::new(broker), "rabbit@test".to_owned()));
+        let node = Arc::new(Node::new(Arc::new(broker), "rabbit@test".to_owned(), NodeLimits::default()));
         let bench = Self {
             node,
             store,

@@ -444,7 +444,12 @@ fn a_user_that_is_another_one_by_now_may_not_open() {
                 let name = Name::literal("guest");
                 let _ = node.broker.delete_user(&name).unwrap();
                 let password = PasswordHash::new(b"other", [1; 4], HashingAlgorithm::Sha256).unwrap();
-                let _ = node.broker.put_user(User { name, password, tags: Vec::new() });
+                let _ = node.broker.put_user(User {
+                    name,
+                    password,
+                    tags: Vec::new(),
+                    limits: Default::default(),
+                });
             }),
             permit("guest", [".*"; 3]),
             A.sends([tune_ok(10, 4_096, 0), connection_open("/")]),

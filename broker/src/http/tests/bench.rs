@@ -24,6 +24,7 @@ use tower::ServiceExt;
 use crate::{
     connection::registry::Node,
     http::{Api, router, routes::Door},
+    limits::NodeLimits,
     model::definition::Change,
     server::{
         resources::{Limits, Resources},
@@ -90,7 +91,7 @@ impl Bench {
                 .unwrap();
         let port = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let api = Arc::new(Api {
-            node: Arc::new(Node::new(Arc::new(broker), "rabbit@test".to_owned())),
+            node: Arc::new(Node::new(Arc::new(broker), "rabbit@test".to_owned(), NodeLimits::default())),
             amqp_address: port(5672),
             http_address: port(15672),
             data_dir: PathBuf::from("/"),

@@ -75,7 +75,7 @@ async fn policies_are_set_shown_and_deleted() {
 }
 
 #[tokio::test]
-async fn paths_without_a_policy_are_refused() {
+async fn policies_belong_to_a_vhost() {
     let bench = Bench::new().await;
     bench
         .check(

@@ -82,6 +82,7 @@ pub(super) fn vhost(log: &Arc<RecordingLog>, ids: &[QueueId; QUEUES], clock: &Ar
         description: String::new(),
         tags: Vec::new(),
         default_queue_type: None,
+        limits: Default::default(),
     };
     let upkeep = Arc::new(Upkeep::new(Arc::clone(clock) as _));
     let vhost = Vhost::new(definition, Arc::clone(log) as _, Arc::new(NoStore), upkeep);
