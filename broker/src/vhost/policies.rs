@@ -3,13 +3,14 @@
 //! A change counts at once: the rules of all queues and exchanges that it is about change under the topology's lock;
 //! what expires or is too many by then leaves right after, queue by queue.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{Places, Vhost, queue::SharedQueue, ticket::Ticket};
 use crate::model::{
     definition::{Change, Definition, DefinitionKey},
     name::Name,
     policy::{EffectivePolicy, Policies, Policy, PolicyKind, Subject},
+    queue::QueueRules,
 };
 
 impl Vhost {
@@ -105,6 +106,43 @@ impl Places {
     pub(super) fn apply_policies_to_exchange(&mut self, name: &Name) {
         let policy = self.policies.effective(Subject::Exchange(name));
         self.topology.set_policy(name, policy);
+    }
+}
+
+impl SharedQueue {
+    /// Whether a publisher may get a nack.
+    #[must_use]
+    pub fn may_refuse(&self) -> bool {
+        self.may_refuse.load(Relaxed)
+    }
+
+    /// What policies make of it.
+    #[must_use]
+    pub fn policy(&self) -> Option<Arc<EffectivePolicy>> {
+        self.lock().policy.clone()
+    }
+
+    /// Policies changed. Says whether that changes anything here: then [`SharedQueue::attend`] is to be called, without
+    /// the topology's lock.
+    pub(super) fn set_policy(&self, policy: Option<Arc<EffectivePolicy>>) -> bool {
+        let mut state = self.lock();
+        if state.policy == policy {
+            return false;
+        }
+        let rules = match &policy {
+            Some(policy) => {
+                QueueRules::parse(&policy.arguments_for(&self.options.arguments), self.options.queue_type)
+            }
+            None => self.options.rules.clone(),
+        };
+        state.policy = policy;
+        let has_other_expiry = state.queue.rules().expires != rules.expires;
+        self.may_refuse.store(rules.may_refuse(), Relaxed);
+        state.queue.set_rules(rules);
+        if has_other_expiry {
+            state.note_use();
+        }
+        true
     }
 }
 

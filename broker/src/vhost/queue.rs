@@ -3,10 +3,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
 };
 
 use super::{
@@ -25,7 +22,7 @@ use crate::{
         policy::EffectivePolicy,
         queue::{
             ConsumeError, ConsumerId, Entry, Lane, Member, Outcome, Position, Queue, QueueCounts,
-            QueueOptions, QueueRules,
+            QueueOptions,
         },
         queue_id::QueueId,
         timestamp::Timestamp,
@@ -56,7 +53,7 @@ pub struct SharedQueue {
     pub(super) log: Arc<dyn QueueLog>,
     pub(super) surroundings: Arc<Surroundings>,
     /// As its rules say, for those who only route to it.
-    may_refuse: AtomicBool,
+    pub(super) may_refuse: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -475,41 +472,6 @@ impl SharedQueue {
     /// Somebody asked for the queue: it does not expire for a while.
     pub fn note_use(&self) {
         self.lock().note_use();
-    }
-
-    /// Whether a publisher may get a nack.
-    #[must_use]
-    pub fn may_refuse(&self) -> bool {
-        self.may_refuse.load(Relaxed)
-    }
-
-    /// What policies make of it.
-    #[must_use]
-    pub fn policy(&self) -> Option<Arc<EffectivePolicy>> {
-        self.lock().policy.clone()
-    }
-
-    /// Policies changed. Says whether that changes anything here: then [`SharedQueue::attend`] is to be called, without
-    /// the topology's lock.
-    pub(super) fn set_policy(&self, policy: Option<Arc<EffectivePolicy>>) -> bool {
-        let mut state = self.lock();
-        if state.policy == policy {
-            return false;
-        }
-        let rules = match &policy {
-            Some(policy) => {
-                QueueRules::parse(&policy.arguments_for(&self.options.arguments), self.options.queue_type)
-            }
-            None => self.options.rules.clone(),
-        };
-        state.policy = policy;
-        let has_other_expiry = state.queue.rules().expires != rules.expires;
-        self.may_refuse.store(rules.may_refuse(), Relaxed);
-        state.queue.set_rules(rules);
-        if has_other_expiry {
-            state.note_use();
-        }
-        true
     }
 
     /// Whether nobody used it for longer than it may be unused.
