@@ -107,6 +107,11 @@ impl Caller {
         self.has(Right::Administrator) || matches!(self, Self::User(user) if is_permitted(user))
     }
 
+    /// Whether the caller may set policies in the vhosts that it may enter.
+    pub(super) fn may_make_policies(&self) -> bool {
+        self.has(Right::Administrator) || self.tags().iter().any(|tag| tag == "policymaker")
+    }
+
     /// Whether a thing that belongs to `owner` is the caller's own.
     pub(super) fn is(&self, owner: Option<&Name>) -> bool {
         self.user().is_some_and(|user| owner == Some(user))

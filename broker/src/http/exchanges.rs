@@ -106,7 +106,7 @@ fn find(request: &Request, vhost: &str, name: &str) -> Result<(Arc<Vhost>, Excha
 }
 
 fn view(vhost: &Vhost, exchange: &Exchange) -> Value {
-    json!({
+    let mut object = json!({
         "name": exchange.name.as_str(),
         "vhost": vhost.name().as_str(),
         "type": exchange.kind.as_str(),
@@ -114,5 +114,10 @@ fn view(vhost: &Vhost, exchange: &Exchange) -> Value {
         "auto_delete": exchange.is_auto_delete,
         "internal": exchange.is_internal,
         "arguments": arguments_to_json(&exchange.arguments),
-    })
+    });
+    let policy = vhost.policy_of_exchange(&exchange.name);
+    if let Some(policy) = policy.as_deref().and_then(|policy| policy.policy.as_deref()) {
+        object["policy"] = policy.into();
+    }
+    object
 }

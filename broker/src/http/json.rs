@@ -86,7 +86,7 @@ pub fn table_from_json(object: &Map<String, Value>, depth: usize) -> Result<Fiel
 }
 
 /// `depth` is that of the table or array the value is in, the outermost being 1.
-fn value_from_json(value: &Value, depth: usize) -> Result<AMQPValue, HttpError> {
+pub fn value_from_json(value: &Value, depth: usize) -> Result<AMQPValue, HttpError> {
     if matches!(value, Value::Array(_) | Value::Object(_)) && depth >= TABLE_DEPTH_MAX {
         return Err(HttpError::bad_request(format!("tables are nested deeper than {TABLE_DEPTH_MAX}")));
     }

@@ -25,6 +25,7 @@ mod overview;
 mod own;
 pub mod path;
 mod permissions;
+mod policies;
 pub mod properties_key;
 pub mod query;
 mod queues;

@@ -84,14 +84,17 @@ pub(super) fn existing(name: &str) -> Result<Name, HttpError> {
 
 /// The refusal of a text that is no pattern.
 pub(super) fn invalid_pattern(text: &str, error: &PatternError) -> HttpError {
-    // The last line says what is wrong; those before draw where.
-    let error = error.to_string();
-    let error = error.lines().last().unwrap_or_default();
-    let error = error.strip_prefix("error: ").unwrap_or(error);
-    HttpError::BadRequest(json!(["invalid_regexp", text, error]))
+    HttpError::BadRequest(json!(["invalid_regexp", text, what_is_wrong(error)]))
 }
 
 fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
     let text = fields.text(field)?.unwrap_or_default();
     Pattern::parse(text).map_err(|error| invalid_pattern(text, &error))
+}
+
+/// The last line says what is wrong; those before draw where.
+pub(super) fn what_is_wrong(error: &PatternError) -> String {
+    let error = error.to_string();
+    let last = error.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }

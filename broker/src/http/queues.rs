@@ -133,6 +133,8 @@ fn view(request: &Request, vhost: &Vhost, queue: &SharedQueue, peers: &Peers) ->
     let exclusive = subscriptions.iter().find(|subscription| subscription.is_exclusive);
     let has_single = options.rules.is_single_active;
     let single = subscriptions.iter().find(|subscription| has_single && queue.is_active(subscription.id));
+    let policy = queue.policy();
+    let policy = policy.as_deref();
     let exclusive_pid = exclusive.and_then(|subscription| peers.channel_pid(node, subscription));
     let mut object = json!({
         "name": queue.name.as_str(),
@@ -144,9 +146,10 @@ fn view(request: &Request, vhost: &Vhost, queue: &SharedQueue, peers: &Peers) ->
         "arguments": arguments_to_json(&options.arguments),
         "node": node.name,
         "state": "running",
-        "policy": null,
-        "operator_policy": null,
-        "effective_policy_definition": {},
+        "policy": policy.and_then(|policy| policy.policy.as_deref()),
+        "operator_policy": policy.and_then(|policy| policy.operator_policy.as_deref()),
+        "effective_policy_definition":
+            policy.map_or_else(|| json!({}), |policy| arguments_to_json(&policy.definition)),
         "exclusive_consumer_tag": exclusive.map(|subscription| subscription.tag.as_str()),
         "exclusive_consumer_pid": exclusive_pid,
         "single_active_consumer_tag": single.map(|subscription| subscription.tag.as_str()),

@@ -14,10 +14,10 @@ use axum::{
 
 use super::{
     Api, HttpError, answer, answer::Answered, auth::Caller, bindings, channels, connections, consumers,
-    exchanges, health, limits, nodes, overview, own, path, permissions, queues, request::Request,
+    exchanges, health, limits, nodes, overview, own, path, permissions, policies, queues, request::Request,
     topic_permissions, users, vhosts,
 };
-use crate::limits::HTTP_BODY_MAX;
+use crate::{limits::HTTP_BODY_MAX, model::policy::PolicyKind};
 
 /// Which way a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,8 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
         ["topic-permissions", rest @ ..] => topic_permissions::answer(request, rest).await,
         ["vhost-limits", rest @ ..] => limits::answer_vhosts(request, rest).await,
         ["user-limits", rest @ ..] => limits::answer_users(request, rest).await,
+        ["policies", rest @ ..] => policies::answer(request, PolicyKind::User, rest).await,
+        ["operator-policies", rest @ ..] => policies::answer(request, PolicyKind::Operator, rest).await,
         ["exchanges", rest @ ..] => exchanges::answer(request, rest).await,
         ["queues", rest @ ..] => queues::answer(request, rest).await,
         ["bindings", rest @ ..] => bindings::answer(request, rest).await,

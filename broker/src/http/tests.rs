@@ -5,5 +5,6 @@ mod bench;
 mod connections;
 mod facts;
 mod limits;
+mod policies;
 mod topology;
 mod users;

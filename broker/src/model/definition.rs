@@ -1,7 +1,13 @@
 //! Definitions: the durable topology and users, as values that can be put, deleted and loaded again.
 
 use crate::model::{
-    arguments::Arguments, binding::Binding, exchange::Exchange, limit::LimitSet, name::Name, user::User,
+    arguments::Arguments,
+    binding::Binding,
+    exchange::Exchange,
+    limit::LimitSet,
+    name::Name,
+    policy::{Policy, PolicyKind},
+    user::User,
 };
 
 /// One durable thing. All fields of all of them are durable.
@@ -35,6 +41,15 @@ pub enum Definition {
         vhost: Name,
         /// The edge.
         binding: Binding,
+    },
+    /// A policy.
+    Policy {
+        /// The namespace that it is for.
+        vhost: Name,
+        /// Whose it is.
+        kind: PolicyKind,
+        /// As it was set.
+        policy: Policy,
     },
 }
 
@@ -146,6 +161,15 @@ pub enum DefinitionKey {
         /// The edge.
         binding: Binding,
     },
+    /// A policy.
+    Policy {
+        /// The namespace that it is for.
+        vhost: Name,
+        /// Whose it is.
+        kind: PolicyKind,
+        /// Its name.
+        name: Name,
+    },
 }
 
 /// One step of a change set. A change set happens as a whole or not at all.
@@ -184,6 +208,9 @@ impl Definition {
             Self::Binding { vhost, binding } => {
                 DefinitionKey::Binding { vhost: vhost.clone(), binding: binding.clone() }
             }
+            Self::Policy { vhost, kind, policy } => {
+                DefinitionKey::Policy { vhost: vhost.clone(), kind: *kind, name: policy.name.clone() }
+            }
         }
     }
 }
@@ -206,6 +233,7 @@ impl std::fmt::Display for DefinitionKey {
                 write!(f, "binding from exchange '{source}' to {kind} '{name}' with key '{binding_key}' ")?;
                 write!(f, "in vhost '{vhost}'")
             }
+            Self::Policy { vhost, kind, name } => write!(f, "{kind} '{name}' in vhost '{vhost}'"),
         }
     }
 }

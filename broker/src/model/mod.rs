@@ -11,6 +11,7 @@ pub mod message;
 pub mod name;
 pub mod password;
 pub mod permission;
+pub mod policy;
 pub mod queue;
 pub mod queue_id;
 pub mod routing;

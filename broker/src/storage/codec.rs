@@ -8,6 +8,7 @@
 //!         3 permission  vhost, user               6 binding   vhost, source, "queue" | "exchange",
 //!         7 topic permission                                  destination, key
 //!                       vhost, user, exchange
+//!         10 policy     vhost, name               11 operator policy  vhost, name
 //! value   crc32 of key and body, u32 little-endian | body: JSON of one `Record`
 //! ```
 //!
@@ -32,6 +33,8 @@ use crate::{
         exchange::{Exchange, ExchangeKind},
         limit::{LimitName, LimitSet},
         name::Name,
+        permission::Pattern,
+        policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::StoreError,
@@ -60,6 +63,12 @@ pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
             if !arguments.is_empty() {
                 bytes.extend_from_slice(&Sha256::digest(encode_arguments(arguments)));
             }
+        }
+        DefinitionKey::Policy { vhost, kind: PolicyKind::User, name } => {
+            write_names(&mut bytes, 10, &[vhost, name]);
+        }
+        DefinitionKey::Policy { vhost, kind: PolicyKind::Operator, name } => {
+            write_names(&mut bytes, 11, &[vhost, name]);
         }
     }
     bytes
@@ -145,6 +154,11 @@ pub(super) fn describe_key(key: &[u8]) -> String {
         (7, rest) => read_names(rest).map(|[vhost, user, exchange]| {
             DefinitionKey::TopicPermission { user, vhost, exchange }.to_string()
         }),
+        (10, rest) => read_names(rest)
+            .map(|[vhost, name]| DefinitionKey::Policy { vhost, kind: PolicyKind::User, name }.to_string()),
+        (11, rest) => read_names(rest).map(|[vhost, name]| {
+            DefinitionKey::Policy { vhost, kind: PolicyKind::Operator, name }.to_string()
+        }),
         _ => None,
     };
     key_text().unwrap_or_else(|| format!("the entry with the unreadable key {}", BASE64_STANDARD.encode(key)))
@@ -221,6 +235,15 @@ enum Record {
         binding_key: String,
         arguments: String,
     },
+    Policy {
+        vhost: String,
+        name: String,
+        operator: bool,
+        pattern: String,
+        apply_to: String,
+        priority: i64,
+        definition: String,
+    },
 }
 
 impl From<&Definition> for Record {
@@ -280,6 +303,15 @@ impl From<&Definition> for Record {
                 binding_key: binding.binding_key.to_string(),
                 arguments: arguments_text(&binding.arguments),
             },
+            Definition::Policy { vhost, kind, policy } => Self::Policy {
+                vhost: vhost.to_string(),
+                name: policy.name.to_string(),
+                operator: *kind == PolicyKind::Operator,
+                pattern: policy.pattern.to_string(),
+                apply_to: policy.apply_to.as_str().to_owned(),
+                priority: policy.priority,
+                definition: arguments_text(policy.definition.arguments()),
+            },
         }
     }
 }
@@ -317,8 +349,7 @@ impl TryFrom<Record> for Definition {
             Record::Exchange { vhost, name, exchange_kind, durable, auto_delete, internal, arguments } => {
                 let exchange = Exchange {
                     name: parse_name(&name)?,
-                    kind: ExchangeKind::parse(&exchange_kind)
-                        .ok_or_else(|| format!("unknown exchange type '{exchange_kind}'"))?,
+                    kind: parse_exchange_kind(&exchange_kind)?,
                     is_durable: durable,
                     is_auto_delete: auto_delete,
                     is_internal: internal,
@@ -346,8 +377,28 @@ impl TryFrom<Record> for Definition {
                 };
                 Self::Binding { vhost: parse_name(&vhost)?, binding }
             }
+            Record::Policy { vhost, name, operator, pattern, apply_to, priority, definition } => {
+                let kind = if operator { PolicyKind::Operator } else { PolicyKind::User };
+                let definition = PolicyDefinition::parse(kind, parse_arguments(&definition)?);
+                let policy = Policy {
+                    name: parse_name(&name)?,
+                    pattern: Pattern::parse(&pattern).map_err(|error| error.to_string())?,
+                    apply_to: parse_apply_to(&apply_to)?,
+                    priority,
+                    definition: definition.map_err(|error| error.to_string())?,
+                };
+                Self::Policy { vhost: parse_name(&vhost)?, kind, policy }
+            }
         })
     }
+}
+
+fn parse_exchange_kind(text: &str) -> Result<ExchangeKind, String> {
+    ExchangeKind::parse(text).ok_or_else(|| format!("unknown exchange type '{text}'"))
+}
+
+fn parse_apply_to(text: &str) -> Result<ApplyTo, String> {
+    ApplyTo::parse(text).ok_or_else(|| format!("a policy can't apply to '{text}'"))
 }
 
 fn parse_name(text: &str) -> Result<Name, String> {

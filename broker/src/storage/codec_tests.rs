@@ -13,6 +13,8 @@ use crate::{
         exchange::{Exchange, ExchangeKind},
         limit::{LimitName, LimitSet},
         name::Name,
+        permission::Pattern,
+        policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::codec::{decode, describe_key, encode, encode_key, seal, unseal},
@@ -52,6 +54,19 @@ fn all_types() -> Arguments {
         table.insert(format!("x-{number}").into(), value);
     }
     Arguments::from(table)
+}
+
+fn policy(odd: &str, kind: PolicyKind) -> Definition {
+    let mut table = FieldTable::default();
+    table.insert("max-length".into(), AMQPValue::LongLongInt(5));
+    let policy = Policy {
+        name: name(odd),
+        pattern: Pattern::parse("^q").unwrap(),
+        apply_to: ApplyTo::QuorumQueues,
+        priority: -1,
+        definition: PolicyDefinition::parse(kind, table.into()).unwrap(),
+    };
+    Definition::Policy { vhost: name(odd), kind, policy }
 }
 
 /// One of each kind under `odd`, a name.
@@ -122,6 +137,8 @@ fn definitions(odd: &str, arguments: &Arguments) -> Vec<Definition> {
             write: "^$".to_owned(),
             read: odd.to_owned(),
         }),
+        policy(odd, PolicyKind::User),
+        policy(odd, PolicyKind::Operator),
     ]
 }
 
@@ -203,6 +220,8 @@ fn every_kind_of_key_is_described() {
             "binding from exchange 'n' to queue 'n' with key 'n' in vhost 'n'",
             "binding from exchange 'n' to exchange 'n' with key 'n' in vhost 'n'",
             "topic permission of user 'n' for exchange 'n' in vhost 'n'",
+            "policy 'n' in vhost 'n'",
+            "operator policy 'n' in vhost 'n'",
         ]
     );
     assert_eq!(describe_key(&[9, 1]), "the entry with the unreadable key CQE=");

@@ -365,6 +365,9 @@ impl Broker {
             Definition::Binding { vhost, binding } => {
                 in_vhost(&vhost, &|vhost| vhost.restore_binding(binding.clone()))
             }
+            Definition::Policy { vhost, kind, policy } => {
+                in_vhost(&vhost, &|vhost| vhost.restore_policy(kind, policy.clone()))
+            }
         }
     }
 

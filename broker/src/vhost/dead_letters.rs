@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     model::{
-        dead_letter::{DeadLetter, Death},
+        dead_letter::{DeadLetter, DeadLetterTarget, Death},
         message::Message,
         queue::{Departure, Position},
         queue_id::QueueId,
@@ -47,6 +47,8 @@ const BYTES_MAX: usize = 1 << 20;
 struct Batch {
     /// How many were there before.
     number: u64,
+    /// Where they go; nowhere if a policy ended that.
+    target: Option<DeadLetterTarget>,
     departures: Vec<Departure>,
 }
 
@@ -88,7 +90,8 @@ impl SharedQueue {
             bytes <= BYTES_MAX || bytes == departure.message.size()
         };
         let departures: Vec<Departure> = leaving.take(COUNT_MAX).take_while(fits).cloned().collect();
-        (!departures.is_empty()).then_some(Batch { number, departures })
+        let target = state.queue.rules().dead_letters.clone();
+        (!departures.is_empty()).then_some(Batch { number, target, departures })
     }
 
     /// Nothing happens if somebody else moved some of it meanwhile.
@@ -162,7 +165,7 @@ impl SharedQueue {
     }
 
     fn route_batch(&self, batch: &Batch) -> Vec<Routed> {
-        let Some(target) = &self.options.rules.dead_letters else { return Vec::new() };
+        let Some(target) = &batch.target else { return Vec::new() };
         let Some(places) = self.surroundings.places.upgrade() else { return Vec::new() };
         let now = self.surroundings.upkeep.now();
         let places = places.read().unwrap_or_else(PoisonError::into_inner);
@@ -200,10 +203,11 @@ impl Places {
 }
 
 impl Batch {
-    /// Whether nobody moved any of it.
+    /// Whether nobody moved any of it, and it still goes there.
     fn is_first_in(&self, state: &State) -> bool {
         let (number, mut leaving) = state.queue.leaving();
-        number == self.number && leaving.nth(self.departures.len() - 1).is_some() && !state.is_deleted
+        let is_there = number == self.number && leaving.nth(self.departures.len() - 1).is_some();
+        is_there && !state.is_deleted && state.queue.rules().dead_letters == self.target
     }
 }
 

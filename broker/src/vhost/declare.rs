@@ -1,7 +1,7 @@
 //! Declaring and deleting queues.
 
 use std::{
-    sync::{Arc, RwLockWriteGuard},
+    sync::{Arc, RwLockWriteGuard, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -181,6 +181,7 @@ impl Vhost {
             return false;
         }
         let queue = SharedQueue::new(QueueId(id), name, options, None, Arc::clone(&self.surroundings));
+        places.apply_policies_to(&queue);
         queue.note_use();
         self.outdate_routes(&mut places);
         places.insert(queue);
@@ -288,6 +289,7 @@ impl Vhost {
         }
         places.check_room(self.limit(LimitName::MaxQueues))?;
         let queue = SharedQueue::new(id, name, options, owner, Arc::clone(&self.surroundings));
+        places.apply_policies_to(&queue);
         queue.note_use();
         self.outdate_routes(&mut places);
         places.insert(Arc::clone(&queue));
@@ -365,7 +367,8 @@ impl Places {
 impl SharedQueue {
     /// How long a delivery may be unsettled, if the queue says so.
     pub(super) fn consumer_timeout(&self) -> Option<Duration> {
-        self.options.rules.consumer_timeout.map(Duration::from_millis)
+        let millis = self.consumer_timeout.load(Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
     /// Whether it is on disk: an exclusive queue goes with its connection, whatever it was declared as.

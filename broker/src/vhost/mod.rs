@@ -17,6 +17,7 @@ mod marks;
 mod model_tests;
 pub mod outbox;
 mod paging;
+pub mod policies;
 pub mod queue;
 pub mod reply_to;
 pub mod subscription;
@@ -47,6 +48,7 @@ use crate::{
         limit::LimitName,
         message::Message,
         name::Name,
+        policy::Policies,
         queue_id::QueueId,
         topology::{RouteError, Topology},
     },
@@ -81,6 +83,7 @@ pub struct Vhost {
 struct Places {
     topology: Topology,
     queues: HashMap<QueueId, Arc<SharedQueue>, FixedState>,
+    policies: Policies,
     is_deleted: bool,
 }
 
@@ -111,6 +114,7 @@ impl Vhost {
         let places = Places {
             topology: Topology::new(),
             queues: HashMap::with_hasher(FixedState::default()),
+            policies: Policies::default(),
             is_deleted: false,
         };
         let places = Arc::new(RwLock::new(places));
@@ -174,7 +178,7 @@ impl Vhost {
         ids.sort_unstable();
         let queues: Arc<[_]> = ids.iter().filter_map(|id| places.queues.get(id).cloned()).collect();
         let is_stored = !queues.iter().any(|queue| self.is_unstored(queue));
-        let may_refuse = queues.iter().any(|queue| queue.options.rules.may_refuse());
+        let may_refuse = queues.iter().any(|queue| queue.may_refuse());
         let (depends_on_headers, epoch) = (routed.depends_on_headers, self.epoch());
         Ok(Route { queues, depends_on_headers, epoch, is_stored, may_refuse })
     }

@@ -3,7 +3,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -19,9 +22,10 @@ use crate::{
     model::{
         message::Message,
         name::Name,
+        policy::EffectivePolicy,
         queue::{
             ConsumeError, ConsumerId, Entry, Lane, Member, Outcome, Position, Queue, QueueCounts,
-            QueueOptions,
+            QueueOptions, QueueRules,
         },
         queue_id::QueueId,
         timestamp::Timestamp,
@@ -45,12 +49,16 @@ pub struct SharedQueue {
     pub id: QueueId,
     /// Its name in its vhost.
     pub name: Name,
-    /// As declared.
+    /// As declared. Its rules are those of a queue without policies.
     pub options: QueueOptions,
     /// The connection that owns it, if exclusive.
     pub owner: Option<ConnectionId>,
     pub(super) log: Arc<dyn QueueLog>,
     pub(super) surroundings: Arc<Surroundings>,
+    /// As its rules say, for those who only route to it.
+    may_refuse: AtomicBool,
+    /// As its rules say, for those who hold an outbox's lock, milliseconds; 0: nothing.
+    pub(super) consumer_timeout: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -78,6 +86,8 @@ pub(super) struct State {
     pub(super) last_move: Option<Lsn>,
     /// When somebody declared it, consumed or got from it last; only noted if it expires when nobody does.
     pub(super) used_at: Timestamp,
+    /// What policies make of it.
+    pub(super) policy: Option<Arc<EffectivePolicy>>,
 }
 
 /// What came of publishing.
@@ -151,10 +161,14 @@ impl SharedQueue {
             timer: None,
             last_move: None,
             used_at: Timestamp(0),
+            policy: None,
         };
         let new = |own: &Weak<Self>| {
             let state = Mutex::new(state(own));
-            Self { id, name, options: options.clone(), owner, log: Arc::clone(&log), surroundings, state }
+            let may_refuse = AtomicBool::new(options.rules.may_refuse());
+            let consumer_timeout = AtomicU64::new(options.rules.consumer_timeout.unwrap_or(0));
+            let (options, log) = (options.clone(), Arc::clone(&log));
+            Self { id, name, options, owner, log, surroundings, may_refuse, consumer_timeout, state }
         };
         Arc::new_cyclic(new)
     }
@@ -325,6 +339,11 @@ impl SharedQueue {
         state.cover_next(&*self.log);
         let unsettled =
             (!is_no_ack).then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
+        if state.queue.is_timed() {
+            // What is next now may have expired behind it.
+            let now = self.surroundings.upkeep.now();
+            state.trim(now, &*self.log);
+        }
         let ready_count = state.queue.ready_count();
         if outbox.deliver_get(channel, &delivery, unsettled, ready_count) == Err(Gone) {
             state.queue.take_back(delivery);
@@ -332,12 +351,7 @@ impl SharedQueue {
             let bytes = delivery.message.body_size() as u64;
             self.log.record(self.id, QueueRecord::Settle { positions: &[delivery.position], bytes });
         }
-        if state.queue.is_timed() {
-            // What is next now may have expired behind it.
-            let now = self.surroundings.upkeep.now();
-            state.trim(now, &*self.log);
-            self.finish(state);
-        }
+        self.finish(state);
         Ok(Got::Message)
     }
 
@@ -463,9 +477,43 @@ impl SharedQueue {
 
     /// Somebody asked for the queue: it does not expire for a while.
     pub fn note_use(&self) {
-        if self.options.rules.expires.is_some() {
-            self.lock().note_use();
+        self.lock().note_use();
+    }
+
+    /// Whether a publisher may get a nack.
+    #[must_use]
+    pub fn may_refuse(&self) -> bool {
+        self.may_refuse.load(Relaxed)
+    }
+
+    /// What policies make of it.
+    #[must_use]
+    pub fn policy(&self) -> Option<Arc<EffectivePolicy>> {
+        self.lock().policy.clone()
+    }
+
+    /// Policies changed. Says whether that changes anything here: then [`SharedQueue::attend`] is to be called, without
+    /// the topology's lock.
+    pub(super) fn set_policy(&self, policy: Option<Arc<EffectivePolicy>>) -> bool {
+        let mut state = self.lock();
+        if state.policy == policy {
+            return false;
         }
+        let rules = match &policy {
+            Some(policy) => {
+                QueueRules::parse(&policy.arguments_for(&self.options.arguments), self.options.queue_type)
+            }
+            None => self.options.rules.clone(),
+        };
+        state.policy = policy;
+        let has_other_expiry = state.queue.rules().expires != rules.expires;
+        self.may_refuse.store(rules.may_refuse(), Relaxed);
+        self.consumer_timeout.store(rules.consumer_timeout.unwrap_or(0), Relaxed);
+        state.queue.set_rules(rules);
+        if has_other_expiry {
+            state.note_use();
+        }
+        true
     }
 
     /// Whether nobody used it for longer than it may be unused.
@@ -476,10 +524,12 @@ impl SharedQueue {
         millis.is_some_and(|millis| state.used_at.plus_millis(millis) <= now)
     }
 
-    /// Its timer is up: takes out what expired, and sets the next.
+    /// Its timer is up, or its rules are others: takes out what expired or is too much, and sets the next timer.
     pub(super) fn attend(&self, now: Timestamp) {
         let mut state = self.lock();
-        state.timer = None;
+        if let Some(at) = state.timer.take() {
+            state.upkeep.clear(self.id, at);
+        }
         if !state.is_deleted {
             state.dispatch_at(now, &*self.log);
             state.schedule(now);

@@ -1,6 +1,6 @@
 //! Exchanges and bindings of a vhost, and their way to disk.
 
-use super::{Places, Vhost, queue::SharedQueue, ticket::Ticket};
+use super::{Places, Vhost, policies::policy_keys, queue::SharedQueue, ticket::Ticket};
 use crate::model::{
     binding::{Binding, Destination},
     definition::{Change, Definition, DefinitionKey},
@@ -25,6 +25,7 @@ impl Vhost {
         let mut places = self.write();
         let is_new = places.topology.declare_exchange(exchange)? == Declared::Created;
         if is_new {
+            places.apply_policies_to_exchange(&name);
             self.outdate_routes(&mut places);
         }
         let exchange = places.topology.exchange(&name).filter(|exchange| {
@@ -111,7 +112,10 @@ impl Vhost {
     pub fn restore_exchange(&self, exchange: Exchange) -> bool {
         let mut places = self.write();
         self.outdate_routes(&mut places);
-        places.topology.declare_exchange(exchange).is_ok()
+        let name = exchange.name.clone();
+        let is_restored = places.topology.declare_exchange(exchange).is_ok();
+        places.apply_policies_to_exchange(&name);
+        is_restored
     }
 
     /// Puts a binding that was read from disk in its place.
@@ -139,7 +143,8 @@ impl Vhost {
             topology.exchanges().filter(|exchange| exchange.is_durable && !exchange.is_predeclared());
         let exchanges =
             exchanges.map(|exchange| DefinitionKey::Exchange { vhost: vhost(), name: exchange.name.clone() });
-        let changes = bindings.chain(stored).chain(exchanges).map(Change::Delete).collect();
+        let policies = policy_keys(&places.policies, self.name());
+        let changes = bindings.chain(stored).chain(exchanges).chain(policies).map(Change::Delete).collect();
         drop(places);
         let ended = queues.iter().filter(|queue| queue.is_stored()).map(|queue| queue.id).collect();
         for queue in queues {

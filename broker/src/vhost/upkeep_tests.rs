@@ -14,6 +14,8 @@ use crate::{
         definition::VhostDefinition,
         message::{Arena, Message, MessageHead},
         name::Name,
+        permission::Pattern,
+        policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         queue::QueueOptions,
     },
     storage::queue_log::MemoryLog,
@@ -161,4 +163,81 @@ fn dead_letters_of_many_tasks_keep_their_order_and_block_nobody() {
         let before = last[usize::from(*task)].replace(number);
         assert!(before < Some(number), "task {task}: {number} after {before:?}");
     }
+}
+
+/// Messages leave while where they go comes and goes.
+#[test]
+fn policies_change_while_messages_leave() {
+    const MESSAGES: u16 = 1_500;
+    let (_broker, vhost, _clock) = broker();
+    let graves = declare(&vhost, "graves", &[]);
+    let queues = ["q1", "q2"].map(|name| declare(&vhost, name, &[]));
+    let mut table = FieldTable::default();
+    for (key, value) in dead_letters_to("graves") {
+        table.insert(key.trim_start_matches("x-").into(), value);
+    }
+    let policy = |name: &'static str, table: FieldTable| Policy {
+        name: Name::literal(name),
+        pattern: Pattern::parse("^q").unwrap(),
+        apply_to: ApplyTo::Queues,
+        priority: 0,
+        definition: PolicyDefinition::parse(PolicyKind::User, table.into()).unwrap(),
+    };
+    let dead_letters = policy("p", table);
+    let mut table = FieldTable::default();
+    table.insert("max-length".into(), AMQPValue::LongLongInt(1));
+    vhost.put_policy(PolicyKind::Operator, policy("o", table));
+    thread::scope(|scope| {
+        for queue in &queues {
+            scope.spawn(|| (0..MESSAGES).for_each(|number| publish(queue, &number.to_be_bytes())));
+        }
+        for _ in 0..100 {
+            vhost.put_policy(PolicyKind::User, dead_letters.clone());
+            vhost.delete_policy(PolicyKind::User, &Name::literal("p"));
+        }
+    });
+    assert_eq!(queues.each_ref().map(|queue| ready(queue)), [1, 1]);
+    assert!(queues.iter().all(|queue| !queue.lock().queue.has_leaving()));
+    assert!(ready(&graves) <= 2 * usize::from(MESSAGES));
+    // What leaves goes where the policy says now.
+    vhost.put_policy(PolicyKind::User, dead_letters);
+    let before = ready(&graves);
+    publish(&queues[0], b"last");
+    assert_eq!(ready(&graves), before + 1);
+}
+
+#[test]
+fn a_policy_s_times_count_from_when_it_is_set() {
+    let (broker, vhost, clock) = broker();
+    let queue = declare(&vhost, "q", &[]);
+    let set = |key: &str, millis| {
+        let mut table = FieldTable::default();
+        table.insert(key.into(), AMQPValue::LongLongInt(millis));
+        let definition = PolicyDefinition::parse(PolicyKind::User, table.into()).unwrap();
+        let (name, pattern) = (Name::literal("p"), Pattern::parse("").unwrap());
+        vhost.put_policy(
+            PolicyKind::User,
+            Policy { name, pattern, apply_to: ApplyTo::All, priority: 0, definition },
+        );
+    };
+    publish(&queue, b"before");
+    set("message-ttl", 100);
+    publish(&queue, b"after");
+    clock.pass(100);
+    attend(&broker);
+    // The first has no time to live, and the other is behind it.
+    assert_eq!(ready(&queue), 2);
+    queue.lock().queue.get(true).unwrap();
+    attend(&broker);
+    queue.attend(broker.upkeep().now());
+    assert_eq!(ready(&queue), 0);
+    clock.pass(1_000);
+    set("expires", 100);
+    clock.pass(99);
+    attend(&broker);
+    assert!(vhost.queue("q").is_some());
+    clock.pass(1);
+    attend(&broker);
+    assert!(vhost.queue("q").is_none());
+    assert_eq!(broker.upkeep().timer_count(), 0);
 }

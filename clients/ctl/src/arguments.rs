@@ -17,6 +17,8 @@ pub enum Takes {
     Word,
     /// A whole number.
     Number,
+    /// A whole number, perhaps below zero.
+    Integer,
 }
 
 /// An option that a command, or every command, knows.
@@ -44,6 +46,11 @@ impl Switch {
     /// An option with a whole number.
     pub const fn number(long: &'static str) -> Self {
         Self { long, short: None, takes: Takes::Number }
+    }
+
+    /// An option with a whole number that may be below zero.
+    pub const fn integer(long: &'static str) -> Self {
+        Self { long, short: None, takes: Takes::Integer }
     }
 
     /// The same option, also as a letter.
@@ -122,6 +129,11 @@ impl Arguments {
         self.word(long).and_then(|value| value.parse().ok())
     }
 
+    /// The number, perhaps below zero, given with an option.
+    pub fn integer(&self, long: &str) -> Option<i64> {
+        self.word(long).and_then(|value| value.parse().ok())
+    }
+
     /// The vhost to work in.
     pub fn vhost(&self) -> &str {
         self.word("vhost").unwrap_or("/")
@@ -184,7 +196,7 @@ impl Arguments {
     ) {
         let value = match switch.takes {
             Takes::Nothing => joined.or(Some("true")),
-            Takes::Word | Takes::Number => joined.or_else(next),
+            Takes::Word | Takes::Number | Takes::Integer => joined.or_else(next),
         };
         match value {
             Some(value) if is_acceptable(switch, value) => {
@@ -206,6 +218,7 @@ fn is_acceptable(switch: Switch, value: &str) -> bool {
     match (switch.takes, switch.long) {
         (Takes::Nothing, _) => matches!(value, "true" | "false"),
         (Takes::Number, _) => value.parse::<u64>().is_ok(),
+        (Takes::Integer, _) => value.parse::<i64>().is_ok(),
         (Takes::Word, "formatter") => Formatter::parse(value).is_some(),
         (Takes::Word, _) => true,
     }

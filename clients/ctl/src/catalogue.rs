@@ -212,6 +212,7 @@ impl Tool {
             commands::permissions::COMMANDS,
             commands::topic_permissions::COMMANDS,
             commands::vhosts::COMMANDS,
+            commands::policies::COMMANDS,
             commands::topology::COMMANDS,
             commands::queues::COMMANDS,
             commands::connections::COMMANDS,

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod node;
 pub mod permissions;
 pub mod plugins;
+pub mod policies;
 pub mod queues;
 pub mod topic_permissions;
 pub mod topology;

@@ -15,6 +15,7 @@ mod limits;
 mod node;
 mod permissions;
 mod plugins;
+mod policies;
 mod queues;
 mod usage_limits;
 mod users;

@@ -10,6 +10,7 @@ mod access;
 mod connections;
 mod course;
 mod node;
+mod policies;
 mod queues;
 mod usage;
 

@@ -178,10 +178,19 @@ impl<C: Clone + Credit> Queue<C> {
         }
     }
 
-    /// What its arguments make it do.
+    /// What its arguments, and policies, make it do.
     #[must_use]
     pub fn rules(&self) -> &QueueRules {
         &self.rules
+    }
+
+    /// Other rules from now on, but for priorities and the single active consumer. What waits to be sent on is sent to
+    /// where it goes now, or dropped.
+    pub fn set_rules(&mut self, rules: QueueRules) {
+        debug_assert_eq!(rules.max_priority, self.rules.max_priority);
+        debug_assert_eq!(rules.is_single_active, self.rules.is_single_active);
+        self.is_timed |= rules.message_ttl.is_some();
+        self.rules = rules;
     }
 
     /// The position that the next appended message gets.

@@ -11,6 +11,8 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use hashbrown::hash_map::Entry;
 
 use crate::model::{
@@ -18,6 +20,7 @@ use crate::model::{
     binding::{Binding, Destination},
     exchange::{Exchange, ExchangeKind},
     name::Name,
+    policy::EffectivePolicy,
     queue_id::QueueId,
     routing::{BindingId, Map, Router, Target, check_x_match},
 };
@@ -69,6 +72,7 @@ pub struct Removed {
 struct Node {
     exchange: Exchange,
     alternate: Option<Name>,
+    policy: Option<Arc<EffectivePolicy>>,
     router: Router,
 }
 
@@ -122,6 +126,26 @@ impl Topology {
     /// All exchanges, the broker's own too, in no order.
     pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
         self.exchanges.values().map(|node| &node.exchange)
+    }
+
+    /// What policies make of an exchange.
+    #[must_use]
+    pub fn policy_of_exchange(&self, name: &str) -> Option<&Arc<EffectivePolicy>> {
+        self.exchanges.get(name)?.policy.as_ref()
+    }
+
+    /// Policies changed: asks for the one of each exchange.
+    pub fn set_policies(&mut self, mut effective: impl FnMut(&Name) -> Option<Arc<EffectivePolicy>>) {
+        for (name, node) in &mut self.exchanges {
+            node.set_policy(effective(name));
+        }
+    }
+
+    /// What policies make of one exchange.
+    pub fn set_policy(&mut self, name: &str, policy: Option<Arc<EffectivePolicy>>) {
+        if let Some(node) = self.exchanges.get_mut(name) {
+            node.set_policy(policy);
+        }
     }
 
     /// What [`Self::declare_exchange`] would answer.
@@ -328,9 +352,18 @@ impl Topology {
 
 impl Node {
     fn new(exchange: Exchange) -> Self {
-        let alternate = exchange.arguments.text(ALTERNATE_EXCHANGE).and_then(|text| Name::parse(text).ok());
         let router = Router::new(exchange.kind);
-        Self { exchange, alternate, router }
+        let mut node = Self { exchange, alternate: None, policy: None, router };
+        node.set_policy(None);
+        node
+    }
+
+    /// The argument counts before the policy.
+    fn set_policy(&mut self, policy: Option<Arc<EffectivePolicy>>) {
+        let of_policy = policy.as_ref().and_then(|policy| policy.definition.text(ALTERNATE_EXCHANGE));
+        let alternate = self.exchange.arguments.text(ALTERNATE_EXCHANGE).or(of_policy);
+        self.alternate = alternate.and_then(|text| Name::parse(text).ok());
+        self.policy = policy;
     }
 }
 

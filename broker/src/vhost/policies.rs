@@ -1,0 +1,122 @@
+//! Policies of a vhost, and what they make of its queues and exchanges.
+//!
+//! A change counts at once: the rules of all queues and exchanges that it is about change under the topology's lock;
+//! what expires or is too many by then leaves right after, queue by queue.
+
+use std::sync::Arc;
+
+use super::{Places, Vhost, queue::SharedQueue, ticket::Ticket};
+use crate::model::{
+    definition::{Change, Definition, DefinitionKey},
+    name::Name,
+    policy::{EffectivePolicy, Policies, Policy, PolicyKind, Subject},
+};
+
+impl Vhost {
+    /// All policies of a kind, by name.
+    #[must_use]
+    pub fn policies(&self, kind: PolicyKind) -> Vec<Arc<Policy>> {
+        self.read().policies.policies(kind).cloned().collect()
+    }
+
+    /// The policy with this name.
+    #[must_use]
+    pub fn policy(&self, kind: PolicyKind, name: &str) -> Option<Arc<Policy>> {
+        self.read().policies.policy(kind, name)
+    }
+
+    /// What policies make of an exchange.
+    #[must_use]
+    pub fn policy_of_exchange(&self, name: &str) -> Option<Arc<EffectivePolicy>> {
+        self.read().topology.policy_of_exchange(name).cloned()
+    }
+
+    /// Adds or replaces a policy. Says whether it is new.
+    pub fn put_policy(&self, kind: PolicyKind, policy: Policy) -> (bool, Option<Ticket>) {
+        let keys = policy.definition.keys_without_effect();
+        if !keys.is_empty() {
+            let (name, vhost, keys) = (&policy.name, self.name(), keys.join(", "));
+            tracing::warn!("{kind} '{name}' in vhost '{vhost}': {keys} kept and shown, without effect here");
+        }
+        let definition = Definition::Policy { vhost: self.name().clone(), kind, policy: policy.clone() };
+        let mut places = self.write();
+        let is_new = places.policies.put(kind, policy);
+        let changed = places.apply_policies();
+        self.outdate_routes(&mut places);
+        let ticket = self.submit(&places, vec![Change::Put(definition)]);
+        drop(places);
+        self.attend(&changed);
+        (is_new, ticket)
+    }
+
+    /// Deletes a policy. Says whether it was there.
+    pub fn delete_policy(&self, kind: PolicyKind, name: &Name) -> (bool, Option<Ticket>) {
+        let key = DefinitionKey::Policy { vhost: self.name().clone(), kind, name: name.clone() };
+        let mut places = self.write();
+        if !places.policies.remove(kind, name) {
+            return (false, self.delete_again(&places, key));
+        }
+        let changed = places.apply_policies();
+        self.outdate_routes(&mut places);
+        let ticket = self.submit(&places, vec![Change::Delete(key)]);
+        drop(places);
+        self.attend(&changed);
+        (true, ticket)
+    }
+
+    /// Puts a policy that was read from disk in its place.
+    pub fn restore_policy(&self, kind: PolicyKind, policy: Policy) -> bool {
+        let mut places = self.write();
+        self.outdate_routes(&mut places);
+        places.policies.put(kind, policy);
+        // Nothing is in the queues yet.
+        places.apply_policies();
+        true
+    }
+
+    fn attend(&self, changed: &[Arc<SharedQueue>]) {
+        for queue in changed {
+            queue.attend(self.surroundings.upkeep.now());
+        }
+    }
+}
+
+impl Places {
+    /// Gives the queues of which something changed.
+    fn apply_policies(&mut self) -> Vec<Arc<SharedQueue>> {
+        let Self { topology, queues, policies, .. } = self;
+        topology.set_policies(|name| policies.effective(Subject::Exchange(name)));
+        let mut changed = Vec::new();
+        for queue in queues.values() {
+            let subject = Subject::Queue(&queue.name, queue.options.queue_type);
+            if queue.set_policy(policies.effective(subject)) {
+                changed.push(Arc::clone(queue));
+            }
+        }
+        changed
+    }
+
+    /// For a new queue.
+    pub(super) fn apply_policies_to(&mut self, queue: &SharedQueue) {
+        queue.set_policy(self.policies.effective(Subject::Queue(&queue.name, queue.options.queue_type)));
+    }
+
+    /// For a new exchange.
+    pub(super) fn apply_policies_to_exchange(&mut self, name: &Name) {
+        let policy = self.policies.effective(Subject::Exchange(name));
+        self.topology.set_policy(name, policy);
+    }
+}
+
+/// What all policies of a vhost are stored under.
+pub(super) fn policy_keys(policies: &Policies, vhost: &Name) -> Vec<DefinitionKey> {
+    let of_kind = |kind| {
+        let policies = policies.policies(kind);
+        policies.map(move |policy| DefinitionKey::Policy {
+            vhost: vhost.clone(),
+            kind,
+            name: policy.name.clone(),
+        })
+    };
+    of_kind(PolicyKind::User).chain(of_kind(PolicyKind::Operator)).collect()
+}
