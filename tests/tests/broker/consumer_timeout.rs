@@ -141,7 +141,7 @@ async fn a_queue_may_have_its_own_patience() {
 /// A policy counts at once, also for what is out already.
 #[tokio::test]
 async fn a_policy_may_have_its_own_patience() {
-    let Some(broker) = Broker::own_with(&["--consumer-timeout=2000"]) else { return };
+    let Some(broker) = Broker::own_with(&["--consumer-timeout=10000"]) else { return };
     let admin = broker.admin().unwrap();
     let connection = connect(&broker).await;
     let channel = open(&connection).await;
