@@ -1,6 +1,6 @@
 //! The server's command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Parser, builder::BoolishValueParser, value_parser};
 use liebre::{
@@ -54,9 +54,32 @@ pub struct Arguments {
     #[arg(long, env = "LIEBRE_CLUSTER_QUEUE_LIMIT", value_name = "COUNT")]
     pub cluster_queue_limit: Option<usize>,
 
+    /// Close channels that do not acknowledge a delivery within so many milliseconds, or 'off'; the queue argument
+    /// x-consumer-timeout comes first
+    #[arg(long, env = "LIEBRE_CONSUMER_TIMEOUT", value_name = "MILLIS", default_value = "1800000")]
+    pub consumer_timeout: ConsumerTimeout,
+
     /// Confirm messages before they are on stable storage: what was confirmed is lost when the machine stops
     ///
     /// For tests and throw-away data. Definitions (queues, users ...) are synced all the same.
     #[arg(long, env = "LIEBRE_UNSAFE_NO_FSYNC", value_parser = BoolishValueParser::new())]
     pub unsafe_no_fsync: bool,
+}
+
+/// How long a delivery may be unsettled; none if for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumerTimeout(pub Option<Duration>);
+
+impl FromStr for ConsumerTimeout {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        match text.parse() {
+            Ok(millis) if millis > 0 => Ok(Self(Some(Duration::from_millis(millis)))),
+            _ => Err("a timeout is a number of milliseconds above 0, or 'off'"),
+        }
+    }
 }

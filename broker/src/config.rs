@@ -35,6 +35,7 @@ pub fn settings(arguments: Arguments) -> Result<Settings, String> {
             channel_max: arguments.channel_max,
             channel_max_per_node: arguments.channel_max_per_node,
             queue_max: arguments.cluster_queue_limit,
+            consumer_timeout: arguments.consumer_timeout.0,
         },
         limits: Limits {
             disk: arguments.disk_free_limit.unwrap_or(DiskFreeLimit::Absolute(DISK_FREE_LIMIT)),

@@ -32,6 +32,12 @@ pub const TABLE_DEPTH_MAX: usize = 32;
 pub const NAME_BYTES_MAX: usize = 255;
 /// Consumers on one channel.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
+/// How long a delivery may be unsettled, where its queue does not say otherwise.
+pub const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// The longest time between two looks whether one has been unsettled for too long.
+pub const CONSUMER_LOOK_MAX: Duration = Duration::from_secs(60);
+/// The shortest.
+pub const CONSUMER_LOOK_MIN: Duration = Duration::from_millis(100);
 /// Unsent bytes a connection may gather before its consumers count as having no credit.
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// Replies to a connection that has more than this unsent are dropped (direct reply-to), bytes. RabbitMQ has no limit.
@@ -102,11 +108,19 @@ pub struct NodeLimits {
     pub channel_max_per_node: Option<usize>,
     /// Queues in all vhosts.
     pub queue_max: Option<usize>,
+    /// [`CONSUMER_TIMEOUT`], or none.
+    pub consumer_timeout: Option<Duration>,
 }
 
 impl Default for NodeLimits {
     fn default() -> Self {
-        Self { connection_max: None, channel_max: CHANNEL_MAX, channel_max_per_node: None, queue_max: None }
+        Self {
+            connection_max: None,
+            channel_max: CHANNEL_MAX,
+            channel_max_per_node: None,
+            queue_max: None,
+            consumer_timeout: Some(CONSUMER_TIMEOUT),
+        }
     }
 }
 

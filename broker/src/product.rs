@@ -13,7 +13,7 @@ pub const COMPATIBLE_PRODUCT: &str = "RabbitMQ";
 pub const COMPATIBLE_VERSION: &str = "4.2.0";
 
 /// What RabbitMQ's clients look for; all of it is there.
-const CAPABILITIES: [&str; 8] = [
+const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
     "exchange_exchange_bindings",
     "basic.nack",
@@ -22,6 +22,7 @@ const CAPABILITIES: [&str; 8] = [
     "authentication_failure_close",
     "per_consumer_qos",
     "consumer_priorities",
+    "direct_reply_to",
 ];
 
 /// The table of `connection.start`.

@@ -469,6 +469,7 @@ impl Connection {
         if let Some(exception) = forced {
             self.close(&exception, MethodId::NONE, now);
         }
+        self.close_overdue(now);
         self.handle_synced();
         self.follow_alarms(now);
         // A queue waited for the log, or room was promised to a delivery which did not happen.

@@ -5,9 +5,9 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use dashmap::DashMap;
@@ -80,6 +80,8 @@ pub struct ConnectionInfo {
     pub outbox: Arc<Outbox>,
     /// Bytes and reads, bytes and writes.
     pub traffic: Traffic,
+    /// One of its deliveries was unsettled for too long.
+    pub(super) has_overdue: AtomicBool,
     facts: Mutex<Facts>,
 }
 
@@ -191,6 +193,14 @@ impl Node {
         }
     }
 
+    /// Looks whether deliveries of a connection have been unsettled for too long: if so, it closes their channels.
+    pub fn look_for_overdue(&self, info: &ConnectionInfo, now: Instant) {
+        if !info.outbox.overdue(self.limits.consumer_timeout, now).is_empty() {
+            info.has_overdue.store(true, Relaxed);
+            info.outbox.wake();
+        }
+    }
+
     /// Sets or clears an alarm; says whether that changed anything. Whoever is blocked, or is to be, looks.
     pub fn set_alarm(&self, alarm: Alarm, is_on: bool) -> bool {
         let has_changed = self.alarms.set(alarm, is_on);
@@ -243,7 +253,16 @@ impl ConnectionInfo {
         outbox: Arc<Outbox>,
     ) -> Self {
         let facts = Mutex::new(Facts { state: "starting", ..Facts::default() });
-        Self { id, peer, local, connected_at, outbox, traffic: Traffic::default(), facts }
+        Self {
+            id,
+            peer,
+            local,
+            connected_at,
+            outbox,
+            traffic: Traffic::default(),
+            has_overdue: AtomicBool::new(false),
+            facts,
+        }
     }
 
     /// As tools call it: `127.0.0.1:51234 -> 127.0.0.1:5672`.

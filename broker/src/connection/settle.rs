@@ -1,24 +1,55 @@
 //! `basic.ack`, `nack`, `reject` and `recover`: ending deliveries, in runs.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
 
 use amq_protocol::protocol::{AMQPClass, basic};
 
 use super::{
-    Connection,
+    Connection, Phase,
     exception::{Exception, ReplyCode},
 };
 use crate::{
     model::queue::Outcome,
     storage::record::Lsn,
     vhost::{
-        deliveries::{ChannelDeliveries, SettleRun, UnknownTag},
+        deliveries::{ChannelDeliveries, Origin, Overdue, SettleRun, UnknownTag},
         subscription::Subscription,
     },
-    wire::frame::ChannelNumber,
+    wire::{frame::ChannelNumber, method::MethodId},
 };
 
 impl Connection {
+    /// Closes the channels with deliveries that were unsettled for too long
+    /// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
+    pub(super) fn close_overdue(&mut self, now: Instant) {
+        if !self.info.has_overdue.swap(false, Relaxed) || self.phase != Phase::Running {
+            return;
+        }
+        for (number, overdue) in self.outbox.overdue(self.node.limits.consumer_timeout, now) {
+            let Overdue { tag, origin, timeout } = overdue;
+            let timeout = timeout.as_millis();
+            let consumer = match &origin {
+                Origin::Consumer(subscription) => format!("consumer '{}'", subscription.tag),
+                Origin::Get(_) => "basic.get".to_owned(),
+            };
+            tracing::warn!(
+                connection = %self.info.name(), channel = number.0,
+                "{consumer} of queue '{}' in vhost '{}' did not acknowledge delivery {tag} within {timeout} ms",
+                origin.queue().name, self.vhost_name(),
+            );
+            let text = format!(
+                "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout \
+                 value can be configured, see consumers doc guide to learn more",
+                number.0
+            );
+            let exception = Exception::new(ReplyCode::PreconditionFailed, text);
+            self.raise(number, exception, MethodId::NONE, now);
+        }
+    }
+
     /// Takes deliveries off the channel; their queues hear of it when the run ends.
     pub(super) fn handle_settle(
         &mut self,

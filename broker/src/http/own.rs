@@ -153,6 +153,9 @@ fn environment(request: &Request) -> Value {
         "management.rates_mode": "none",
     });
     let node_limits = request.node().limits;
+    if let Some(timeout) = node_limits.consumer_timeout {
+        environment["consumer_timeout"] = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).into();
+    }
     for (name, limit) in [
         ("connection_max", node_limits.connection_max),
         ("channel_max_per_node", node_limits.channel_max_per_node),

@@ -154,6 +154,7 @@ impl Server {
         let log = writers.log().clone();
         tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
         tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
+        tasks.spawn(timers::watch_deliveries(Arc::clone(&node), stop.subscribe()));
         let mut connections = JoinSet::new();
         connections.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
         let unsafe_no_fsync = settings.unsafe_no_fsync;

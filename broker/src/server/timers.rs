@@ -8,10 +8,18 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::listener::wall_clock;
+use super::{listener::wall_clock, socket::now};
 use crate::{
-    connection::registry::Node, limits::TIMER_PAUSE_MAX, model::timestamp::Timestamp, vhost::upkeep::Clock,
+    connection::registry::Node,
+    limits::{CONSUMER_LOOK_MAX, CONSUMER_LOOK_MIN, TIMER_PAUSE_MAX},
+    model::timestamp::Timestamp,
+    vhost::upkeep::Clock,
 };
+
+/// So often deliveries are looked at in the time that they have.
+const LOOKS: u32 = 10;
+/// Connections whose deliveries are looked at before others get their turn.
+const CONNECTIONS_AT_ONCE: usize = 64;
 
 /// The system's time of day.
 #[derive(Debug)]
@@ -21,6 +29,25 @@ impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Looks now and then whether deliveries are unsettled for too long, until `stop` is true.
+pub(super) async fn watch_deliveries(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    // A queue may be less patient than the node: that is seen as late as any.
+    let patience = node.limits.consumer_timeout.unwrap_or(CONSUMER_LOOK_MAX);
+    let pause = (patience / LOOKS).clamp(CONSUMER_LOOK_MIN, CONSUMER_LOOK_MAX);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        for (count, info) in node.connections().iter().enumerate() {
+            node.look_for_overdue(info, now());
+            if count % CONNECTIONS_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Declaring and deleting queues.
 
-use std::sync::{Arc, RwLockWriteGuard};
+use std::{
+    sync::{Arc, RwLockWriteGuard},
+    time::Duration,
+};
 
 use super::{
     Places, Vhost,
@@ -362,6 +365,11 @@ impl Places {
 }
 
 impl SharedQueue {
+    /// How long a delivery may be unsettled, if the queue says so.
+    pub(super) fn consumer_timeout(&self) -> Option<Duration> {
+        self.options.rules.consumer_timeout.map(Duration::from_millis)
+    }
+
     /// Whether it is on disk: an exclusive queue goes with its connection, whatever it was declared as.
     #[must_use]
     pub fn is_stored(&self) -> bool {

@@ -1,11 +1,17 @@
 //! What a channel has been sent and not yet settled, and its consumers.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::{
+    ages::Ages,
     queue::SharedQueue,
     reply_to::{ReplyAddress, ReplyConsumer},
     subscription::{Prefetch, Subscription},
@@ -35,6 +41,7 @@ pub struct ChannelDeliveries {
     reply_consumer: Option<ReplyConsumer>,
     /// `basic.qos` with `global`: shared by all consumers of the channel.
     prefetch: Arc<Prefetch>,
+    ages: Ages,
 }
 
 /// Where a delivery came from.
@@ -64,6 +71,17 @@ pub struct SettleRun {
     pub outcome: Outcome,
     /// Which.
     pub positions: Vec<Position>,
+}
+
+/// A delivery that was unsettled for too long.
+#[derive(Clone, Debug)]
+pub struct Overdue {
+    /// Its tag.
+    pub tag: u64,
+    /// Where it came from.
+    pub origin: Origin,
+    /// How long it might have been out.
+    pub timeout: Duration,
 }
 
 /// No such delivery is unsettled on the channel.
@@ -127,6 +145,7 @@ impl ChannelDeliveries {
             turn: 0,
             reply_consumer: None,
             prefetch,
+            ages: Ages::default(),
         }
     }
 
@@ -191,6 +210,15 @@ impl ChannelDeliveries {
     #[must_use]
     pub fn held_count(&self) -> usize {
         self.held.len()
+    }
+
+    /// The first delivery that has been out for longer than its queue allows, or than `otherwise` where the queue says
+    /// nothing. Found at the second look after its time is up at the latest: what is delivered meanwhile costs nothing.
+    pub fn overdue(&mut self, otherwise: Option<Duration>, now: Instant) -> Option<Overdue> {
+        let overdue = if self.ages.is_empty() { None } else { self.first_overdue(otherwise, now) };
+        let first_open = self.ring.iter().find(|slot| slot.is_open()).map(|slot| slot.tag);
+        self.ages.note(first_open, self.last_tag, now);
+        overdue
     }
 
     /// The channel-wide prefetch.
@@ -308,6 +336,22 @@ impl ChannelDeliveries {
         let consumer = self.reply_tag(address)?.clone();
         self.last_tag += 1;
         Some((consumer, self.last_tag))
+    }
+
+    fn first_overdue(&self, otherwise: Option<Duration>, now: Instant) -> Option<Overdue> {
+        let limit = |source: &Option<Source>| {
+            let timeout = source.as_ref()?.origin.queue().consumer_timeout().or(otherwise)?;
+            Some((timeout, self.ages.last_older_than(timeout, now)))
+        };
+        let limits: Vec<_> = self.sources.iter().map(limit).collect();
+        let last = limits.iter().flatten().map(|(_, last)| *last).max()?;
+        let old = self.ring.iter().take_while(|slot| slot.tag <= last);
+        old.filter(|slot| slot.is_open()).find_map(|slot| {
+            let index = slot.source as usize;
+            let (timeout, last) = (*limits.get(index)?)?;
+            let origin = self.sources.get(index)?.as_ref()?.origin.clone();
+            (slot.tag <= last).then_some(Overdue { tag: slot.tag, origin, timeout })
+        })
     }
 
     fn add_slot(&mut self, source: u32, position: Position) {

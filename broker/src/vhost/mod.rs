@@ -3,6 +3,7 @@
 //! Lock order: access and topology, then queues by ascending id, then the log or an outbox, never both.
 
 pub mod access;
+mod ages;
 pub mod broker;
 pub mod buffer;
 mod dead_letters;

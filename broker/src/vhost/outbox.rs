@@ -6,13 +6,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
 
 use amq_protocol::protocol::{AMQPClass, basic};
 
 use super::{
     buffer::Buffer,
-    deliveries::{ChannelDeliveries, Unsettled},
+    deliveries::{ChannelDeliveries, Overdue, Unsettled},
     reply_to::ReplyAddress,
     subscription::Subscription,
 };
@@ -205,6 +206,18 @@ impl Outbox {
         state.waiting = Vec::new();
         state.resumable = Vec::new();
         std::mem::take(&mut state.channels).into_iter().flatten().map(|deliveries| *deliveries).collect()
+    }
+
+    /// The channels with a delivery that was unsettled for too long; see [`ChannelDeliveries::overdue`].
+    #[must_use]
+    pub fn overdue(&self, otherwise: Option<Duration>, now: Instant) -> Vec<(ChannelNumber, Overdue)> {
+        let mut state = self.lock();
+        let channels = state.channels.iter_mut().zip(0..);
+        channels
+            .filter_map(|(channel, number)| {
+                Some((ChannelNumber(number), channel.as_mut()?.overdue(otherwise, now)?))
+            })
+            .collect()
     }
 
     /// Runs `f` on a channel's deliveries.

@@ -37,6 +37,8 @@ enum Task {
     Show,
     /// Print the names of the scripts
     List,
+    /// Print the expected differences by reason, as broker/docs/compatibility.md lists them
+    Reasons,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +84,7 @@ impl Arguments {
                     .collect();
                 Ok(Outcome { text: names.join("\n"), is_good: true })
             }
+            Task::Reasons => Ok(Outcome { text: differences.table(), is_good: true }),
             Task::Show => {
                 catalogue.select(&settings.only);
                 settings.show(&catalogue)

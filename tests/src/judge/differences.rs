@@ -16,7 +16,10 @@
 //! each step that differs the step's line, what only RabbitMQ says (`-`) and what only Liebre says (`+`). A number in
 //! parentheses after a step's line tells steps with the same line apart.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use super::{
     Doing, Trouble,
@@ -92,6 +95,21 @@ impl Differences {
             blocks.map(|block| &block.script).collect::<BTreeSet<_>>().len()
         };
         (scripts(false), scripts(true))
+    }
+
+    /// The reasons and the scripts that they are for, as `broker/docs/compatibility.md` lists them.
+    pub fn table(&self) -> String {
+        let mut reasons: BTreeMap<(bool, &str), BTreeSet<&str>> = BTreeMap::new();
+        for block in &self.0 {
+            reasons.entry((block.is_not_yet, &block.reason)).or_default().insert(&block.script);
+        }
+        let mut table = String::from("| reason | sessions |\n|---|---|\n");
+        for ((is_not_yet, reason), scripts) in reasons {
+            let scripts: Vec<String> = scripts.into_iter().map(|script| format!("`{script}`")).collect();
+            let lead = if is_not_yet { "Not yet: " } else { "" };
+            _ = writeln!(table, "| {lead}{reason} | {} |", scripts.join(", "));
+        }
+        table
     }
 
     /// Scripts that are in this file and not in the catalogue.

@@ -35,6 +35,15 @@ fn liebre_answers_as_rabbitmq_did() {
 }
 
 #[test]
+fn every_difference_is_documented() {
+    let path = Catalogue::dir().join("../../broker/docs/compatibility.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, listed) = text.split_once("## What recorded sessions show\n").unwrap();
+    let (_, table) = listed.split_once("\n\n").unwrap();
+    assert_eq!(table, Differences::load().unwrap().table(), "`judge reasons` prints what belongs there");
+}
+
+#[test]
 fn the_judge_is_not_blind() {
     let mut catalogue = Catalogue::load().unwrap();
     catalogue.select(&["queue-delete-if-empty".to_owned(), "queue-purge-missing".to_owned()]);

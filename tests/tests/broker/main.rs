@@ -14,6 +14,7 @@ mod campaign;
 mod cat;
 mod channel_exceptions;
 mod connection_exceptions;
+mod consumer_timeout;
 mod consumers;
 mod data_dir;
 mod delivering;

@@ -90,6 +90,7 @@ fn rules() -> impl Strategy<Value = QueueRules> {
         QueueRules {
             message_ttl: of_messages.0,
             max_priority: of_messages.1,
+            consumer_timeout: None,
             delivery_limit: of_messages.2,
             counts_deliveries: of_messages.2.is_some(),
             max_length: of_length.0,

@@ -143,7 +143,7 @@ const COMPARED: [&str; 19] = [
 ];
 
 /// Arguments that are kept, shown and compared, but do nothing yet.
-const WITHOUT_EFFECT: [&str; 2] = ["x-dead-letter-strategy", "x-consumer-timeout"];
+const WITHOUT_EFFECT: [&str; 1] = ["x-dead-letter-strategy"];
 
 /// Arguments that classic queues do not know.
 const UNKNOWN_TO_CLASSIC: [&str; 7] = [

@@ -34,6 +34,8 @@ pub struct QueueRules {
     pub is_single_active: bool,
     /// `x-delivery-limit`: so often a message may come back.
     pub delivery_limit: Option<u32>,
+    /// `x-consumer-timeout`: so long a delivery may be unsettled, milliseconds.
+    pub consumer_timeout: Option<u64>,
     /// Deliveries say how often the message came back before (`x-delivery-count`).
     pub counts_deliveries: bool,
 }
@@ -88,6 +90,7 @@ impl QueueRules {
             max_priority: max_priority.and_then(|levels| u8::try_from(levels).ok()),
             is_single_active: arguments.value("x-single-active-consumer") == Some(&AMQPValue::Boolean(true)),
             delivery_limit,
+            consumer_timeout: number("x-consumer-timeout"),
             counts_deliveries: is_quorum || delivery_limit.is_some(),
         }
     }
@@ -134,7 +137,7 @@ impl QueueRules {
 type Check = (&'static str, fn(&AMQPValue) -> Result<(), String>);
 
 /// In the order in which RabbitMQ looks.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     ("x-expires", |value| positive(value).and_then(|()| millis(value))),
     ("x-message-ttl", millis),
     ("x-dead-letter-routing-key", text),
@@ -171,6 +174,7 @@ const CHECKS: [Check; 16] = [
         AMQPValue::Boolean(_) => Ok(()),
         _ => Err(unacceptable(value)),
     }),
+    ("x-consumer-timeout", |value| positive(value).and_then(|()| millis(value))),
     ("x-quorum-initial-group-size", positive),
     ("x-quorum-target-group-size", positive),
     ("x-initial-cluster-size", positive),
