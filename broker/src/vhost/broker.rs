@@ -88,6 +88,7 @@ impl Broker {
                 ));
             }
         }
+        broker.vhosts.iter().for_each(|vhost| vhost.apply_restored_policies());
         Ok((broker, lost))
     }
 

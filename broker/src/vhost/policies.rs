@@ -65,14 +65,18 @@ impl Vhost {
         (true, ticket)
     }
 
-    /// Puts a policy that was read from disk in its place.
-    pub fn restore_policy(&self, kind: PolicyKind, policy: Policy) -> bool {
+    /// Puts a policy that was read from disk in its place. [`Vhost::apply_restored_policies`] follows, once for all.
+    pub(super) fn restore_policy(&self, kind: PolicyKind, policy: Policy) -> bool {
+        self.write().policies.put(kind, policy)
+    }
+
+    /// Everything is restored, but for messages.
+    pub(super) fn apply_restored_policies(&self) {
         let mut places = self.write();
-        self.outdate_routes(&mut places);
-        places.policies.put(kind, policy);
-        // Nothing is in the queues yet.
-        places.apply_policies();
-        true
+        if !places.policies.is_empty() {
+            places.apply_policies();
+            self.outdate_routes(&mut places);
+        }
     }
 
     fn attend(&self, changed: &[Arc<SharedQueue>]) {

@@ -116,6 +116,8 @@ impl Vhost {
             queues.sort_unstable_by_key(|queue| queue.id);
             route.queues = queues.into();
         }
+        // A policy may have come meanwhile.
+        route.may_refuse = route.queues.iter().any(|queue| queue.may_refuse());
         route.epoch = epoch;
     }
 }

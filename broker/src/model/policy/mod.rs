@@ -174,6 +174,12 @@ impl Policies {
         self.of_mut(kind).remove(name).is_some()
     }
 
+    /// Whether there is none of either kind.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.user.is_empty() && self.operator.is_empty()
+    }
+
     /// The policy with this name.
     #[must_use]
     pub fn policy(&self, kind: PolicyKind, name: &str) -> Option<Arc<Policy>> {
