@@ -12,11 +12,12 @@
 //!
 //! Who made messages leave does the move before going on, be it a connection or the timers' task: so nothing piles up,
 //! and the dead letters of a queue keep their order, whoever moves them. A letter may make a target drop others; those
-//! are moved next. Letters that go round are dropped, so that this ends.
+//! are moved next, up to a number: the rest is for the timers' task, which lets others have their turn. Letters that go
+//! round are dropped, so that this ends, but not before they have taken each way once.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError, RwLock},
 };
 
 use super::{
@@ -42,6 +43,8 @@ use crate::{
 const COUNT_MAX: usize = 256;
 /// Their bytes, but for the first.
 const BYTES_MAX: usize = 1 << 20;
+/// So many letters that leave because of others are moved at once, about.
+const FOLLOWERS_MAX: usize = 1_024;
 
 /// The first messages that wait in a queue.
 struct Batch {
@@ -71,11 +74,19 @@ impl SharedQueue {
 
     /// Sends on what leaves, and what leaves other queues because of that.
     pub(super) fn move_dead_letters(&self) -> Result<(), LogError> {
-        let own = self.lock().own.upgrade();
-        let mut sources: VecDeque<Arc<Self>> = own.into_iter().collect();
+        let Some(places) = self.surroundings.places.upgrade() else { return Err(LogError::Closed) };
+        let state = self.lock();
+        let mut left = state.queue.leaving_count() + FOLLOWERS_MAX;
+        let mut sources: VecDeque<Arc<Self>> = state.own.upgrade().into_iter().collect();
+        drop(state);
         while let Some(source) = sources.pop_front() {
             while let Some(batch) = source.next_batch() {
-                source.move_batch(&batch, &mut sources)?;
+                if left == 0 {
+                    source.lock().schedule_at(self.surroundings.upkeep.now());
+                    break;
+                }
+                left = left.saturating_sub(batch.departures.len());
+                source.move_batch(&batch, &places, &mut sources)?;
             }
         }
         Ok(())
@@ -95,8 +106,13 @@ impl SharedQueue {
     }
 
     /// Nothing happens if somebody else moved some of it meanwhile.
-    fn move_batch(&self, batch: &Batch, sources: &mut VecDeque<Arc<Self>>) -> Result<(), LogError> {
-        let routed = self.route_batch(batch);
+    fn move_batch(
+        &self,
+        batch: &Batch,
+        places: &RwLock<Places>,
+        sources: &mut VecDeque<Arc<Self>>,
+    ) -> Result<(), LogError> {
+        let routed = self.route_batch(batch, places);
         let targets = routed.iter().flat_map(|routed| &routed.queues);
         let mut queues: Vec<Arc<Self>> = targets.cloned().collect();
         queues.extend(self.lock().own.upgrade());
@@ -164,15 +180,20 @@ impl SharedQueue {
         self.log.append_transaction(&mut targets, LogTransaction { runs, records })
     }
 
-    fn route_batch(&self, batch: &Batch) -> Vec<Routed> {
+    fn route_batch(&self, batch: &Batch, places: &RwLock<Places>) -> Vec<Routed> {
         let Some(target) = &batch.target else { return Vec::new() };
-        let Some(places) = self.surroundings.places.upgrade() else { return Vec::new() };
         let now = self.surroundings.upkeep.now();
         let places = places.read().unwrap_or_else(PoisonError::into_inner);
         let mut routed = Vec::new();
         for departure in &batch.departures {
             let death = Death { queue: &self.name, reason: departure.reason, now };
-            let Some(letter) = DeadLetter::of(&departure.message, death, target) else { continue };
+            let Some(letter) = DeadLetter::of(&departure.message, death, target) else {
+                tracing::warn!(
+                    "queue '{}': a dead letter whose properties are damaged is dropped",
+                    self.name
+                );
+                continue;
+            };
             let mut queues = places.route_dead_letter(&target.exchange, &letter);
             queues.retain(|queue| {
                 let is_cycle = letter.is_cycle(departure.reason, &queue.name);

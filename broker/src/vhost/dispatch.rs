@@ -16,6 +16,8 @@ use crate::{
     },
 };
 
+/// So many messages are dropped while others wait for the lock, about; then they have their turn.
+const DROP_RUN_MAX: usize = 4_096;
 /// What cannot be read now is tried again after so long, milliseconds.
 const RETRY_MILLIS: u64 = 1_000;
 
@@ -34,18 +36,27 @@ impl State {
         }
     }
 
-    /// Takes out what expired or is too much. What is to be sent on waits for a step without this lock.
-    pub(super) fn trim(&mut self, now: Timestamp, log: &dyn QueueLog) {
+    /// Takes out what expired or is too much, or some of it: others want the lock, too. Says whether there is more; the
+    /// timer does that, if nobody else does. What is to be sent on waits for a step without this lock.
+    pub(super) fn trim(&mut self, now: Timestamp, log: &dyn QueueLog) -> bool {
+        let mut dropped = 0;
         loop {
             let is_full = self.queue.trim(now);
-            let has_dropped = self.drop_leaving(log);
-            let may_go_on = if is_full { has_dropped } else { self.queue.needs_next() && self.page_in(log) };
+            let count = self.drop_leaving(log);
+            dropped += count;
+            let may_go_on = if is_full { count > 0 } else { self.queue.needs_next() && self.page_in(log) };
             if !may_go_on {
                 break;
+            }
+            if dropped >= DROP_RUN_MAX {
+                self.note_memory(log);
+                self.schedule_at(now);
+                return true;
             }
         }
         self.note_memory(log);
         self.schedule(now);
+        false
     }
 
     /// Sets the queue's timer, unless it comes early enough: it is looked anew then.
@@ -56,7 +67,13 @@ impl State {
         };
         let unused = self.queue.rules().expires.filter(|_| self.queue.consumer_count() == 0);
         let unused = unused.map(|millis| self.used_at.plus_millis(millis));
-        let Some(at) = message.into_iter().chain(unused).min() else { return };
+        if let Some(at) = message.into_iter().chain(unused).min() {
+            self.schedule_at(at);
+        }
+    }
+
+    /// Sets the queue's timer to this time, unless it comes before.
+    pub(super) fn schedule_at(&mut self, at: Timestamp) {
         if self.timer.is_none_or(|timer| at < timer) {
             self.upkeep.set((self.id, self.own.clone()), self.timer.replace(at), at);
         }
@@ -90,10 +107,10 @@ impl State {
         is_refused
     }
 
-    /// Without a dead letter exchange what leaves is gone. Says whether anything is.
-    fn drop_leaving(&mut self, log: &dyn QueueLog) -> bool {
+    /// Without a dead letter exchange what leaves is gone. Says how much that is.
+    fn drop_leaving(&mut self, log: &dyn QueueLog) -> usize {
         if !self.queue.has_leaving() || self.queue.rules().dead_letters.is_some() {
-            return false;
+            return 0;
         }
         let (_, leaving) = self.queue.leaving();
         let departures: Vec<&Departure> = leaving.collect();
@@ -102,7 +119,7 @@ impl State {
         if !positions.is_empty() {
             log.record(self.id, QueueRecord::Settle { positions: &positions, bytes });
         }
-        true
+        count
     }
 
     /// Those of them that the log has, and their bodies together.
@@ -123,6 +140,7 @@ impl State {
     /// Run by run and in each lane by lane, until the queue is empty or no consumer has credit and room: that bounds
     /// how long the lock is held.
     fn hand_out(&mut self, now: Timestamp, log: &dyn QueueLog) {
+        let mut dropped = 0;
         loop {
             if self.queue.has_taker() {
                 self.note_cleared(log);
@@ -135,13 +153,18 @@ impl State {
                 has_more |= self.deliver(lane, log).is_err();
             }
             self.lanes = lanes;
-            has_more |= self.drop_leaving(log);
+            let count = self.drop_leaving(log);
+            (dropped, has_more) = (dropped + count, has_more || count > 0);
             has_more |= self.queue.has_taker() && self.page_in(log);
             if self.queue.consumer_count() > 0 {
                 self.cover_next(log);
             }
             if !has_more && !self.await_mark(log) {
                 return self.note_memory(log);
+            }
+            if dropped >= DROP_RUN_MAX {
+                self.note_memory(log);
+                return self.schedule_at(now);
             }
         }
     }

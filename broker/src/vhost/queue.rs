@@ -328,6 +328,9 @@ impl SharedQueue {
         state.note_use();
         if state.queue.is_timed() {
             state = self.shed(state);
+            if state.is_deleted {
+                return Err(Deleted);
+            }
         }
         state.page_in(&*self.log);
         let awaited = state.request_mark(&*self.log);
@@ -524,8 +527,8 @@ impl SharedQueue {
     fn shed<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         loop {
             let now = self.surroundings.upkeep.now();
-            state.trim(now, &*self.log);
-            if !state.queue.has_leaving() {
+            let has_more = state.trim(now, &*self.log);
+            if !has_more && !state.queue.has_leaving() {
                 return state;
             }
             drop(state);

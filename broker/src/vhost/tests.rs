@@ -489,7 +489,7 @@ fn consumers_of_one_channel_get_priorities_in_order() {
     let of_priority = |priority: u8| {
         let mut header = Vec::new();
         encode_header(&mut header, 1, &Properties { priority: Some(priority), ..Properties::default() });
-        let head = MessageHead { route: b"\0\x01q", header: &header, is_persistent: false };
+        let head = MessageHead { route: b"\x01x\x03key", header: &header, is_persistent: false };
         Arena::default().message(head, &[priority])
     };
     queue.publish(&mut [1, 3, 2, 3, 0, 9].map(of_priority).into()).unwrap();

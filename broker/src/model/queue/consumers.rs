@@ -75,6 +75,8 @@ pub(super) struct Consumers<C> {
 struct Round<C> {
     priority: i64,
     members: VecDeque<Member<C>>,
+    /// Those that are parked, too.
+    count: usize,
 }
 
 /// The one that is active, and who takes over (`x-single-active-consumer`).
@@ -135,9 +137,9 @@ impl<C: Clone + Credit> Consumers<C> {
             Some(Single { active: Some(_), waiting }) => waiting.push_back(member),
             Some(single) => {
                 single.active = Some(member.id);
-                self.activate(member);
+                self.enter(member);
             }
-            None => self.activate(member),
+            None => self.enter(member),
         }
     }
 
@@ -148,14 +150,7 @@ impl<C: Clone + Credit> Consumers<C> {
         {
             let next = single.take_next();
             single.active = next.as_ref().map(|member| member.id);
-            next.into_iter().for_each(|member| self.activate(member));
-        }
-        if self.rounds.len() > 1 {
-            let parked = &self.parked;
-            let is_used = |round: &Round<C>| {
-                !round.members.is_empty() || parked.values().any(|member| member.priority == round.priority)
-            };
-            self.rounds.retain(is_used);
+            next.into_iter().for_each(|member| self.enter(member));
         }
         left
     }
@@ -195,23 +190,49 @@ impl<C: Clone + Credit> Consumers<C> {
         active + self.parked.len() + self.single.as_ref().map_or(0, |single| single.waiting.len())
     }
 
-    /// To the end of its round.
-    fn activate(&mut self, member: Member<C>) {
-        let at = self.rounds.partition_point(|round| round.priority > member.priority);
+    /// Takes part in the rounds from now on.
+    fn enter(&mut self, member: Member<C>) {
+        let at = self.round_of(member.priority);
         if self.rounds.get(at).is_none_or(|round| round.priority != member.priority) {
-            self.rounds.insert(at, Round { priority: member.priority, members: VecDeque::new() });
+            let round = Round { priority: member.priority, members: VecDeque::new(), count: 0 };
+            self.rounds.insert(at, round);
         }
+        self.rounds[at].count += 1;
         self.rounds[at].members.push_back(member);
     }
 
-    fn remove(&mut self, id: ConsumerId) -> Option<C> {
-        let waiting = self.single.iter_mut().map(|single| &mut single.waiting);
-        for members in self.rounds.iter_mut().map(|round| &mut round.members).chain(waiting) {
-            if let Some(index) = members.iter().position(|member| member.id == id) {
-                return members.remove(index).map(|member| member.consumer);
-            }
+    /// To the end of its round, which is there as long as anybody takes part in it.
+    fn activate(&mut self, member: Member<C>) {
+        let at = self.round_of(member.priority);
+        if let Some(round) = self.rounds.get_mut(at) {
+            round.members.push_back(member);
         }
-        self.parked.remove(&id).map(|member| member.consumer)
+    }
+
+    /// Where the round of a priority is, or would be.
+    fn round_of(&self, priority: i64) -> usize {
+        self.rounds.partition_point(|round| round.priority > priority)
+    }
+
+    fn remove(&mut self, id: ConsumerId) -> Option<C> {
+        if let Some(single) = &mut self.single
+            && let Some(index) = single.waiting.iter().position(|member| member.id == id)
+        {
+            return single.waiting.remove(index).map(|member| member.consumer);
+        }
+        let removed = match self.parked.remove(&id) {
+            Some(parked) => parked,
+            None => self.rounds.iter_mut().find_map(|round| {
+                let index = round.members.iter().position(|member| member.id == id)?;
+                round.members.remove(index)
+            })?,
+        };
+        let at = self.round_of(removed.priority);
+        self.rounds[at].count -= 1;
+        if self.rounds[at].count == 0 {
+            self.rounds.remove(at);
+        }
+        Some(removed.consumer)
     }
 }
 

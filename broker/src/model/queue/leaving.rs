@@ -101,9 +101,12 @@ impl<C: Clone + Credit> Queue<C> {
     /// others with bodies of so many bytes will have been added.
     #[must_use]
     pub fn refuses(&self, message: &Message, (count, bytes): (u64, u64)) -> bool {
+        if !self.rules.may_refuse() {
+            return false;
+        }
         let count = self.ready.len() as u64 + count + 1;
         let bytes = self.ready.bytes() + bytes + message.body_size() as u64;
-        self.rules.may_refuse() && self.rules.is_exceeded_by(count, bytes)
+        self.rules.is_exceeded_by(count, bytes)
     }
 
     /// A new message was refused: it is dead-lettered if the queue does that.
@@ -132,6 +135,12 @@ impl<C: Clone + Credit> Queue<C> {
     #[must_use]
     pub fn has_leaving(&self) -> bool {
         !self.leaving.waiting.is_empty()
+    }
+
+    /// How many messages wait to be sent on or dropped.
+    #[must_use]
+    pub fn leaving_count(&self) -> usize {
+        self.leaving.waiting.len()
     }
 
     /// The first of those that wait, and how many there were before: a number that tells whether they are still the
