@@ -22,8 +22,10 @@ struct Note {
     at: Instant,
 }
 
-/// So many notes are kept. With one more, every second one is dropped: of what is very old it is known less exactly.
-const NOTES_MAX: usize = 128;
+/// Up to so many notes are kept whatever they say.
+const NOTES_FREE: usize = 64;
+/// Of more, only those are kept without which the age of something would be known less well than to this part of it.
+const PRECISION: u32 = 8;
 
 impl Ages {
     /// Notes the last tag that was given, and forgets what is about deliveries before `first_open`, the first that is
@@ -36,13 +38,25 @@ impl Ages {
         if self.notes.back().is_none_or(|note| note.last_tag < last_tag) {
             self.notes.push_back(Note { last_tag, at: now });
         }
-        if self.notes.len() > NOTES_MAX {
-            let mut is_kept = false;
-            self.notes.retain(|_| {
-                is_kept = !is_kept;
-                is_kept
-            });
+        if self.notes.len() > NOTES_FREE {
+            self.thin(now);
         }
+    }
+
+    /// Drops notes whose neighbours are as near to each other as their age allows. So there are few notes, and always
+    /// one that is not much older than what is asked for.
+    fn thin(&mut self, now: Instant) {
+        let mut kept = VecDeque::with_capacity(self.notes.len());
+        let mut before: Option<Note> = None;
+        for (index, note) in self.notes.iter().enumerate() {
+            let gap = before.zip(self.notes.get(index + 1)).map(|(before, after)| after.at - before.at);
+            let age = now.saturating_duration_since(note.at);
+            if gap.is_none_or(|gap| gap > age / PRECISION) {
+                kept.push_back(*note);
+                before = Some(*note);
+            }
+        }
+        self.notes = kept;
     }
 
     /// Up to which tag deliveries are that old; 0 if none is.
@@ -89,13 +103,15 @@ mod tests {
         for second in 1..10_000_u64 {
             let at = start + Duration::from_secs(second);
             ages.note(Some(1), second, at);
-            assert!(ages.notes.len() <= NOTES_MAX);
+            assert!(ages.notes.len() <= 160, "{}", ages.notes.len());
             for age in [1, 10, second / 2, second - 1] {
                 let last = ages.last_older_than(Duration::from_secs(age), at);
                 assert!(last <= second.saturating_sub(age), "{second} {age} {last}");
             }
         }
-        let last = ages.last_older_than(Duration::from_secs(5_000), start + Duration::from_secs(9_999));
-        assert!(last > 4_500, "{last}");
+        for age in [1, 10, 100, 1_000, 5_000, 7_000] {
+            let last = ages.last_older_than(Duration::from_secs(age), start + Duration::from_secs(9_999));
+            assert!(last >= 9_999 - age - age / 4 - 2, "{age} {last}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Declaring and deleting queues.
 
 use std::{
-    sync::{Arc, RwLockWriteGuard},
+    sync::{Arc, RwLockWriteGuard, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -367,7 +367,8 @@ impl Places {
 impl SharedQueue {
     /// How long a delivery may be unsettled, if the queue says so.
     pub(super) fn consumer_timeout(&self) -> Option<Duration> {
-        self.options.rules.consumer_timeout.map(Duration::from_millis)
+        let millis = self.consumer_timeout.load(Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
     /// Whether it is on disk: an exclusive queue goes with its connection, whatever it was declared as.

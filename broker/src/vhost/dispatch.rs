@@ -129,7 +129,7 @@ impl State {
             }
             let mut lanes = std::mem::take(&mut self.lanes);
             let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, now, &mut lanes);
-            keep_order(&mut lanes);
+            keep_order(&mut lanes, |delivery| self.queue.rank(delivery));
             for lane in lanes.drain(..) {
                 // What comes back is for whoever is left.
                 has_more |= self.deliver(lane, log).is_err();
@@ -265,7 +265,7 @@ fn persistent_positions(deliveries: &[Delivery]) -> (Vec<Position>, u64) {
 
 /// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order
 /// there (AMQP 0-9-1 section 4.7: order holds per outgoing channel, whichever consumer gets a message).
-fn keep_order(lanes: &mut Vec<Lane<Arc<Subscription>>>) {
+fn keep_order<R: Ord>(lanes: &mut Vec<Lane<Arc<Subscription>>>, rank: impl Fn(&Delivery) -> R) {
     if !share_channel(lanes) {
         return;
     }
@@ -273,8 +273,7 @@ fn keep_order(lanes: &mut Vec<Lane<Arc<Subscription>>>) {
     for Lane { consumer, deliveries: own } in lanes.drain(..) {
         deliveries.extend(own.into_iter().map(|delivery| (Arc::clone(&consumer), delivery)));
     }
-    // Handed out in the order of positions.
-    deliveries.sort_unstable_by_key(|(_, delivery)| delivery.position);
+    deliveries.sort_by_cached_key(|(_, delivery)| rank(delivery));
     for (consumer, delivery) in deliveries {
         match lanes.last_mut() {
             Some(lane) if lane.consumer.id == consumer.id => lane.deliveries.push(delivery),

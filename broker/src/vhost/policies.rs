@@ -142,6 +142,7 @@ impl SharedQueue {
         state.policy = policy;
         let has_other_expiry = state.queue.rules().expires != rules.expires;
         self.may_refuse.store(rules.may_refuse(), Relaxed);
+        self.consumer_timeout.store(rules.consumer_timeout.unwrap_or(0), Relaxed);
         state.queue.set_rules(rules);
         if has_other_expiry {
             state.note_use();

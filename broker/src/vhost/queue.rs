@@ -3,7 +3,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use super::{
@@ -54,6 +57,8 @@ pub struct SharedQueue {
     pub(super) surroundings: Arc<Surroundings>,
     /// As its rules say, for those who only route to it.
     pub(super) may_refuse: AtomicBool,
+    /// As its rules say, for those who hold an outbox's lock, milliseconds; 0: nothing.
+    pub(super) consumer_timeout: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -161,8 +166,9 @@ impl SharedQueue {
         let new = |own: &Weak<Self>| {
             let state = Mutex::new(state(own));
             let may_refuse = AtomicBool::new(options.rules.may_refuse());
+            let consumer_timeout = AtomicU64::new(options.rules.consumer_timeout.unwrap_or(0));
             let (options, log) = (options.clone(), Arc::clone(&log));
-            Self { id, name, options, owner, log, surroundings, may_refuse, state }
+            Self { id, name, options, owner, log, surroundings, may_refuse, consumer_timeout, state }
         };
         Arc::new_cyclic(new)
     }

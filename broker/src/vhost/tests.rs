@@ -11,6 +11,7 @@ use super::{
     Vhost,
     buffer::Buffer,
     deliveries::{ChannelDeliveries, Origin, SettleRun},
+    model_tests::frames::read_all,
     outbox::{Outbox, Wake},
     queue::{ConnectionId, Got, SharedQueue},
     subscription::{Prefetch, Subscription, SubscriptionParts},
@@ -36,7 +37,7 @@ use crate::{
         record::Lsn,
     },
     vhost::test_clock::TestClock,
-    wire::frame::ChannelNumber,
+    wire::{content::encode_header, frame::ChannelNumber, properties::Properties},
 };
 
 #[derive(Clone, Debug, Default)]
@@ -73,8 +74,12 @@ fn queue(id: u64) -> Arc<SharedQueue> {
 
 /// A consumer of this queue on the channel with the queue's number.
 fn consume(queue: &Arc<SharedQueue>, outbox: &Arc<Outbox>) -> Arc<Subscription> {
+    consume_as(queue.id.0, queue, outbox)
+}
+
+fn consume_as(id: u64, queue: &Arc<SharedQueue>, outbox: &Arc<Outbox>) -> Arc<Subscription> {
     let subscription = Arc::new(Subscription::from(SubscriptionParts {
-        id: ConsumerId(queue.id.0),
+        id: ConsumerId(id),
         channel: ChannelNumber(u16::try_from(queue.id.0).unwrap()),
         tag: Name::literal("c"),
         queue: Arc::clone(queue),
@@ -468,4 +473,26 @@ fn all_of_a_transaction_is_marked_in_a_priority_queue() {
     vhost.commit(vec![run], &mut Vec::new()).unwrap();
     let marks = ["Delivered { up_to: Position(1024) }", "Delivered { up_to: Position(2048) }"];
     assert_eq!(log.0.lock().unwrap().drain(..).collect::<Vec<_>>(), marks);
+}
+
+/// AMQP 0-9-1 section 4.7: a channel sees a queue's messages in order, whichever of its consumers gets them.
+#[test]
+fn consumers_of_one_channel_get_priorities_in_order() {
+    let name = Name::literal("q1");
+    let mut table = FieldTable::default();
+    table.insert("x-max-priority".into(), AMQPValue::LongInt(9));
+    let options = QueueOptions::parse(&name, false, false, false, table.into()).unwrap();
+    let surroundings = Surroundings::of_log(Arc::new(MemoryLog));
+    let queue = SharedQueue::new(QueueId(1), name, options, None, surroundings);
+    let (outbox, _) = outbox();
+    let _consumers = [consume_as(1, &queue, &outbox), consume_as(2, &queue, &outbox)];
+    let of_priority = |priority: u8| {
+        let mut header = Vec::new();
+        encode_header(&mut header, 1, &Properties { priority: Some(priority), ..Properties::default() });
+        let head = MessageHead { route: b"\0\x01q", header: &header, is_persistent: false };
+        Arena::default().message(head, &[priority])
+    };
+    queue.publish(&mut [1, 3, 2, 3, 0, 9].map(of_priority).into()).unwrap();
+    let order: Vec<u8> = read_all(&outbox).iter().map(|arrival| arrival.body[0]).collect();
+    assert_eq!(order, [9, 3, 3, 2, 1, 0]);
 }

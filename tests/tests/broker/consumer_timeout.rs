@@ -138,6 +138,24 @@ async fn a_queue_may_have_its_own_patience() {
     assert_eq!(counts(&patient, "patient").await, (0, 1));
 }
 
+/// A policy counts at once, also for what is out already.
+#[tokio::test]
+async fn a_policy_may_have_its_own_patience() {
+    let Some(broker) = Broker::own_with(&["--consumer-timeout=10000"]) else { return };
+    let admin = broker.admin().unwrap();
+    let connection = connect(&broker).await;
+    let channel = open(&connection).await;
+    declare(&channel, "q", QueueDeclareOptions::default()).await;
+    publish(&channel, "", "q", "slow").await;
+    let consuming = open(&connection).await;
+    let mut consumer = consume(&consuming, "q", BasicConsumeOptions::default()).await;
+    assert_eq!(next_body(&mut consumer).await, "slow");
+    admin.output(r#"rabbitmqctl set_policy patience ^q$ '{"consumer-timeout": 300}'"#);
+    end(&consuming).await;
+    assert!(log_line(&broker, "channel exception").contains("Timeout value used: 300 ms"));
+    is_back(&connection, "q", "slow").await;
+}
+
 #[tokio::test]
 async fn it_can_be_off() {
     let Some(broker) = Broker::own_with(&["--consumer-timeout=off"]) else { return };

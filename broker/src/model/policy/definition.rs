@@ -77,8 +77,7 @@ const KEYS: [Key; 22] = [
 ];
 
 /// Keys that are kept and shown, and do nothing here.
-const WITHOUT_EFFECT: [&str; 7] = [
-    "consumer-timeout",
+const WITHOUT_EFFECT: [&str; 6] = [
     "dead-letter-strategy",
     "max-age",
     "max-in-memory-bytes",

@@ -260,6 +260,12 @@ impl<C: Clone + Credit> Queue<C> {
         !self.ready.is_empty()
     }
 
+    /// Of the deliveries of one dispatch the one with the lowest rank was handed out first.
+    #[must_use]
+    pub fn rank(&self, delivery: &Delivery) -> impl Ord + use<C> {
+        self.ready.rank(delivery)
+    }
+
     /// Takes the head out for a `basic.get`, unless it is held.
     pub fn get(&mut self, is_no_ack: bool) -> Option<Delivery> {
         if self.is_held() {

@@ -6,7 +6,8 @@ use std::{
     mem,
 };
 
-use super::{Entry, Position};
+use super::{Delivery, Entry, Position};
+use crate::model::message::Message;
 
 /// Waiting messages.
 ///
@@ -77,6 +78,12 @@ impl Ready {
             Some(ranked) => ranked.insert(entry),
             None => _ = self.returned.insert(entry.position, entry),
         }
+    }
+
+    /// Of deliveries that were ready at the same time the one with the lowest rank was first.
+    pub(super) fn rank(&self, delivery: &Delivery) -> (Reverse<u8>, Position) {
+        let max = self.ranked.as_ref().map(|ranked| ranked.max);
+        (Reverse(max.map_or(0, |max| priority(&delivery.message, max))), delivery.position)
     }
 
     /// None also if the next message is not in memory.
@@ -244,10 +251,13 @@ impl Ready {
 
 impl Ranked {
     fn insert(&mut self, entry: Entry) {
-        let properties = entry.message.content_header().map(|header| header.properties);
-        let priority = properties.and_then(|properties| properties.priority).unwrap_or(0).min(self.max);
-        self.entries.insert((Reverse(priority), entry.position), entry);
+        self.entries.insert((Reverse(priority(&entry.message, self.max)), entry.position), entry);
     }
+}
+
+fn priority(message: &Message, max: u8) -> u8 {
+    let properties = message.content_header().map(|header| header.properties);
+    properties.and_then(|properties| properties.priority).unwrap_or(0).min(max)
 }
 
 impl Paged {

@@ -4,15 +4,15 @@ use super::super::{buffer::Buffer, outbox::Outbox};
 
 /// A message as it comes to the peer.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) tag: u64,
+pub(in crate::vhost) struct Arrival {
+    pub(in crate::vhost) tag: u64,
     /// None for an answer to a get.
-    pub(super) consumer: Option<String>,
-    pub(super) is_redelivered: bool,
+    pub(in crate::vhost) consumer: Option<String>,
+    pub(in crate::vhost) is_redelivered: bool,
     /// Of an answer to a get: what is left in the queue.
-    pub(super) left_count: Option<u32>,
-    pub(super) header: Vec<u8>,
-    pub(super) body: Vec<u8>,
+    pub(in crate::vhost) left_count: Option<u32>,
+    pub(in crate::vhost) header: Vec<u8>,
+    pub(in crate::vhost) body: Vec<u8>,
 }
 
 const METHOD: u8 = 1;
@@ -22,7 +22,7 @@ const DELIVER: [u8; 4] = [0, 60, 0, 60];
 const GET_OK: [u8; 4] = [0, 60, 0, 71];
 
 /// The peer reads everything; whoever waited for room goes on.
-pub(super) fn read_all(outbox: &Outbox) -> Vec<Arrival> {
+pub(in crate::vhost) fn read_all(outbox: &Outbox) -> Vec<Arrival> {
     let mut bytes = Vec::new();
     loop {
         let mut buffer = Buffer::default();

@@ -6,7 +6,7 @@
 //! record that was reported as synced; everything else must be as in the reference, after each step.
 
 mod exhaustive;
-mod frames;
+pub(super) mod frames;
 mod operation;
 mod recording_log;
 mod reference;
