@@ -90,7 +90,8 @@ const WITHOUT_EFFECT: [&str; 6] = [
 const MIRRORING: &str = "ha-";
 
 /// Numbers of which the smallest counts, whoever set it.
-const LIMITS: [&str; 7] = [
+const LIMITS: [&str; 8] = [
+    "consumer-timeout",
     "delivery-limit",
     "expires",
     "max-in-memory-bytes",

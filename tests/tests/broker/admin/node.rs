@@ -133,24 +133,25 @@ fn environment(admin: &Admin) {
         admin,
         &["rabbitmqctl environment"],
         expect![[r#"
-        $ rabbitmqctl environment
-        Application environment of node rabbit@host ...
-        [{liebre,
-             [{'listeners.tcp',["127.0.0.1:AMQP_PORT"]},
-              {'management.tcp.ip',"127.0.0.1"},
-              {'management.tcp.port',HTTP_PORT},
-              {cluster_name,"rabbit@host"},
-              {loopback_users,["guest"]},
-              {heartbeat,60},
-              {frame_max,131072},
-              {initial_frame_max,8192},
-              {channel_max,2047},
-              {consumer_max_per_channel,10000},
-              {max_message_size,134217728},
-              {handshake_timeout,10000},
-              {'disk_free_limit.absolute',100331648},
-              {'management.rates_mode',"none"}]}]
-    "#]],
+            $ rabbitmqctl environment
+            Application environment of node rabbit@host ...
+            [{liebre,
+                 [{'listeners.tcp',["127.0.0.1:AMQP_PORT"]},
+                  {'management.tcp.ip',"127.0.0.1"},
+                  {'management.tcp.port',HTTP_PORT},
+                  {cluster_name,"rabbit@host"},
+                  {loopback_users,["guest"]},
+                  {heartbeat,60},
+                  {frame_max,131072},
+                  {initial_frame_max,8192},
+                  {channel_max,2047},
+                  {consumer_max_per_channel,10000},
+                  {max_message_size,134217728},
+                  {handshake_timeout,10000},
+                  {'disk_free_limit.absolute',100331648},
+                  {'management.rates_mode',"none"},
+                  {consumer_timeout,1800000}]}]
+        "#]],
     );
 }
 
