@@ -34,12 +34,14 @@ impl Clock for WallClock {
 
 /// Looks now and then whether deliveries are unsettled for too long, until `stop` is true.
 pub(super) async fn watch_deliveries(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
-    // A queue may be less patient than the node: that is seen as late as any.
-    let patience = node.limits.consumer_timeout.unwrap_or(CONSUMER_LOOK_MAX);
-    let pause = (patience / LOOKS).clamp(CONSUMER_LOOK_MIN, CONSUMER_LOOK_MAX);
+    let upkeep = node.broker.upkeep();
     loop {
+        let timeouts = [node.limits.consumer_timeout, upkeep.shortest_consumer_timeout()];
+        let patience = timeouts.into_iter().flatten().min().unwrap_or(CONSUMER_LOOK_MAX);
+        let pause = (patience / LOOKS).clamp(CONSUMER_LOOK_MIN, CONSUMER_LOOK_MAX);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = upkeep.consumer_timeout_changed() => continue,
             _ = stop.wait_for(|stop| *stop) => return,
         }
         for (count, info) in node.connections().iter().enumerate() {

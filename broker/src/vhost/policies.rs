@@ -143,6 +143,7 @@ impl SharedQueue {
         let has_other_expiry = state.queue.rules().expires != rules.expires;
         self.may_refuse.store(rules.may_refuse(), Relaxed);
         self.consumer_timeout.store(rules.consumer_timeout.unwrap_or(0), Relaxed);
+        rules.consumer_timeout.into_iter().for_each(|millis| state.upkeep.note_consumer_timeout(millis));
         state.queue.set_rules(rules);
         if has_other_expiry {
             state.note_use();

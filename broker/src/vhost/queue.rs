@@ -166,7 +166,9 @@ impl SharedQueue {
         let new = |own: &Weak<Self>| {
             let state = Mutex::new(state(own));
             let may_refuse = AtomicBool::new(options.rules.may_refuse());
-            let consumer_timeout = AtomicU64::new(options.rules.consumer_timeout.unwrap_or(0));
+            let consumer_timeout = options.rules.consumer_timeout;
+            consumer_timeout.into_iter().for_each(|millis| upkeep.note_consumer_timeout(millis));
+            let consumer_timeout = AtomicU64::new(consumer_timeout.unwrap_or(0));
             let (options, log) = (options.clone(), Arc::clone(&log));
             Self { id, name, options, owner, log, surroundings, may_refuse, consumer_timeout, state }
         };

@@ -3,7 +3,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -27,6 +31,10 @@ pub struct Upkeep {
     timers: Mutex<Timers>,
     /// The first timer is another one.
     changed: Notify,
+    /// The shortest time that a queue ever gave to consumers, milliseconds.
+    shortest_timeout: AtomicU64,
+    /// It is shorter now.
+    is_shorter: Notify,
 }
 
 /// When which queue wants attention: at most one time each.
@@ -47,7 +55,13 @@ impl Upkeep {
     /// Nothing is due.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, timers: Mutex::default(), changed: Notify::new() }
+        Self {
+            clock,
+            timers: Mutex::default(),
+            changed: Notify::new(),
+            shortest_timeout: AtomicU64::new(u64::MAX),
+            is_shorter: Notify::new(),
+        }
     }
 
     /// The time of day.
@@ -88,6 +102,25 @@ impl Upkeep {
     /// Until there may be another first timer.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// A queue has a consumer timeout, milliseconds.
+    pub(super) fn note_consumer_timeout(&self, millis: u64) {
+        if self.shortest_timeout.fetch_min(millis, Relaxed) > millis {
+            self.is_shorter.notify_one();
+        }
+    }
+
+    /// The shortest consumer timeout that a queue ever had; none, if none had any.
+    #[must_use]
+    pub fn shortest_consumer_timeout(&self) -> Option<Duration> {
+        let millis = self.shortest_timeout.load(Relaxed);
+        (millis < u64::MAX).then(|| Duration::from_millis(millis))
+    }
+
+    /// Until [`Upkeep::shortest_consumer_timeout`] may be another one.
+    pub async fn consumer_timeout_changed(&self) {
+        self.is_shorter.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Timers> {

@@ -114,7 +114,7 @@ async fn messages_of_a_get_are_waited_for_no_longer() {
 
 #[tokio::test]
 async fn a_queue_may_have_its_own_patience() {
-    let Some(broker) = Broker::own_with(&["--consumer-timeout=1000"]) else { return };
+    let Some(broker) = Broker::own() else { return };
     let connection = connect(&broker).await;
     let channel = open(&connection).await;
     declare_with(&channel, "patient", AMQPValue::LongInt(600_000)).await.unwrap();
@@ -125,12 +125,10 @@ async fn a_queue_may_have_its_own_patience() {
     let patient = open(&connection).await;
     let mut consumer = consume(&patient, "patient", BasicConsumeOptions::default()).await;
     let held = next(&mut consumer).await;
-    let began = Instant::now();
     let both = open(&connection).await;
     let mut consumer = consume(&both, "impatient", BasicConsumeOptions::default()).await;
     assert_eq!(next_body(&mut consumer).await, "impatient");
     end(&both).await;
-    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
     assert!(log_line(&broker, "channel exception").contains("Timeout value used: 200 ms"));
     is_back(&connection, "impatient", "impatient").await;
     wait::pause(Duration::from_millis(1_500)).await;
@@ -141,7 +139,7 @@ async fn a_queue_may_have_its_own_patience() {
 /// A policy counts at once, also for what is out already.
 #[tokio::test]
 async fn a_policy_may_have_its_own_patience() {
-    let Some(broker) = Broker::own_with(&["--consumer-timeout=10000"]) else { return };
+    let Some(broker) = Broker::own() else { return };
     let admin = broker.admin().unwrap();
     let connection = connect(&broker).await;
     let channel = open(&connection).await;
