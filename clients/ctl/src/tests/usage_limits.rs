@@ -108,7 +108,7 @@ fn limits_that_are_none_are_refused_before_any_is_set() {
             $ rabbitmqctl set_user_limits guest '{"max-connections": null}'
             Setting user limits to "{"max-connections": null}" for user "guest" ...
             ! Error:
-            ! max-connections should be a number, actually was ''
+            ! max-connections should be a number, actually was null
             exit 69
             $ rabbitmqctl set_user_limits guest '{"max-queues": 5}'
             Setting user limits to "{"max-queues": 5}" for user "guest" ...
