@@ -11,7 +11,7 @@ use std::{
 
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::*;
+use super::{rules_tests::Taker, *};
 use crate::{
     model::{
         dead_letter::DeadLetterTarget,
@@ -101,22 +101,6 @@ fn rules() -> impl Strategy<Value = QueueRules> {
             expires: None,
         }
     })
-}
-
-/// Has credit for so many messages.
-#[derive(Clone, Debug)]
-struct Taker(u64, Rc<Cell<u32>>);
-
-impl Credit for Taker {
-    fn reserve(&self, _size: usize) -> bool {
-        let credit = self.1.get();
-        self.1.set(credit.saturating_sub(1));
-        credit > 0
-    }
-
-    fn consumer_id(&self) -> ConsumerId {
-        ConsumerId(self.0)
-    }
 }
 
 /// A message as the list has it.

@@ -12,8 +12,9 @@ use crate::{
     wire::{content::encode_header, properties::Properties},
 };
 
+/// Has credit for so many messages.
 #[derive(Clone, Debug)]
-struct Taker(u64, Rc<Cell<u32>>);
+pub(super) struct Taker(pub(super) u64, pub(super) Rc<Cell<u32>>);
 
 impl Credit for Taker {
     fn reserve(&self, _size: usize) -> bool {
