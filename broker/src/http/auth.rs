@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 
 use super::{HttpError, credentials::Credentials};
 use crate::{
+    connection::registry::Node,
     model::{
         binding::Binding,
         exchange::ExchangeKind,
@@ -42,14 +43,11 @@ pub(super) enum Right {
 
 impl Caller {
     /// The user whose credentials the request carries, if it may use the API from this address.
-    pub(super) fn log_in(
-        broker: &Broker,
-        headers: &HeaderMap,
-        peer: Option<IpAddr>,
-    ) -> Result<Self, HttpError> {
+    pub(super) fn log_in(node: &Node, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Self, HttpError> {
         let header = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
         let credentials = Credentials::parse(header)?;
-        let user = broker.authenticate(&credentials.user, &credentials.password);
+        let user = node.broker.authenticate(&credentials.user, &credentials.password);
+        node.statistics.http_logins.count(user.is_some());
         let Some(user) = user else {
             tracing::warn!("HTTP access denied: user {:?} - invalid credentials", credentials.user);
             return Err(HttpError::LoginFailed);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     HttpError,
@@ -11,6 +11,8 @@ use super::{
     bindings,
     json::arguments_to_json,
     path::exchange_name,
+    query::ListQuery,
+    rates::{Fields, exchange_stats},
     request::{Request, durable, new_name, not_allowed, refused},
 };
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
         binding::Destination,
         exchange::{Exchange, ExchangeKind},
         permission::Operation,
+        statistics::Ranges,
         topology::ALTERNATE_EXCHANGE,
     },
     vhost::Vhost,
@@ -27,12 +30,9 @@ use crate::{
 /// `exchanges`, `exchanges/{vhost}`, `exchanges/{vhost}/{exchange}`, `…/bindings/source`, `…/bindings/destination`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(&request.vhosts())),
-        ([vhost], &Method::GET) => Ok(list(&[request.vhost(vhost)?])),
-        ([vhost, exchange], &Method::GET) => {
-            let (vhost, exchange) = find(request, vhost, exchange)?;
-            Ok(Answer::Object(view(&vhost, &exchange)))
-        }
+        ([], &Method::GET) => list(request, &request.vhosts()),
+        ([vhost], &Method::GET) => list(request, &[request.vhost(vhost)?]),
+        ([vhost, exchange], &Method::GET) => show(request, vhost, exchange),
         ([vhost, exchange], &Method::PUT) => declare(request, vhost, exchange_name(exchange)).await,
         ([vhost, exchange], &Method::DELETE) => delete(request, vhost, exchange).await,
         ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
@@ -49,11 +49,37 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     }
 }
 
-fn list(vhosts: &[Arc<Vhost>]) -> Answer {
+fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
+    let query = ListQuery::parse(&request.query)?;
+    let ranges = wanted_ranges(request)?;
     let of_vhost = |vhost: &Arc<Vhost>| {
-        vhost.exchanges().iter().map(|exchange| view(vhost, exchange)).collect::<Vec<_>>()
+        let exchanges = vhost.exchanges();
+        exchanges.into_iter().map(|exchange| (Arc::clone(vhost), exchange)).collect::<Vec<_>>()
     };
-    Answer::Pages(vhosts.iter().flat_map(of_vhost).collect())
+    let exchanges: Vec<_> = vhosts.iter().flat_map(of_vhost).collect();
+    let listing = query.list(
+        exchanges,
+        |(_, exchange)| &exchange.name,
+        |(vhost, exchange), wants| view(vhost, exchange, ranges.as_ref(), wants).into_value(),
+    );
+    Ok(Answer::Selected(listing?))
+}
+
+fn show(request: &Request, vhost: &str, name: &str) -> Answered {
+    let (vhost, exchange) = find(request, vhost, name)?;
+    let ranges = wanted_ranges(request)?;
+    let mut fields = view(&vhost, &exchange, ranges.as_ref(), &|_| true);
+    if ranges.is_some() {
+        // What came over which channel and went to which queue is not counted.
+        fields.put("incoming", || json!([]));
+        fields.put("outgoing", || json!([]));
+    }
+    Ok(Answer::Object(fields.into_value()))
+}
+
+/// None if the query wants no statistics.
+fn wanted_ranges(request: &Request) -> Result<Option<Ranges>, HttpError> {
+    Ok(Some(request.ranges()?).filter(|_| !request.is_without_stats()))
 }
 
 async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
@@ -105,19 +131,31 @@ fn find(request: &Request, vhost: &str, name: &str) -> Result<(Arc<Vhost>, Excha
     Ok((vhost, exchange))
 }
 
-fn view(vhost: &Vhost, exchange: &Exchange) -> Value {
-    let mut object = json!({
-        "name": exchange.name.as_str(),
-        "vhost": vhost.name().as_str(),
-        "type": exchange.kind.as_str(),
-        "durable": exchange.is_durable,
-        "auto_delete": exchange.is_auto_delete,
-        "internal": exchange.is_internal,
-        "arguments": arguments_to_json(&exchange.arguments),
-    });
-    let policy = vhost.policy_of_exchange(&exchange.name);
-    if let Some(policy) = policy.as_deref().and_then(|policy| policy.policy.as_deref()) {
-        object["policy"] = policy.into();
+fn view<'w>(
+    vhost: &Vhost,
+    exchange: &Exchange,
+    ranges: Option<&Ranges>,
+    wants: &'w dyn Fn(&str) -> bool,
+) -> Fields<'w> {
+    let mut fields = Fields::new(wants);
+    fields.put("name", || exchange.name.as_str().into());
+    fields.put("vhost", || vhost.name().as_str().into());
+    fields.put("type", || exchange.kind.as_str().into());
+    fields.put("durable", || exchange.is_durable.into());
+    fields.put("auto_delete", || exchange.is_auto_delete.into());
+    fields.put("internal", || exchange.is_internal.into());
+    fields.put("arguments", || arguments_to_json(&exchange.arguments));
+    if fields.wants("policy")
+        && let Some(policy) = vhost.policy_of_exchange(&exchange.name)
+        && let Some(name) = policy.policy.as_deref()
+    {
+        fields.put("policy", || name.into());
     }
-    object
+    if let Some(ranges) = ranges.filter(|_| fields.wants("message_stats"))
+        && let Some(statistics) = vhost.known_exchange_statistics(&exchange.name)
+        && let Some(stats) = exchange_stats(&statistics.curve(ranges), ranges)
+    {
+        fields.put("message_stats", || stats);
+    }
+    fields
 }

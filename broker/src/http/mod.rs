@@ -20,6 +20,7 @@ mod exchanges;
 mod health;
 pub mod json;
 mod limits;
+mod metrics;
 mod nodes;
 mod overview;
 mod own;
@@ -29,6 +30,7 @@ mod policies;
 pub mod properties_key;
 pub mod query;
 mod queues;
+mod rates;
 mod request;
 mod routes;
 #[cfg(test)]
@@ -48,6 +50,7 @@ use tokio::{
 use crate::{
     connection::registry::Node,
     server::{Doors, Server, resources::Resources},
+    storage::log::Log,
 };
 pub use error::HttpError;
 use routes::Door;
@@ -67,6 +70,8 @@ pub struct Api {
     pub unsafe_no_fsync: bool,
     /// Memory and disk, and their limits.
     pub resources: Arc<Resources>,
+    /// The message log, for what it does.
+    pub log: Option<Log>,
     /// When the broker was started.
     pub started_at: SystemTime,
     /// The time of day, for uptimes and rates.
@@ -85,11 +90,15 @@ pub fn start(server: &mut Server, doors: Doors) {
         data_dir: server.data_dir().to_owned(),
         unsafe_no_fsync: server.unsafe_no_fsync,
         resources: Arc::clone(&server.resources),
+        log: Some(server.log().clone()),
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),
     });
     server.attend(serve_tcp(doors.http, Arc::clone(&api), server.stop.subscribe()));
+    if let Some(listener) = doors.prometheus {
+        server.attend(serve_metrics(listener, Arc::clone(&api), server.stop.subscribe()));
+    }
     server.attend(serve_control(doors.control, api, server.stop.subscribe()));
 }
 
@@ -98,6 +107,14 @@ async fn serve_tcp(listener: TcpListener, api: Arc<Api>, stop: watch::Receiver<b
     let app = router(api, Door::Tcp).into_make_service_with_connect_info::<SocketAddr>();
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
         tracing::error!("the HTTP listener failed: {error}");
+    }
+}
+
+/// Serves metrics to anybody, until `stop` is true.
+async fn serve_metrics(listener: TcpListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
+    let app = Router::new().fallback(move |request| metrics::respond(Arc::clone(&api), request));
+    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
+        tracing::error!("the listener for Prometheus failed: {error}");
     }
 }
 

@@ -13,8 +13,12 @@ use axum::{
 };
 
 use super::{
-    Api, HttpError, answer, answer::Answered, auth::Caller, bindings, channels, connections, consumers,
-    exchanges, health, limits, nodes, overview, own, path, permissions, policies, queues, request::Request,
+    Api, HttpError, answer,
+    answer::Answered,
+    auth::{Caller, Right},
+    bindings, channels, connections, consumers, exchanges, health, limits, metrics, nodes, overview, own,
+    path, permissions, policies, queues,
+    request::Request,
     topic_permissions, users, vhosts,
 };
 use crate::{limits::HTTP_BODY_MAX, model::policy::PolicyKind};
@@ -46,11 +50,20 @@ pub(super) async fn respond(api: Arc<Api>, door: Door, request: axum::extract::R
 async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Response, HttpError> {
     let names = path::segments(parts.uri.path())?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let ["api", names @ ..] = names.as_slice() else { return Err(HttpError::ObjectNotFound) };
+    let (["api" | "metrics", ..], [first, names @ ..]) = (names.as_slice(), names.as_slice()) else {
+        return Err(HttpError::ObjectNotFound);
+    };
     let caller = match door {
         Door::Control => Caller::Control,
-        Door::Tcp => Caller::log_in(&api.node.broker, &parts.headers, peer(&parts))?,
+        Door::Tcp => Caller::log_in(&api.node, &parts.headers, peer(&parts))?,
     };
+    if *first == "metrics" {
+        caller.require(Right::Monitoring)?;
+        return match parts.method {
+            Method::GET | Method::HEAD => metrics::answer(&api, names, parts.uri.query().unwrap_or_default()),
+            _ => Err(HttpError::MethodNotAllowed { allow: "HEAD, GET, OPTIONS" }),
+        };
+    }
     let body = to_bytes(body, HTTP_BODY_MAX).await.map_err(|_| HttpError::BodyTooLarge)?;
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
