@@ -422,7 +422,7 @@ mod tests {
         let query = "page=2&page_size=2&columns=z&sort=k.v";
         let items: Vec<u64> = (0..9).rev().collect();
         let view = |item: &u64, wants: &dyn Fn(&str) -> bool| {
-            made.borrow_mut().push((*item, ["k", "z"].map(|name| wants(name))));
+            made.borrow_mut().push((*item, ["k", "z"].map(wants)));
             json!({"k": {"v": item}, "z": item * 10})
         };
         let page = ListQuery::parse(query).unwrap().list(items, |_| "", view).unwrap();

@@ -20,7 +20,8 @@ use crate::{
     model::{
         definition::VhostDefinition,
         name::Name,
-        permission::{Pattern, Permission},
+        pattern::Pattern,
+        permission::Permission,
         statistics::{Ranges, SampleKind},
     },
     vhost::{Vhost, ticket::Ticket},

@@ -261,6 +261,7 @@ impl Outbox {
                 Some(Some(channel)) if !state.is_closed && channel.has(to) => channel,
                 _ => return Err(Gone),
             };
+            state.buffer.expect(deliveries.len());
             let (count, mut redelivered) = (deliveries.len(), 0);
             for delivery in deliveries.drain(..) {
                 let tag = channel.next_tag(to, delivery.position);

@@ -47,6 +47,96 @@ pub(super) const FAMILIES: &[Family] = &[
 pub(super) const CONSUMER_COUNT: Family =
     Family { name: "queue_consumer_count", metrics: QUEUE_CONSUMERS, rows: queue_consumers };
 
+/// Sums of columns of a vhost's row.
+pub(super) const GLOBAL: &[(Metric, &[usize])] = &[
+    (
+        Metric::counter(
+            "global_messages_received_total",
+            "Total number of messages received from publishers",
+        ),
+        &[column::PUBLISH],
+    ),
+    (
+        Metric::counter(
+            "global_messages_confirmed_total",
+            "Total number of messages confirmed to publishers",
+        ),
+        &[column::CONFIRM],
+    ),
+    (
+        Metric::counter("global_messages_routed_total", "Total number of messages routed to queues"),
+        &[column::ROUTED],
+    ),
+    (
+        Metric::counter(
+            "global_messages_unroutable_dropped_total",
+            "Total number of messages published as non-mandatory into an exchange and dropped as unroutable",
+        ),
+        &[column::DROP_UNROUTABLE],
+    ),
+    (
+        Metric::counter(
+            "global_messages_unroutable_returned_total",
+            "Total number of messages published as mandatory into an exchange and returned to the publisher as \
+             unroutable",
+        ),
+        &[column::RETURN_UNROUTABLE],
+    ),
+    (
+        Metric::counter("global_messages_delivered_total", "Total number of messages delivered to consumers"),
+        &[column::DELIVER, column::DELIVER_NO_ACK, column::GET, column::GET_NO_ACK],
+    ),
+    (
+        Metric::counter(
+            "global_messages_delivered_consume_manual_ack_total",
+            "Total number of messages delivered to consumers using basic.consume with manual acknowledgment",
+        ),
+        &[column::DELIVER],
+    ),
+    (
+        Metric::counter(
+            "global_messages_delivered_consume_auto_ack_total",
+            "Total number of messages delivered to consumers using basic.consume with automatic acknowledgment",
+        ),
+        &[column::DELIVER_NO_ACK],
+    ),
+    (
+        Metric::counter(
+            "global_messages_delivered_get_manual_ack_total",
+            "Total number of messages delivered to consumers using basic.get with manual acknowledgment",
+        ),
+        &[column::GET],
+    ),
+    (
+        Metric::counter(
+            "global_messages_delivered_get_auto_ack_total",
+            "Total number of messages delivered to consumers using basic.get with automatic acknowledgment",
+        ),
+        &[column::GET_NO_ACK],
+    ),
+    (
+        Metric::counter(
+            "global_messages_get_empty_total",
+            "Total number of times basic.get operations fetched no message",
+        ),
+        &[column::GET_EMPTY],
+    ),
+    (
+        Metric::counter(
+            "global_messages_redelivered_total",
+            "Total number of messages redelivered to consumers",
+        ),
+        &[column::REDELIVER],
+    ),
+    (
+        Metric::counter(
+            "global_messages_acknowledged_total",
+            "Total number of messages acknowledged by consumers",
+        ),
+        &[column::ACK],
+    ),
+];
+
 const CHURN: &[Metric] = &[
     Metric::counter("connections_opened_total", "Total number of connections opened"),
     Metric::counter("connections_closed_total", "Total number of connections closed or terminated"),

@@ -30,7 +30,7 @@ use crate::{
     product,
     server::process,
 };
-use families::{CONSUMER_COUNT, FAMILIES, Family, Row};
+use families::{CONSUMER_COUNT, FAMILIES, Family, GLOBAL, Row};
 use scrape::Scrape;
 use text::{Metric, MetricsText, labels};
 
@@ -219,109 +219,17 @@ fn write_alarms(text: &mut MetricsText, api: &Api) {
 fn write_global(text: &mut MetricsText, scrape: &Scrape<'_>) {
     scrape.node().sample();
     let totals = scrape.node().broker.message_totals();
-    let of = |column: usize| totals[column];
-    let delivered = [column::DELIVER, column::DELIVER_NO_ACK, column::GET, column::GET_NO_ACK];
     let protocol = labels(&[("protocol", "amqp091")]);
-    for (metric, number) in [
-        (
-            Metric::counter(
-                "global_messages_received_total",
-                "Total number of messages received from publishers",
-            ),
-            of(column::PUBLISH),
-        ),
-        (
-            Metric::counter(
-                "global_messages_confirmed_total",
-                "Total number of messages confirmed to publishers",
-            ),
-            of(column::CONFIRM),
-        ),
-        (
-            Metric::counter("global_messages_routed_total", "Total number of messages routed to queues"),
-            of(column::ROUTED),
-        ),
-        (
-            Metric::counter(
-                "global_messages_unroutable_dropped_total",
-                "Total number of messages published as non-mandatory into an exchange and dropped as unroutable",
-            ),
-            of(column::DROP_UNROUTABLE),
-        ),
-        (
-            Metric::counter(
-                "global_messages_unroutable_returned_total",
-                "Total number of messages published as mandatory into an exchange and returned to the publisher as unroutable",
-            ),
-            of(column::RETURN_UNROUTABLE),
-        ),
-        (
-            Metric::counter(
-                "global_messages_delivered_total",
-                "Total number of messages delivered to consumers",
-            ),
-            delivered.map(of).iter().sum(),
-        ),
-        (
-            Metric::counter(
-                "global_messages_delivered_consume_manual_ack_total",
-                "Total number of messages delivered to consumers using basic.consume with manual acknowledgment",
-            ),
-            of(column::DELIVER),
-        ),
-        (
-            Metric::counter(
-                "global_messages_delivered_consume_auto_ack_total",
-                "Total number of messages delivered to consumers using basic.consume with automatic acknowledgment",
-            ),
-            of(column::DELIVER_NO_ACK),
-        ),
-        (
-            Metric::counter(
-                "global_messages_delivered_get_manual_ack_total",
-                "Total number of messages delivered to consumers using basic.get with manual acknowledgment",
-            ),
-            of(column::GET),
-        ),
-        (
-            Metric::counter(
-                "global_messages_delivered_get_auto_ack_total",
-                "Total number of messages delivered to consumers using basic.get with automatic acknowledgment",
-            ),
-            of(column::GET_NO_ACK),
-        ),
-        (
-            Metric::counter(
-                "global_messages_get_empty_total",
-                "Total number of times basic.get operations fetched no message",
-            ),
-            of(column::GET_EMPTY),
-        ),
-        (
-            Metric::counter(
-                "global_messages_redelivered_total",
-                "Total number of messages redelivered to consumers",
-            ),
-            of(column::REDELIVER),
-        ),
-        (
-            Metric::counter(
-                "global_messages_acknowledged_total",
-                "Total number of messages acknowledged by consumers",
-            ),
-            of(column::ACK),
-        ),
-        (
-            Metric::gauge("global_publishers", "Channels that have published"),
-            scrape.channels().iter().filter(|channel| channel.messages[column::PUBLISH] > 0).count() as u64,
-        ),
-        (
-            Metric::gauge("global_consumers", "Consumers currently connected"),
-            scrape.channels().iter().map(|channel| channel.gauges[0]).sum(),
-        ),
-    ] {
-        write_one(text, PREFIX, &metric, &protocol, number as f64);
+    for (metric, columns) in GLOBAL {
+        let number: u64 = columns.iter().map(|column| totals[*column]).sum();
+        write_one(text, PREFIX, metric, &protocol, number as f64);
     }
+    let publishers = scrape.channels().iter().filter(|channel| channel.messages[column::PUBLISH] > 0).count();
+    let consumers: u64 = scrape.channels().iter().map(|channel| channel.gauges[0]).sum();
+    let metric = Metric::gauge("global_publishers", "Channels that have published");
+    write_one(text, PREFIX, &metric, &protocol, publishers as f64);
+    let metric = Metric::gauge("global_consumers", "Consumers currently connected");
+    write_one(text, PREFIX, &metric, &protocol, consumers as f64);
 }
 
 /// Our own.
