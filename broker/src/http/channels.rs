@@ -74,7 +74,10 @@ pub(super) fn listing(request: &Request, connections: &[Arc<ConnectionInfo>]) ->
     let view = |channel: &Channel, wants: &dyn Fn(&str) -> bool| {
         view(request.node(), channel, &ranges, wants).into_value()
     };
-    Ok(Answer::Selected(query.list(channels, |channel| &channel.name, view)?))
+    let order = |one: &Channel, other: &Channel| {
+        (one.owner.info.id, one.number).cmp(&(other.owner.info.id, other.number))
+    };
+    Ok(Answer::Selected(query.list(channels, order, |channel| &channel.name, view)?))
 }
 
 /// As tools call it: `127.0.0.1:51234 -> 127.0.0.1:5672 (1)`.

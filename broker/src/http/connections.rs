@@ -54,6 +54,7 @@ pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answered {
     let named: Vec<_> = visible(request, vhost).into_iter().map(|info| (info.name(), info)).collect();
     let listing = query.list(
         named,
+        |(_, one), (_, other)| one.id.cmp(&other.id),
         |(name, _)| name,
         |(_, info), wants| view(request.node(), info, ranges.as_ref(), wants),
     );

@@ -52,15 +52,15 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
 fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
     let query = ListQuery::parse(&request.query)?;
     let ranges = wanted_ranges(request)?;
-    let of_vhost = |vhost: &Arc<Vhost>| {
-        let exchanges = vhost.exchanges();
-        exchanges.into_iter().map(|exchange| (Arc::clone(vhost), exchange)).collect::<Vec<_>>()
-    };
-    let exchanges: Vec<_> = vhosts.iter().flat_map(of_vhost).collect();
+    let mut exchanges = Vec::new();
+    for (place, vhost) in vhosts.iter().enumerate() {
+        exchanges.extend(vhost.exchanges().into_iter().map(|exchange| (place, vhost, exchange)));
+    }
     let listing = query.list(
         exchanges,
-        |(_, exchange)| &exchange.name,
-        |(vhost, exchange), wants| view(vhost, exchange, ranges.as_ref(), wants).into_value(),
+        |(one_vhost, _, one), (vhost, _, other)| one_vhost.cmp(vhost).then_with(|| one.name.cmp(&other.name)),
+        |(.., exchange)| &exchange.name,
+        |(_, vhost, exchange), wants| view(vhost, exchange, ranges.as_ref(), wants).into_value(),
     );
     Ok(Answer::Selected(listing?))
 }

@@ -75,21 +75,28 @@ impl ListQuery {
     }
 
     /// The listing of items that are only made where the query wants them: `view` makes one, with the fields that it
-    /// is told are wanted.
+    /// is told are wanted. `order` is their usual one.
     pub fn list<T>(
         &self,
         mut items: Vec<T>,
+        order: impl Fn(&T, &T) -> Ordering,
         name: impl Fn(&T) -> &str,
         view: impl Fn(&T, &dyn Fn(&str) -> bool) -> Value,
     ) -> Result<Value, HttpError> {
         let total_count = items.len();
         items.retain(|item| self.takes_name(name(item)));
-        if let Some(sort) = &self.sort {
-            let root = sort.split('.').next().unwrap_or_default();
-            let key = |item: &T| field(&view(item, &|name| name == root), sort).cloned();
-            let mut keyed: Vec<_> = items.into_iter().map(|item| (key(&item), item)).collect();
-            keyed.sort_by(|(one, _), (other, _)| compare(one.as_ref(), other.as_ref()));
-            items = keyed.into_iter().map(|(_, item)| item).collect();
+        match (&self.sort, &self.page) {
+            (Some(sort), _) => {
+                let root = sort.split('.').next().unwrap_or_default();
+                let key = |item: &T| field(&view(item, &|name| name == root), sort).cloned();
+                let mut keyed: Vec<_> = items.into_iter().map(|item| (key(&item), item)).collect();
+                keyed.sort_unstable_by(|(one, item), (other, other_item)| {
+                    compare(one.as_ref(), other.as_ref()).then_with(|| order(item, other_item))
+                });
+                items = keyed.into_iter().map(|(_, item)| item).collect();
+            }
+            (None, Some(page)) if !self.is_reverse => page.put_in_order(&mut items, order),
+            (None, _) => items.sort_unstable_by(order),
         }
         if self.is_reverse {
             items.reverse();
@@ -152,6 +159,17 @@ impl Page {
 
     fn count_of(&self, items: usize) -> usize {
         items.div_ceil(self.items_max())
+    }
+
+    /// Puts the items up to the page's end in their places; of what is behind nothing is shown.
+    fn put_in_order<T>(&self, items: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
+        let pages = usize::try_from(self.number).unwrap_or(usize::MAX);
+        let end = pages.saturating_mul(self.items_max());
+        let shown = match end < items.len() {
+            true => items.select_nth_unstable_by(end, &order).0,
+            false => items,
+        };
+        shown.sort_unstable_by(order);
     }
 
     /// The page's items with their counts.
@@ -322,8 +340,10 @@ mod tests {
 
     fn list_with(query: &ListQuery, items: Vec<Value>) -> Result<Value, HttpError> {
         let name = |item: &Value| item["name"].as_str().unwrap_or_default().to_owned();
-        let named: Vec<_> = items.into_iter().map(|item| (name(&item), item)).collect();
-        query.list(named, |(name, _)| name, |(_, item), wants| only(item, wants))
+        let named: Vec<_> =
+            items.into_iter().enumerate().map(|(place, item)| (place, name(&item), item)).collect();
+        let order = |(one, ..): &(usize, String, Value), (other, ..): &(usize, String, Value)| one.cmp(other);
+        query.list(named, order, |(_, name, _)| name, |(.., item), wants| only(item, wants))
     }
 
     fn only(item: &Value, wants: &dyn Fn(&str) -> bool) -> Value {
@@ -425,7 +445,8 @@ mod tests {
             made.borrow_mut().push((*item, ["k", "z"].map(wants)));
             json!({"k": {"v": item}, "z": item * 10})
         };
-        let page = ListQuery::parse(query).unwrap().list(items, |_| "", view).unwrap();
+        let page =
+            ListQuery::parse(query).unwrap().list(items, |one, other| other.cmp(one), |_| "", view).unwrap();
         assert_eq!(page["items"], json!([{"z": 20}, {"z": 30}]));
         let made = made.into_inner();
         assert!(made[..9].iter().all(|(_, wanted)| *wanted == [true, false]));

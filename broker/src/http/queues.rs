@@ -48,15 +48,15 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
 fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
     let query = ListQuery::parse(&request.query)?;
     let view = View::of(request)?;
-    let of_vhost = |vhost: &Arc<Vhost>| {
-        let queues = vhost.queues();
-        queues.into_iter().map(|queue| (Arc::clone(vhost), queue)).collect::<Vec<_>>()
-    };
-    let queues: Vec<_> = vhosts.iter().flat_map(of_vhost).collect();
+    let mut queues = Vec::new();
+    for (place, vhost) in vhosts.iter().enumerate() {
+        queues.extend(vhost.queues_unordered().into_iter().map(|queue| (place, vhost, queue)));
+    }
     let listing = query.list(
         queues,
-        |(_, queue)| &queue.name,
-        |(vhost, queue), wants| view.fields(vhost, queue, wants).into_value(),
+        |(one_vhost, _, one), (vhost, _, other)| one_vhost.cmp(vhost).then_with(|| one.name.cmp(&other.name)),
+        |(.., queue)| &queue.name,
+        |(_, vhost, queue), wants| view.fields(vhost, queue, wants).into_value(),
     );
     Ok(Answer::Selected(listing?))
 }

@@ -69,7 +69,8 @@ fn list(request: &Request) -> Answered {
     };
     let view =
         |vhost: &Arc<Vhost>, wants: &dyn Fn(&str) -> bool| view(request, vhost, ranges.as_ref(), wants);
-    Ok(Answer::Selected(query.list(vhosts, |vhost| vhost.name().as_str(), view)?))
+    let order = |one: &Arc<Vhost>, other: &Arc<Vhost>| one.name().cmp(other.name());
+    Ok(Answer::Selected(query.list(vhosts, order, |vhost| vhost.name().as_str(), view)?))
 }
 
 fn show(request: &Request, name: &str) -> Answered {

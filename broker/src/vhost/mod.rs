@@ -210,10 +210,16 @@ impl Vhost {
         self.read().queue(name)
     }
 
+    /// All queues, in no order.
+    #[must_use]
+    pub fn queues_unordered(&self) -> Vec<Arc<SharedQueue>> {
+        self.read().queues.values().cloned().collect()
+    }
+
     /// All queues, by name.
     #[must_use]
     pub fn queues(&self) -> Vec<Arc<SharedQueue>> {
-        let mut queues: Vec<_> = self.read().queues.values().cloned().collect();
+        let mut queues = self.queues_unordered();
         queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         queues
     }

@@ -32,9 +32,8 @@ async fn rates_rise_with_traffic_and_samples_follow() {
         consume(&channel, &q, BasicConsumeOptions { no_ack: true, ..Default::default() }).await;
     next_bodies(&mut consumer, 20).await;
     let vhost = broker.vhost.replace('/', "%2f");
-    let path = format!(
-        "/api/queues/{vhost}/{q}?msg_rates_age=60&msg_rates_incr=5&lengths_age=60&lengths_incr=5"
-    );
+    let path =
+        format!("/api/queues/{vhost}/{q}?msg_rates_age=60&msg_rates_incr=5&lengths_age=60&lengths_incr=5");
     let queue = wait::until_async("a rate", async || {
         object(broker, &path).filter(|queue| {
             let stats = &queue["message_stats"];

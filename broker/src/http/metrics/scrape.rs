@@ -93,7 +93,7 @@ impl<'a> Scrape<'a> {
             let ranges = Ranges::at(self.node().broker.upkeep().now().seconds());
             let mut looks = Vec::new();
             for vhost in self.vhosts() {
-                for queue in vhost.queues() {
+                for queue in vhost.queues_unordered() {
                     let labels = self.labels(&[("vhost", vhost.name()), ("queue", &queue.name)]);
                     looks.push(QueueLook { labels, counts: queue.counts(), report: queue.report(&ranges) });
                 }
