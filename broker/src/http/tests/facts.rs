@@ -114,11 +114,6 @@ async fn the_node_tells_what_the_tools_read() {
         log_files
         db_dir
         contexts
-        mem_limit
-        fd_total
-        sockets_total
-        mem_calculation_strategy
-        memory
         mem_used
         fd_used
         sockets_used
@@ -136,7 +131,12 @@ async fn the_node_tells_what_the_tools_read() {
         queue_declared
         queue_created
         queue_deleted
-        io_sync_avg_time"#]]
+        io_sync_avg_time
+        mem_limit
+        fd_total
+        sockets_total
+        mem_calculation_strategy
+        memory"#]]
     .assert_eq(&without_details(&names(&node)));
 }
 
