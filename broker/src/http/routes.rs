@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::{
     Api, HttpError, answer,
     answer::{Answer, Answered},
-    auth::Caller,
-    bindings, channels, cluster, connections, consumers, exchanges, health, limits, login, messages, nodes,
-    overview, own, pages, path, permissions, policies, queues,
+    auth::{Caller, Right},
+    bindings, channels, cluster, connections, consumers, exchanges, health, limits, login, messages, metrics,
+    nodes, overview, own, pages, path, permissions, policies, queues,
     request::Request,
     table, topic_permissions, users, vhosts,
 };
@@ -31,6 +31,23 @@ pub(super) enum Door {
     Tcp(Option<SocketAddr>),
     /// The control socket: callers are administrators.
     Control,
+}
+
+impl Door {
+    /// Who has come through it.
+    fn caller(self, api: &Api, parts: &Parts) -> Result<Caller, HttpError> {
+        match self {
+            Self::Control => Ok(Caller::Control),
+            Self::Tcp(peer) => Caller::log_in(&api.node, &parts.headers, peer.map(|peer| peer.ip())),
+        }
+    }
+
+    fn peer(self) -> Option<SocketAddr> {
+        match self {
+            Self::Control => None,
+            Self::Tcp(peer) => peer,
+        }
+    }
 }
 
 /// Answers a request.
@@ -52,6 +69,7 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
     let names = path::segments(parts.uri.path())?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let names = match names.as_slice() {
+        ["metrics", names @ ..] => return scrape(&api, door, &parts, names),
         ["api", names @ ..] if !matches!(names, [] | ["index.html"]) => names,
         names => return pages::answer(&parts.method, names),
     };
@@ -60,23 +78,25 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
         return Err(HttpError::MethodNotAllowed { allow: route.allow });
     }
     check_origin(&parts)?;
-    let peer = match door {
-        Door::Control => None,
-        Door::Tcp(peer) => peer,
-    };
     if names == ["login"] {
-        return log_in(&api, &parts.method, body, peer).await;
+        return log_in(&api, &parts.method, body, door.peer()).await;
     }
-    let caller = match door {
-        Door::Control => Caller::Control,
-        Door::Tcp(peer) => Caller::log_in(&api.node, &parts.headers, peer.map(|peer| peer.ip()))?,
-    };
+    let (peer, caller) = (door.peer(), door.caller(&api, &parts)?);
     let body = read(body, HTTP_BODY_MAX).await?;
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let request = Request { api, caller, method, query, peer, headers: parts.headers, body };
     let answer = pick(&request, names).await?;
     answer.into_response(&request.query)
+}
+
+/// RabbitMQ's metrics for Prometheus, which on this port are for those who monitor.
+fn scrape(api: &Api, door: Door, parts: &Parts, names: &[&str]) -> Result<Response, HttpError> {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(HttpError::MethodNotAllowed { allow: "HEAD, GET, OPTIONS" });
+    }
+    door.caller(api, parts)?.require(Right::Monitoring)?;
+    metrics::answer(api, names, parts.uri.query().unwrap_or_default())
 }
 
 /// A form with name and password, which need not come with an `authorization`. Logging out is up to the client.
