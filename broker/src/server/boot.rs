@@ -166,11 +166,8 @@ async fn make_default_user(broker: &Broker, default_user: &DefaultUser) -> Resul
     let permission =
         Permission { configure: everything.clone(), write: everything.clone(), read: everything };
     let definition = VhostDefinition {
-        name: vhost.clone(),
         description: "Default virtual host".to_owned(),
-        tags: Vec::new(),
-        default_queue_type: None,
-        limits: Default::default(),
+        ..VhostDefinition::new(vhost.clone())
     };
     let tags = vec!["administrator".to_owned()];
     let (_, made_vhost) = broker.put_vhost(definition);

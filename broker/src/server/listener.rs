@@ -32,7 +32,7 @@ const GOOD_BYE_PATIENCE: Duration = Duration::from_secs(2);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 1_024;
 /// Pause when no connection can be accepted (out of file descriptors, out of memory).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What connections are told when the broker stops.
 const SHUTDOWN_TEXT: &str = "broker forced connection closure with reason 'shutdown'";
@@ -109,7 +109,7 @@ fn connections_max(open_files_max: Option<u64>) -> usize {
 /// Whether this error of `accept` is one connection's, which went before it was taken, or which the network
 /// or a firewall took back (accept(2)). The next one may be there already. All other errors are ours, and
 /// come again at once.
-fn is_of_peer(kind: io::ErrorKind) -> bool {
+pub(super) fn is_of_peer(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
         NetworkUnreachable, PermissionDenied, TimedOut,

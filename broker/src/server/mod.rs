@@ -2,6 +2,8 @@
 
 mod boot;
 mod control;
+pub mod direct;
+pub mod http;
 mod listener;
 pub mod process;
 pub mod resources;
