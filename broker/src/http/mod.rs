@@ -23,6 +23,7 @@ mod limits;
 mod nodes;
 mod overview;
 mod own;
+mod own_node;
 pub mod path;
 mod permissions;
 mod policies;
@@ -31,13 +32,19 @@ pub mod query;
 mod queues;
 mod request;
 mod routes;
+mod stopped;
 #[cfg(test)]
 mod tests;
 mod topic_permissions;
 mod users;
 mod vhosts;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::SystemTime,
+};
 
 use axum::Router;
 use tokio::{
@@ -47,10 +54,11 @@ use tokio::{
 
 use crate::{
     connection::registry::Node,
-    server::{Doors, Server, resources::Resources},
+    server::{Doors, Server, admission::Admission, journal::Journal, resources::Resources},
 };
 pub use error::HttpError;
 use routes::Door;
+pub use stopped::wait_for_start;
 
 /// What the API tells of and acts on.
 #[derive(Debug)]
@@ -73,6 +81,12 @@ pub struct Api {
     pub clock: fn() -> SystemTime,
     /// True makes the broker stop.
     pub stop: watch::Sender<bool>,
+    /// The process stays when the broker stops.
+    pub keeps_process: Arc<AtomicBool>,
+    /// Whether AMQP clients are let in.
+    pub admission: Arc<Admission>,
+    /// The log.
+    pub journal: Arc<Journal>,
 }
 
 /// Opens the doors: the server answers there until it stops.
@@ -88,6 +102,9 @@ pub fn start(server: &mut Server, doors: Doors) {
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),
+        keeps_process: Arc::clone(&server.keeps_process),
+        admission: Arc::clone(&server.admission),
+        journal: server.journal(),
     });
     server.attend(serve_tcp(doors.http, Arc::clone(&api), server.stop.subscribe()));
     server.attend(serve_control(doors.control, api, server.stop.subscribe()));

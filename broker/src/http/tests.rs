@@ -5,6 +5,7 @@ mod bench;
 mod connections;
 mod facts;
 mod limits;
+mod own_node;
 mod policies;
 mod topology;
 mod users;

@@ -100,6 +100,9 @@ impl Bench {
             started_at: UNIX_EPOCH,
             clock: || UNIX_EPOCH + Duration::from_secs(90),
             stop: watch::Sender::new(false),
+            keeps_process: Arc::default(),
+            admission: Arc::default(),
+            journal: Arc::default(),
         });
         let (tcp, control) = (router(Arc::clone(&api), Door::Tcp), router(Arc::clone(&api), Door::Control));
         let bench = Self { api, store, tcp, control };
