@@ -63,6 +63,8 @@ pub const TRANSACTION_BYTES_MAX: usize = 128 << 20;
 pub const TRANSACTION_PLACE_BYTES: usize = 16;
 /// Longest permission pattern, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
+/// Steps back of one search for a pattern with look-around or back-references; then a name does not match.
+pub const PATTERN_BACKTRACKS_MAX: usize = 10_000;
 /// File descriptors that AMQP connections leave to the message log and the management API, unless that were more than
 /// half of all.
 pub const FILES_RESERVED: usize = 128;

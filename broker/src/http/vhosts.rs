@@ -15,11 +15,7 @@ use super::{
     topic_permissions,
 };
 use crate::{
-    model::{
-        definition::VhostDefinition,
-        name::Name,
-        permission::{Pattern, Permission},
-    },
+    model::{definition::VhostDefinition, name::Name, pattern::Pattern, permission::Permission},
     vhost::{Vhost, ticket::Ticket},
 };
 

@@ -10,6 +10,7 @@ pub mod limit;
 pub mod message;
 pub mod name;
 pub mod password;
+pub mod pattern;
 pub mod permission;
 pub mod policy;
 pub mod queue;

@@ -10,7 +10,8 @@ use crate::{
     model::{
         definition::VhostDefinition,
         name::Name,
-        permission::{Pattern, Permission},
+        pattern::Pattern,
+        permission::Permission,
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{

@@ -13,7 +13,7 @@ use crate::{
         exchange::{Exchange, ExchangeKind},
         limit::{LimitName, LimitSet},
         name::Name,
-        permission::Pattern,
+        pattern::Pattern,
         policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         user::{HashingAlgorithm, PasswordHash, User},
     },

@@ -14,7 +14,7 @@ use crate::{
         definition::VhostDefinition,
         message::{Arena, Message, MessageHead},
         name::Name,
-        permission::Pattern,
+        pattern::Pattern,
         policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         queue::QueueOptions,
     },

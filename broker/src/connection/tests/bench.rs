@@ -40,7 +40,8 @@ use crate::{
         definition::VhostDefinition,
         message::Arena,
         name::Name,
-        permission::{Pattern, Permission},
+        pattern::Pattern,
+        permission::Permission,
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{
