@@ -72,6 +72,7 @@ pub fn candidates(context: &Context<'_>, words: &[String]) -> Vec<String> {
     let mut found = match (value_of(before, &own), command) {
         (Some(switch), _) => values(context, switch),
         (None, _) if last.starts_with('-') => own.iter().map(|switch| format!("--{}", switch.long)).collect(),
+        (None, None) if !line.positional.is_empty() => Vec::new(),
         (None, None) => context.tool.commands().map(|command| command.name.to_string()).collect(),
         (None, Some(command)) => arguments(context, command, &line),
     };

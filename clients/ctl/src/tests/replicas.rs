@@ -17,16 +17,6 @@ fn one_node_has_one_copy() {
             "rabbitmq-queues quorum_status safe",
             "rabbitmq-queues quorum_status a",
             "rabbitmq-queues quorum_status nothing",
-            "rabbitmq-queues add_member safe rabbit@other",
-            "rabbitmq-queues delete_member nothing rabbit@other",
-            "rabbitmq-queues grow rabbit@h all",
-            "rabbitmq-queues shrink rabbit@h",
-            "rabbitmq-queues rebalance all",
-            "rabbitmq-queues peek a 1",
-            "rabbitmq-streams stream_status s",
-            "rabbitmq-upgrade await_online_quorum_plus_one",
-            "rabbitmq-upgrade post_upgrade",
-            "rabbitmq-diagnostics check_for_quorum_queues_without_an_elected_leader '^a'",
         ],
         expect![[r#"
             $ rabbitmq-queues check_if_node_is_quorum_critical
@@ -49,8 +39,29 @@ fn one_node_has_one_copy() {
             ! Error:
             ! not_found
             exit 69
-            $ rabbitmq-queues add_member safe rabbit@other
-            Adding a replica for queue safe on node rabbit@other...
+        "#]],
+    );
+}
+
+#[test]
+fn copies_stay_where_they_are() {
+    check(
+        &queues(),
+        &[
+            "rabbitmq-queues add_member a rabbit@other",
+            "rabbitmq-queues delete_member nothing rabbit@other",
+            "rabbitmq-queues grow rabbit@h all",
+            "rabbitmq-queues shrink rabbit@h",
+            "rabbitmq-queues rebalance all",
+            "rabbitmq-queues peek a 1",
+            "rabbitmq-streams stream_status s",
+            "rabbitmq-upgrade await_online_quorum_plus_one",
+            "rabbitmq-upgrade post_upgrade",
+            "rabbitmq-diagnostics check_for_quorum_queues_without_an_elected_leader '^a'",
+        ],
+        expect![[r#"
+            $ rabbitmq-queues add_member a rabbit@other
+            Adding a replica for queue a on node rabbit@other...
             ! Error:
             ! rabbit@h is a single node: a queue has one copy, and it is there
             exit 69
