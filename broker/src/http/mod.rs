@@ -26,6 +26,7 @@ mod messages;
 mod nodes;
 mod overview;
 mod own;
+mod own_node;
 mod pages;
 pub mod path;
 mod permissions;
@@ -36,6 +37,7 @@ pub mod query;
 mod queues;
 mod request;
 mod routes;
+mod stopped;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -43,16 +45,22 @@ mod topic_permissions;
 mod users;
 mod vhosts;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::SystemTime,
+};
 
 use tokio::sync::watch;
 
 use crate::{
     connection::registry::Node,
-    server::{Doors, Server, http::serve, resources::Resources},
+    server::{Doors, Server, admission::Admission, http::serve, journal::Journal, resources::Resources},
 };
 pub use error::HttpError;
 use routes::{Door, respond};
+pub use stopped::wait_for_start;
 
 /// What the API tells of and acts on.
 #[derive(Debug)]
@@ -75,6 +83,12 @@ pub struct Api {
     pub clock: fn() -> SystemTime,
     /// True makes the broker stop.
     pub stop: watch::Sender<bool>,
+    /// The process stays when the broker stops.
+    pub keeps_process: Arc<AtomicBool>,
+    /// Whether AMQP clients are let in.
+    pub admission: Arc<Admission>,
+    /// The log.
+    pub journal: Arc<Journal>,
 }
 
 /// Opens the doors: the server answers there until it stops.
@@ -90,6 +104,9 @@ pub fn start(server: &mut Server, doors: Doors) {
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),
+        keeps_process: Arc::clone(&server.keeps_process),
+        admission: Arc::clone(&server.admission),
+        journal: server.journal(),
     });
     // Who comes by the control socket may enter the data directory: it is the broker's own user, or root.
     let control = Arc::clone(&api);

@@ -41,7 +41,7 @@ fn view(request: &Request) -> Value {
         "name": request.node().name,
         "type": "disc",
         "running": true,
-        "being_drained": false,
+        "being_drained": api.admission.is_draining(),
         "uptime": u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
         "os_pid": std::process::id().to_string(),
         "processors": available_parallelism().map_or(1, usize::from),

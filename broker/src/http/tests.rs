@@ -9,6 +9,7 @@ mod limits;
 mod matrix;
 mod messages;
 mod operation;
+mod own_node;
 mod policies;
 mod protection;
 mod topology;
