@@ -120,6 +120,11 @@ pub const MARK_AHEAD: u64 = 1_024;
 /// The same while a backlog is drained faster than the disk syncs.
 pub const MARK_AHEAD_MAX: u64 = 8 * MARK_AHEAD;
 
+/// Lines of the log that are kept in memory for whoever asks for them.
+pub const LOG_LINES_MAX: usize = 2_000;
+/// A line of the log that is kept, bytes.
+pub const LOG_LINE_MAX: usize = 4_096;
+
 /// What one node may have; an operator chooses at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeLimits {

@@ -27,6 +27,7 @@ mod metrics;
 mod nodes;
 mod overview;
 mod own;
+mod own_node;
 mod pages;
 pub mod path;
 mod permissions;
@@ -38,6 +39,7 @@ mod queues;
 mod rates;
 mod request;
 mod routes;
+mod stopped;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -45,17 +47,23 @@ mod topic_permissions;
 mod users;
 mod vhosts;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::SystemTime,
+};
 
 use tokio::sync::watch;
 
 use crate::{
     connection::registry::Node,
-    server::{Doors, Server, http::serve, resources::Resources},
+    server::{Doors, Server, admission::Admission, http::serve, journal::Journal, resources::Resources},
     storage::log::Log,
 };
 pub use error::HttpError;
 use routes::{Door, respond};
+pub use stopped::wait_for_start;
 
 /// What the API tells of and acts on.
 #[derive(Debug)]
@@ -80,6 +88,12 @@ pub struct Api {
     pub clock: fn() -> SystemTime,
     /// True makes the broker stop.
     pub stop: watch::Sender<bool>,
+    /// The process stays when the broker stops.
+    pub keeps_process: Arc<AtomicBool>,
+    /// Whether AMQP clients are let in.
+    pub admission: Arc<Admission>,
+    /// The log.
+    pub journal: Arc<Journal>,
 }
 
 /// Opens the doors: the server answers there until it stops.
@@ -96,6 +110,9 @@ pub fn start(server: &mut Server, doors: Doors) {
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),
+        keeps_process: Arc::clone(&server.keeps_process),
+        admission: Arc::clone(&server.admission),
+        journal: server.journal(),
     });
     // Who comes by the control socket may enter the data directory: it is the broker's own user, or root.
     let control = Arc::clone(&api);

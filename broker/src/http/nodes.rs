@@ -79,7 +79,7 @@ fn add_facts(request: &Request, object: &mut Value) {
     let api = &request.api;
     let uptime = (api.clock)().duration_since(api.started_at).unwrap_or(Duration::ZERO);
     let facts = json!({
-        "being_drained": false,
+        "being_drained": api.admission.is_draining(),
         "uptime": u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
         "os_pid": std::process::id().to_string(),
         "processors": available_parallelism().map_or(1, usize::from),

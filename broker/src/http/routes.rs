@@ -162,7 +162,7 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
         ["connections", rest @ ..] => connections::answer(request, rest),
         ["channels", rest @ ..] => channels::answer(request, rest),
         ["consumers", rest @ ..] => consumers::answer(request, rest),
-        ["liebre", rest @ ..] => own::answer(request, rest),
+        ["liebre", rest @ ..] => own::answer(request, rest).await,
         _ => Err(HttpError::ObjectNotFound),
     }
 }

@@ -10,6 +10,7 @@ mod matrix;
 mod messages;
 mod metrics;
 mod operation;
+mod own_node;
 mod policies;
 mod protection;
 mod topology;

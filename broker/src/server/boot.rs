@@ -15,15 +15,12 @@ use crate::{
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{
-        DataDir, LogError, RedbStore, StoreError,
+        DataDir, LogError, MESSAGES, RedbStore, StoreError,
         disk::RealDisk,
         log::{Log, LogOptions, Recovered},
     },
     vhost::broker::Broker,
 };
-
-/// The message log's directory inside the data directory.
-const MESSAGES: &str = "messages";
 
 const NO_FSYNC_WARNING: &str = "--unsafe-no-fsync: messages are confirmed before they are on stable storage. What \
                                 was confirmed is lost when the machine stops. For tests and throw-away data only";

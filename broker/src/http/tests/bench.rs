@@ -99,6 +99,9 @@ impl Bench {
             started_at: UNIX_EPOCH,
             clock: || UNIX_EPOCH + Duration::from_secs(90),
             stop: watch::Sender::new(false),
+            keeps_process: Arc::default(),
+            admission: Arc::default(),
+            journal: Arc::default(),
         });
         let bench = Self { api, store };
         bench.run(USERS).await;
