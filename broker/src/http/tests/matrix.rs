@@ -241,6 +241,12 @@ const OPERATION: &[Row] = &[
         "",
         r#"/liebre/vm-memory-high-watermark {"relative":0.9}"#,
     ),
+    ("PUT liebre/log-level", "", "administrator", "", "/liebre/log-level {}"),
+    ("PUT liebre/listeners", "", "administrator", "", "/liebre/listeners {}"),
+    ("PUT liebre/maintenance", "", "administrator", "", "/liebre/maintenance {}"),
+    ("POST liebre/stop-app", "", "administrator", "", "/liebre/stop-app"),
+    ("POST liebre/start-app", "", "administrator", "", "/liebre/start-app"),
+    ("POST liebre/reset", "", "administrator", "", "/liebre/reset"),
 ];
 
 /// Requests that make or delete something, over the control socket.
