@@ -20,6 +20,11 @@ pub struct Arguments {
     #[arg(long, env = "LIEBRE_HTTP_LISTEN", value_name = "ADDR:PORT", default_value = "[::]:15672")]
     pub http_listen: SocketAddr,
 
+    /// Where Prometheus reads /metrics without a login, or 'off' [default: port 15692 at the address of the management
+    /// API, if it is free]
+    #[arg(long, env = "LIEBRE_PROMETHEUS_LISTEN", value_name = "ADDR:PORT")]
+    pub prometheus_listen: Option<PrometheusAddress>,
+
     /// Where everything durable is kept [default: liebre in the user's data directory]
     #[arg(long, env = "LIEBRE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -64,6 +69,21 @@ pub struct Arguments {
     /// For tests and throw-away data. Definitions (queues, users ...) are synced all the same.
     #[arg(long, env = "LIEBRE_UNSAFE_NO_FSYNC", value_parser = BoolishValueParser::new())]
     pub unsafe_no_fsync: bool,
+}
+
+/// Where Prometheus reads; none if nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct PrometheusAddress(pub Option<SocketAddr>);
+
+impl FromStr for PrometheusAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|address| Self(Some(address))).map_err(|_| "an address is ADDR:PORT, or 'off'")
+    }
 }
 
 /// How long a delivery may be unsettled; none if for ever.

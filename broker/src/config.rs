@@ -7,11 +7,11 @@ use std::{
 };
 
 use liebre::{
-    limits::{DISK_FREE_LIMIT, NodeLimits},
-    server::{DefaultUser, Settings, resources::Limits, watermark::DiskFreeLimit},
+    limits::{DISK_FREE_LIMIT, NodeLimits, PROMETHEUS_PORT},
+    server::{DefaultUser, PrometheusListen, Settings, resources::Limits, watermark::DiskFreeLimit},
 };
 
-use crate::cli::Arguments;
+use crate::cli::{Arguments, PrometheusAddress};
 
 /// The settings, or what is missing to make them.
 pub fn settings(arguments: Arguments) -> Result<Settings, String> {
@@ -25,9 +25,15 @@ pub fn settings(arguments: Arguments) -> Result<Settings, String> {
         Ok(value) if !value.is_empty() => value,
         _ => otherwise.to_owned(),
     };
+    let http_listen = reachable(arguments.http_listen);
     Ok(Settings {
         amqp_listen: reachable(arguments.amqp_listen),
-        http_listen: reachable(arguments.http_listen),
+        http_listen,
+        prometheus_listen: match arguments.prometheus_listen {
+            None => PrometheusListen::IfFree(SocketAddr::new(http_listen.ip(), PROMETHEUS_PORT)),
+            Some(PrometheusAddress(None)) => PrometheusListen::Off,
+            Some(PrometheusAddress(Some(address))) => PrometheusListen::At(reachable(address)),
+        },
         data_dir,
         unsafe_no_fsync: arguments.unsafe_no_fsync,
         node_limits: NodeLimits {

@@ -184,6 +184,8 @@ impl Process {
             .arg(data_dir)
             .args(options)
             .env("NO_COLOR", "1")
+            // Many brokers run side by side.
+            .env("LIEBRE_PROMETHEUS_LISTEN", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

@@ -16,8 +16,8 @@ pub(super) enum Answer {
     Object(Value),
     /// 200 with a list that can be sorted.
     Listing(Vec<Value>),
-    /// 200 with a list that can be sorted and cut into pages.
-    Pages(Vec<Value>),
+    /// 200 with a list that is sorted, and cut into pages, as the query asked.
+    Selected(Value),
     /// 201, and where it is when the path does not say so.
     Created(Option<String>),
     /// 204
@@ -40,7 +40,7 @@ impl Answer {
         let response = match self {
             Self::Object(object) => ok(&ListQuery::parse(query)?.select(object)),
             Self::Listing(items) => ok(&ListQuery::parse(query)?.apply_unpaged(items)),
-            Self::Pages(items) => ok(&ListQuery::parse(query)?.apply(items)?),
+            Self::Selected(value) => ok(&value),
             Self::Created(location) => created(location),
             Self::Done => StatusCode::NO_CONTENT.into_response(),
             Self::Unhealthy(body) => with_json(StatusCode::SERVICE_UNAVAILABLE, &body),

@@ -8,6 +8,7 @@ mod garbage;
 mod limits;
 mod matrix;
 mod messages;
+mod metrics;
 mod operation;
 mod own_node;
 mod policies;

@@ -10,6 +10,7 @@ pub mod journal;
 mod listener;
 pub mod process;
 pub mod resources;
+mod sampler;
 mod socket;
 mod timers;
 pub mod watermark;
@@ -40,7 +41,7 @@ use resources::{Limits, Resources};
 use crate::{
     connection::registry::Node,
     limits::NodeLimits,
-    storage::{LogError, StoreError},
+    storage::{LogError, StoreError, log::Log},
 };
 
 /// What the operator chose.
@@ -50,6 +51,8 @@ pub struct Settings {
     pub amqp_listen: SocketAddr,
     /// Where the management API answers.
     pub http_listen: SocketAddr,
+    /// Where Prometheus reads, without a login.
+    pub prometheus_listen: PrometheusListen,
     /// Where everything durable is.
     pub data_dir: PathBuf,
     /// Messages are confirmed before they are on stable storage.
@@ -62,6 +65,17 @@ pub struct Settings {
     pub node_name: String,
     /// Who may log in at the first start.
     pub default_user: DefaultUser,
+}
+
+/// Where Prometheus reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrometheusListen {
+    /// The usual port, if nobody else has it.
+    IfFree(SocketAddr),
+    /// The operator wants it there.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
 }
 
 /// The user and vhost that a fresh data directory gets.
@@ -138,6 +152,8 @@ pub struct Server {
 pub struct Doors {
     /// For callers who log in.
     pub http: TcpListener,
+    /// For Prometheus, who need not.
+    pub prometheus: Option<TcpListener>,
     /// Inside the data directory, for whoever may enter it.
     pub control: UnixListener,
 }
@@ -151,16 +167,19 @@ impl Server {
         let (node, writers) = boot::boot(settings, data_dir, stop.clone()).await?;
         let amqp = bind("--amqp-listen", settings.amqp_listen)?;
         let http = bind("--http-listen", settings.http_listen)?;
+        let prometheus = bind_prometheus(settings.prometheus_listen)?;
         let control = base::bind_control(data_dir)?;
         let mut tasks = JoinSet::new();
         announce(&amqp, "amqp");
         announce(&http, "http");
+        prometheus.iter().for_each(|listener| announce(listener, "http/prometheus"));
         let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
         let resources = Arc::new(Resources::new(data_dir.path(), settings.limits));
         // Before anybody can publish.
         resources.look(&node);
         let log = writers.log().clone();
-        tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
+        tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log.clone(), stop.subscribe()));
+        tasks.spawn(sampler::run(Arc::clone(&node), Arc::clone(&resources), log, stop.subscribe()));
         tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
         tasks.spawn(timers::watch_deliveries(Arc::clone(&node), stop.subscribe()));
         let mut connections = JoinSet::new();
@@ -184,7 +203,13 @@ impl Server {
             writers,
             base,
         };
-        Ok((server, Doors { http, control }))
+        Ok((server, Doors { http, prometheus, control }))
+    }
+
+    /// The message log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        self.writers.log()
     }
 
     /// Where everything durable is.
@@ -240,6 +265,19 @@ impl Server {
 fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = listener::listen(address);
     bound.map_err(|error| StartError::Listen { option, address, error })
+}
+
+/// Somebody else may have the usual port, another broker on this machine for instance: that is no reason not to start.
+fn bind_prometheus(listen: PrometheusListen) -> Result<Option<TcpListener>, StartError> {
+    match listen {
+        PrometheusListen::At(address) => bind("--prometheus-listen", address).map(Some),
+        PrometheusListen::IfFree(address) => {
+            let bound = listener::listen(address);
+            let refused = |error| tracing::warn!("no metrics for Prometheus at {address}: {error}");
+            Ok(bound.map_err(refused).ok())
+        }
+        PrometheusListen::Off => Ok(None),
+    }
 }
 
 fn announce(listener: &TcpListener, protocol: &str) {

@@ -20,6 +20,7 @@ mod paging;
 pub mod policies;
 pub mod queue;
 pub mod reply_to;
+pub mod statistics;
 pub mod subscription;
 #[cfg(test)]
 pub(crate) mod test_clock;
@@ -56,6 +57,7 @@ use crate::{
     wire::table::RawTable,
 };
 use queue::{Published, SharedQueue};
+use statistics::VhostStatistics;
 use ticket::Ticket;
 use unstored::Unstored;
 use upkeep::{Surroundings, Upkeep};
@@ -122,6 +124,7 @@ impl Vhost {
             vhost: definition.name.clone(),
             log: Arc::clone(&log),
             upkeep,
+            statistics: VhostStatistics::default(),
             places: Arc::downgrade(&places),
         };
         Self {
@@ -207,10 +210,16 @@ impl Vhost {
         self.read().queue(name)
     }
 
+    /// All queues, in no order.
+    #[must_use]
+    pub fn queues_unordered(&self) -> Vec<Arc<SharedQueue>> {
+        self.read().queues.values().cloned().collect()
+    }
+
     /// All queues, by name.
     #[must_use]
     pub fn queues(&self) -> Vec<Arc<SharedQueue>> {
-        let mut queues: Vec<_> = self.read().queues.values().cloned().collect();
+        let mut queues = self.queues_unordered();
         queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         queues
     }
@@ -233,6 +242,12 @@ impl Vhost {
         let mut exchanges: Vec<_> = self.read().topology.exchanges().cloned().collect();
         exchanges.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         exchanges
+    }
+
+    /// How many exchanges there are.
+    #[must_use]
+    pub fn exchange_count(&self) -> usize {
+        self.read().topology.exchanges().count()
     }
 
     /// Hands changes to the store, in the order in which they happen: `places` is locked. A vhost that was

@@ -53,6 +53,7 @@ impl Launch {
             .arg(data_dir)
             .args(&self.arguments)
             .env("NO_COLOR", "1")
+            .env("LIEBRE_PROMETHEUS_LISTEN", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -31,6 +31,7 @@ mod reply_to;
 mod restart;
 mod routing;
 mod settling;
+mod statistics;
 mod topic_permissions;
 mod transactions;
 mod tutorials;
