@@ -70,8 +70,21 @@ pub const PATTERN_BACKTRACKS_MAX: usize = 10_000;
 pub const FILES_RESERVED: usize = 128;
 /// Tags of one user.
 pub const USER_TAGS_MAX: usize = 32;
+/// Connections to the management API: with the files of the message log they fit into [`FILES_RESERVED`].
+pub const HTTP_CONNECTIONS_MAX: usize = 96;
+/// How long a peer may take to send the head of an HTTP request, absolute; also how long it may say nothing.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Head of one HTTP request, bytes.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long the body of one HTTP request may take to arrive, absolute.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Body of one HTTP request, bytes.
 pub const HTTP_BODY_MAX: usize = 10 << 20;
+/// Body of a form with name and password, bytes.
+pub const HTTP_FORM_MAX: usize = 4 << 10;
+/// What the messages of one answer to a request for messages may take, bytes: one more message is in it at most.
+/// RabbitMQ has no limit.
+pub const HTTP_GET_BYTES_MAX: usize = 32 << 20;
 /// Where Prometheus looks for RabbitMQ's metrics.
 pub const PROMETHEUS_PORT: u16 = 15_692;
 /// So often it is looked what happened, for rates.
@@ -106,6 +119,11 @@ pub const TIMER_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const MARK_AHEAD: u64 = 1_024;
 /// The same while a backlog is drained faster than the disk syncs.
 pub const MARK_AHEAD_MAX: u64 = 8 * MARK_AHEAD;
+
+/// Lines of the log that are kept in memory for whoever asks for them.
+pub const LOG_LINES_MAX: usize = 2_000;
+/// A line of the log that is kept, bytes.
+pub const LOG_LINE_MAX: usize = 4_096;
 
 /// What one node may have; an operator chooses at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,30 +3,25 @@
 mod cli;
 mod config;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use liebre::{http, server::Server};
-use tracing_subscriber::filter::LevelFilter;
+use liebre::{
+    http,
+    server::{Base, Server, Settings, StartError, journal::Journal},
+};
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     let wanted = std::env::var("LIEBRE_LOG").unwrap_or_else(|_| "info".to_owned());
     let level = wanted.parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(level.as_ref().copied().unwrap_or(LevelFilter::INFO))
-        .with_target(false)
-        // A log that nobody reads any more (`liebre 2>&1 | head`) is no reason to stop.
-        .log_internal_errors(false)
-        .init();
+    let journal = Journal::start(level.as_ref().copied().unwrap_or_default());
     if level.is_err() {
         tracing::warn!(
             "LIEBRE_LOG is '{wanted}': off, error, warn, info, debug or trace it may be; taking info"
         );
     }
-    match run(arguments) {
+    match run(arguments, journal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -35,16 +30,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: cli::Arguments) -> Result<(), String> {
+fn run(arguments: cli::Arguments, journal: Arc<Journal>) -> Result<(), String> {
     let settings = config::settings(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    runtime.block_on(async {
-        let (mut server, doors) = Server::start(settings).await.map_err(|error| error.to_string())?;
+    runtime.block_on(serve(settings, journal)).map_err(|error| error.to_string())
+}
+
+/// Until the process is to end. In between an operator may stop the broker and start it again.
+async fn serve(settings: Settings, journal: Arc<Journal>) -> Result<(), StartError> {
+    let mut base = Base::open(settings, journal)?;
+    loop {
+        let (mut server, doors) = Server::start(base).await?;
         http::start(&mut server, doors);
-        server.run().await;
-        Ok(())
-    })
+        let Some(stopped) = server.run().await else { return Ok(()) };
+        let Some(again) = http::wait_for_start(stopped).await? else { return Ok(()) };
+        base = again;
+    }
 }

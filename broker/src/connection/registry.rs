@@ -47,6 +47,19 @@ pub struct Node {
     pub churn: Churn,
     /// What was looked at.
     pub statistics: NodeStatistics,
+    /// Logins over AMQP.
+    pub amqp_logins: Logins,
+    /// Logins to the management API: every request is one.
+    pub http_logins: Logins,
+}
+
+/// How often somebody tried to log in.
+#[derive(Debug, Default)]
+pub struct Logins {
+    /// With a password that was right.
+    pub succeeded: AtomicU64,
+    /// Otherwise.
+    pub failed: AtomicU64,
 }
 
 /// How many there ever were.
@@ -157,6 +170,8 @@ impl Node {
             connections: DashMap::new(),
             churn: Churn::default(),
             statistics: NodeStatistics::default(),
+            amqp_logins: Logins::default(),
+            http_logins: Logins::default(),
         }
     }
 
@@ -251,6 +266,20 @@ impl Traffic {
     #[must_use]
     pub fn row(&self) -> ConnectionRow {
         [self.received_bytes.load(Relaxed), self.sent_bytes.load(Relaxed)]
+    }
+}
+
+impl Logins {
+    /// One more.
+    pub fn count(&self, is_let_in: bool) {
+        let counter = if is_let_in { &self.succeeded } else { &self.failed };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// From now on.
+    pub fn reset(&self) {
+        self.succeeded.store(0, Relaxed);
+        self.failed.store(0, Relaxed);
     }
 }
 

@@ -1,10 +1,7 @@
 //! A look at everything, once a second: what connections and their channels did since the last one, and with that what
 //! vhosts and the node did.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed};
 
 use super::registry::{Churn, ConnectionInfo, Node};
 use crate::{
@@ -57,19 +54,6 @@ pub mod node_column {
 #[derive(Debug, Default)]
 pub struct NodeStatistics {
     looks: Mutex<Looks>,
-    /// Who tried to log in over AMQP.
-    pub amqp_logins: LoginCounts,
-    /// Over HTTP.
-    pub http_logins: LoginCounts,
-}
-
-/// How many tried to log in.
-#[derive(Debug, Default)]
-pub struct LoginCounts {
-    /// Those who did.
-    pub succeeded: AtomicU64,
-    /// Those who were refused.
-    pub failed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -128,14 +112,6 @@ impl Tally {
         if let Some(exchange) = self.exchange.as_ref().filter(|_| published_in > 0) {
             exchange.add(published_in, published_out);
         }
-    }
-}
-
-impl LoginCounts {
-    /// Somebody tried.
-    pub fn count(&self, has_succeeded: bool) {
-        let counter = if has_succeeded { &self.succeeded } else { &self.failed };
-        counter.fetch_add(1, Relaxed);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Connections: who monitors sees all of them, others their own.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -27,10 +30,17 @@ use crate::{
 /// What a closed connection is told when the request gives no reason.
 const REASON: &str = "Closed via management plugin";
 
-/// `connections`, `connections/{connection}`, `connections/{connection}/channels`
+/// `connections`, `connections/{connection}`, `connections/{connection}/channels`, `…/sessions`,
+/// `connections/username/{user}`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         ([], &Method::GET) => list(request, None),
+        (["username", user], &Method::GET) => {
+            let mut of_user = visible(request, None);
+            of_user.retain(|info| is_of(info, user));
+            listing(request, of_user)
+        }
+        (["username", user], _) => close_all(request, user),
         ([connection], &Method::GET) => {
             let info = visible_one(request, connection)?;
             let ranges = wanted_ranges(request)?;
@@ -42,6 +52,10 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
             let info = visible_one(request, connection)?;
             channels::listing(request, &[info])
         }
+        // Only AMQP 1.0 has sessions.
+        ([connection, "sessions"], _) => {
+            visible_one(request, connection).map(|_| Answer::Listing(Vec::new()))
+        }
         ([] | [_, "channels"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
@@ -49,9 +63,13 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
 
 /// The connections that the caller may see, of all vhosts or of one.
 pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answered {
+    listing(request, visible(request, vhost))
+}
+
+fn listing(request: &Request, connections: Vec<Arc<ConnectionInfo>>) -> Answered {
     let query = ListQuery::parse(&request.query)?;
     let ranges = wanted_ranges(request)?;
-    let named: Vec<_> = visible(request, vhost).into_iter().map(|info| (info.name(), info)).collect();
+    let named: Vec<_> = connections.into_iter().map(|info| (info.name(), info)).collect();
     let listing = query.list(
         named,
         |(_, one), (_, other)| one.id.cmp(&other.id),
@@ -107,9 +125,28 @@ fn visible_one(request: &Request, name: &str) -> Result<Arc<ConnectionInfo>, Htt
 fn close(request: &Request, name: &str) -> Answered {
     let info = find(request.node(), name).ok_or(HttpError::ObjectNotFound)?;
     check_own(request, &info, Right::Administrator)?;
-    let reason = request.headers.get("x-reason").map(|reason| String::from_utf8_lossy(reason.as_bytes()));
-    info.force_close(reason.as_deref().unwrap_or(REASON));
+    info.force_close(&reason(request));
     Ok(Answer::Done)
+}
+
+/// Those of one user: the caller's own, or as an administrator.
+fn close_all(request: &Request, user: &str) -> Answered {
+    if request.caller.user().is_none_or(|own| own.as_str() != user) {
+        request.require(Right::Administrator)?;
+    }
+    let of_user = request.node().connections().into_iter().filter(|info| is_of(info, user));
+    of_user.for_each(|info| info.force_close(&reason(request)));
+    Ok(Answer::Done)
+}
+
+/// What a closed connection is told.
+fn reason(request: &Request) -> String {
+    let reason = request.headers.get("x-reason").map(|reason| String::from_utf8_lossy(reason.as_bytes()));
+    reason.map_or_else(|| REASON.to_owned(), Cow::into_owned)
+}
+
+fn is_of(info: &ConnectionInfo, user: &str) -> bool {
+    info.read(|facts| facts.user.as_ref().is_some_and(|own| own.as_str() == user))
 }
 
 /// The caller's own connection, or one that its right covers.

@@ -12,6 +12,7 @@ mod auth;
 mod bindings;
 pub mod body;
 mod channels;
+mod cluster;
 mod connections;
 mod consumers;
 pub mod credentials;
@@ -20,40 +21,49 @@ mod exchanges;
 mod health;
 pub mod json;
 mod limits;
+mod login;
+mod messages;
 mod metrics;
 mod nodes;
 mod overview;
 mod own;
+mod own_node;
+mod pages;
 pub mod path;
 mod permissions;
 mod policies;
+pub mod properties;
 pub mod properties_key;
 pub mod query;
 mod queues;
 mod rates;
 mod request;
 mod routes;
+mod stopped;
+mod table;
 #[cfg(test)]
 mod tests;
 mod topic_permissions;
 mod users;
 mod vhosts;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
-
-use axum::Router;
-use tokio::{
-    net::{TcpListener, UnixListener},
-    sync::watch,
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::SystemTime,
 };
+
+use tokio::sync::watch;
 
 use crate::{
     connection::registry::Node,
-    server::{Doors, Server, resources::Resources},
+    server::{Doors, Server, admission::Admission, http::serve, journal::Journal, resources::Resources},
     storage::log::Log,
 };
 pub use error::HttpError;
-use routes::Door;
+use routes::{Door, respond};
+pub use stopped::wait_for_start;
 
 /// What the API tells of and acts on.
 #[derive(Debug)]
@@ -78,6 +88,12 @@ pub struct Api {
     pub clock: fn() -> SystemTime,
     /// True makes the broker stop.
     pub stop: watch::Sender<bool>,
+    /// The process stays when the broker stops.
+    pub keeps_process: Arc<AtomicBool>,
+    /// Whether AMQP clients are let in.
+    pub admission: Arc<Admission>,
+    /// The log.
+    pub journal: Arc<Journal>,
 }
 
 /// Opens the doors: the server answers there until it stops.
@@ -94,44 +110,19 @@ pub fn start(server: &mut Server, doors: Doors) {
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),
+        keeps_process: Arc::clone(&server.keeps_process),
+        admission: Arc::clone(&server.admission),
+        journal: server.journal(),
     });
-    server.attend(serve_tcp(doors.http, Arc::clone(&api), server.stop.subscribe()));
-    if let Some(listener) = doors.prometheus {
-        server.attend(serve_metrics(listener, Arc::clone(&api), server.stop.subscribe()));
+    // Who comes by the control socket may enter the data directory: it is the broker's own user, or root.
+    let control = Arc::clone(&api);
+    let respond = move |request, _| respond(Arc::clone(&control), Door::Control, request);
+    server.attend(serve(doors.control, respond, server.stop.subscribe()));
+    if let Some(prometheus) = doors.prometheus {
+        let api = Arc::clone(&api);
+        let respond = move |request, _| metrics::respond(Arc::clone(&api), request);
+        server.attend(serve(prometheus, respond, server.stop.subscribe()));
     }
-    server.attend(serve_control(doors.control, api, server.stop.subscribe()));
-}
-
-/// Serves the API to callers who log in, until `stop` is true.
-async fn serve_tcp(listener: TcpListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
-    let app = router(api, Door::Tcp).into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
-        tracing::error!("the HTTP listener failed: {error}");
-    }
-}
-
-/// Serves metrics to anybody, until `stop` is true.
-async fn serve_metrics(listener: TcpListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
-    let app = Router::new().fallback(move |request| metrics::respond(Arc::clone(&api), request));
-    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
-        tracing::error!("the listener for Prometheus failed: {error}");
-    }
-}
-
-/// Serves the API to whoever may enter the data directory: the broker's own user and root, without a
-/// password.
-async fn serve_control(listener: UnixListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
-    let app = router(api, Door::Control).into_make_service();
-    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
-        tracing::error!("the control socket failed: {error}");
-    }
-}
-
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// All paths go to [`routes`]: names in paths are RabbitMQ's to read, not the router's.
-fn router(api: Arc<Api>, door: Door) -> Router {
-    Router::new().fallback(move |request| routes::respond(Arc::clone(&api), door, request))
+    let respond = move |request, peer| self::respond(Arc::clone(&api), Door::Tcp(peer), request);
+    server.attend(serve(doors.http, respond, server.stop.subscribe()));
 }

@@ -29,12 +29,15 @@ pub(super) const TASKS_MAX: u32 = 1_048_576;
 /// What is logged goes there.
 const LOG: &str = "<stderr>";
 
-/// `nodes`, `nodes/{node}`
+/// `nodes`, `nodes/{node}`, `nodes/{node}/memory`, `nodes/{node}/memory/relative`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Monitoring)?;
     match (names, &request.method) {
         ([], &Method::GET) => Ok(Answer::Listing(vec![view(request)?])),
         ([node], &Method::GET) if *node == request.node().name => Ok(Answer::Object(view(request)?)),
+        ([node, "memory", part @ ..], &Method::GET) if *node == request.node().name => {
+            Ok(Answer::Object(json!({ "memory": memory(part.is_empty()) })))
+        }
         ([_], &Method::GET) => Err(HttpError::ObjectNotFound),
         ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
@@ -76,7 +79,7 @@ fn add_facts(request: &Request, object: &mut Value) {
     let api = &request.api;
     let uptime = (api.clock)().duration_since(api.started_at).unwrap_or(Duration::ZERO);
     let facts = json!({
-        "being_drained": false,
+        "being_drained": api.admission.is_draining(),
         "uptime": u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
         "os_pid": std::process::id().to_string(),
         "processors": available_parallelism().map_or(1, usize::from),
@@ -108,6 +111,15 @@ fn add_facts(request: &Request, object: &mut Value) {
     });
     if let (Some(object), Value::Object(facts)) = (object.as_object_mut(), facts) {
         object.extend(facts);
+    }
+}
+
+/// What the process takes, in bytes, or in percent of that.
+fn memory(is_absolute: bool) -> Value {
+    match process::memory_used_bytes() {
+        None => "not_available".into(),
+        Some(memory) if is_absolute => json!({ "strategy": "rss", "total": { "rss": memory } }),
+        Some(_) => json!({ "total": 100 }),
     }
 }
 

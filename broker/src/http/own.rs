@@ -8,6 +8,8 @@
 //! | `PUT liebre/vm-memory-high-watermark` `{"absolute": "2GB"}` or bytes, or `{"relative": 0.4}` of memory | 204; the alarms have followed |
 //! | `GET liebre/environment` | 200, the settings in force by their names in `rabbitmq.conf` |
 //! | `GET liebre/status` | 200, what `status` prints beyond overview and node |
+//!
+//! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
+    own_node,
     request::{Request, not_allowed},
 };
 use crate::{
@@ -28,8 +31,8 @@ use crate::{
 };
 
 /// `liebre/authenticate`, `liebre/stop`, `liebre/disk-free-limit`, `liebre/vm-memory-high-watermark`,
-/// `liebre/environment`, `liebre/status`
-pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
+/// `liebre/environment`, `liebre/status`, and those of [`own_node`]
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         (["authenticate"], &Method::POST) => authenticate(request),
         (["stop"], &Method::POST) => stop(request),
@@ -46,7 +49,7 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
             Ok(Answer::Object(status(request)))
         }
         (["environment" | "status"], _) => not_allowed("HEAD, GET, OPTIONS"),
-        _ => Err(HttpError::ObjectNotFound),
+        _ => own_node::answer(request, names).await,
     }
 }
 
@@ -62,10 +65,7 @@ fn authenticate(request: &Request) -> Answered {
 
 fn stop(request: &Request) -> Answered {
     request.require(Right::Administrator)?;
-    match request.caller.user() {
-        Some(user) => tracing::info!("user '{user}' asks the broker to stop"),
-        None => tracing::info!("somebody at the control socket asks the broker to stop"),
-    }
+    tracing::info!("{} asks the broker to stop", own_node::asker(request));
     request.api.stop.send_replace(true);
     Ok(Answer::Done)
 }
@@ -180,8 +180,8 @@ fn status(request: &Request) -> Value {
         "tags": {},
         "unsafe_no_fsync": request.api.unsafe_no_fsync,
     });
-    if let Some((kind, watermark)) = memory_watermark(request.api.resources.limits()) {
-        status["memory_high_watermark"] = json!({ (kind): watermark });
-    }
+    let watermark = memory_watermark(request.api.resources.limits());
+    status["memory_high_watermark"] =
+        watermark.map_or(Value::Null, |(kind, watermark)| json!({ (kind): watermark }));
     status
 }

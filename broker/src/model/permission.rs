@@ -226,6 +226,17 @@ fn any(resource: Resource<'_>) -> Option<Need<'_>> {
 }
 
 impl Permission {
+    /// For everything, whatever its name.
+    ///
+    /// # Panics
+    /// Never: the pattern is one.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the pattern is a literal")]
+    pub fn everything() -> Self {
+        let everything = Pattern::parse(".*").expect("the literal is a pattern");
+        Self { configure: everything.clone(), write: everything.clone(), read: everything }
+    }
+
     /// Whether the pattern for `access` matches the resource's name.
     #[must_use]
     pub fn grants(&self, access: Access, resource: Resource<'_>) -> bool {

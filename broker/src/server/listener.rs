@@ -1,6 +1,7 @@
 //! Accepting connections.
 
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
     sync::Arc,
@@ -15,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    admission::{Admission, Door},
     process::open_files_max,
     socket::{Socket, Waker, now},
 };
@@ -32,7 +34,7 @@ const GOOD_BYE_PATIENCE: Duration = Duration::from_secs(2);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 1_024;
 /// Pause when no connection can be accepted (out of file descriptors, out of memory).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What connections are told when the broker stops.
 const SHUTDOWN_TEXT: &str = "broker forced connection closure with reason 'shutdown'";
@@ -50,13 +52,20 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended and given back what they had.
+/// Accepts AMQP connections until `stop` is true, as long as an operator lets them in; then closes them and waits until
+/// all have ended and given back what they had.
 ///
 /// Connections that would take the file descriptors which the message log needs wait in the kernel until others end.
-pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn accept(
+    listener: TcpListener,
+    node: Arc<Node>,
+    admission: Arc<Admission>,
+    mut stop: watch::Receiver<bool>,
+) {
     let connections_max = connections_max(open_files_max());
     let mut tasks = JoinSet::new();
     let mut was_full = false;
+    let mut entrance = Entrance::new(listener, &admission);
     loop {
         let is_full = tasks.len() >= connections_max;
         if is_full && !was_full {
@@ -67,7 +76,7 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
         }
         was_full = is_full;
         tokio::select! {
-            accepted = listener.accept(), if !is_full => match accepted {
+            accepted = Entrance::accept(entrance.listener.as_ref()), if !is_full => match accepted {
                 Ok((stream, peer)) => {
                     if let Some(socket) = start(stream, peer, &node) {
                         tasks.spawn(socket);
@@ -79,11 +88,12 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
+            door = wanted(&mut entrance.wanted) => entrance.set(door, &admission),
             Some(ended) = tasks.join_next() => report(ended),
             () = stopped(&mut stop) => break,
         }
     }
-    drop(listener);
+    drop(entrance);
     // Here, not where `stop` is set: no connection comes after this. What one of them gives back is not handed to
     // another that is about to close, too.
     node.broker.end_deliveries();
@@ -100,6 +110,55 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
     tasks.shutdown().await;
 }
 
+/// The listening socket, while there is one.
+struct Entrance {
+    listener: Option<TcpListener>,
+    /// Where it listens, also when it is opened again.
+    address: io::Result<SocketAddr>,
+    wanted: watch::Receiver<Door>,
+}
+
+impl Entrance {
+    fn new(listener: TcpListener, admission: &Admission) -> Self {
+        Self { address: listener.local_addr(), listener: Some(listener), wanted: admission.wanted() }
+    }
+
+    /// The next connection; never while the door is closed.
+    async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+        match listener {
+            Some(listener) => listener.accept().await,
+            None => pending().await,
+        }
+    }
+
+    fn set(&mut self, door: Door, admission: &Admission) {
+        match (door, &self.address) {
+            (Door::Closed, _) => {
+                self.listener = None;
+                tracing::info!("no AMQP connections are accepted until the listeners are resumed");
+            }
+            (Door::Open, _) if self.listener.is_some() => {}
+            (Door::Open, Ok(address)) => match listen(*address) {
+                Ok(listener) => {
+                    self.listener = Some(listener);
+                    tracing::info!("AMQP connections are accepted again");
+                }
+                Err(error) => return admission.refuse(format!("cannot listen on {address}: {error}")),
+            },
+            (Door::Open, Err(error)) => return admission.refuse(error.to_string()),
+        }
+        admission.report(door);
+    }
+}
+
+/// What an operator wants of the door now; for ever if nobody can want anything any more.
+async fn wanted(wanted: &mut watch::Receiver<Door>) -> Door {
+    match wanted.changed().await {
+        Ok(()) => *wanted.borrow_and_update(),
+        Err(_) => pending().await,
+    }
+}
+
 /// How many connections there may be.
 fn connections_max(open_files_max: Option<u64>) -> usize {
     let files = open_files_max.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
@@ -109,7 +168,7 @@ fn connections_max(open_files_max: Option<u64>) -> usize {
 /// Whether this error of `accept` is one connection's, which went before it was taken, or which the network
 /// or a firewall took back (accept(2)). The next one may be there already. All other errors are ours, and
 /// come again at once.
-fn is_of_peer(kind: io::ErrorKind) -> bool {
+pub(super) fn is_of_peer(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
         NetworkUnreachable, PermissionDenied, TimedOut,

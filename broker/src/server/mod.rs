@@ -1,7 +1,12 @@
 //! The shell: sockets, tasks, threads, the clock. The only place that spawns or waits.
 
+pub mod admission;
+mod base;
 mod boot;
 mod control;
+pub mod direct;
+pub mod http;
+pub mod journal;
 mod listener;
 pub mod process;
 pub mod resources;
@@ -14,24 +19,29 @@ use std::{
     error, fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
 use tokio::{
     net::{TcpListener, UnixListener},
-    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
 };
 
+use admission::Admission;
+pub use base::Base;
 use boot::Writers;
+use journal::Journal;
 use resources::{Limits, Resources};
 
 use crate::{
     connection::registry::Node,
     limits::NodeLimits,
-    storage::{DataDir, LogError, StoreError, log::Log},
+    storage::{LogError, StoreError, log::Log},
 };
 
 /// What the operator chose.
@@ -124,15 +134,17 @@ pub struct Server {
     pub unsafe_no_fsync: bool,
     /// Memory and disk.
     pub resources: Arc<Resources>,
+    /// Whether AMQP clients are let in.
+    pub admission: Arc<Admission>,
     /// True makes it stop.
     pub stop: watch::Sender<bool>,
-    signals: StopSignals,
+    /// The process stays when it stops, so that it can be started again.
+    pub keeps_process: Arc<AtomicBool>,
     /// Accepts connections until all have ended.
     connections: JoinSet<()>,
     tasks: JoinSet<()>,
     writers: Writers,
-    /// Locked as long as it is held.
-    data_dir: DataDir,
+    base: Base,
 }
 
 /// Where the management API is to answer.
@@ -148,19 +160,15 @@ pub struct Doors {
 
 impl Server {
     /// Starts everything but the management API, whose listeners it gives. Clients can connect.
-    pub async fn start(settings: Settings) -> Result<(Self, Doors), StartError> {
+    pub async fn start(mut base: Base) -> Result<(Self, Doors), StartError> {
         let started_at = listener::wall_clock();
-        // First of all: whoever sees that the broker is ready may stop it.
-        let signals = StopSignals::listen().map_err(StartError::Spawn)?;
-        process::raise_open_files_max();
-        let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
+        let (settings, data_dir) = (&base.settings, &*base.data_dir);
         let (stop, stopped) = watch::channel(false);
-        let (node, writers) = boot::boot(&settings, &data_dir, stop.clone()).await?;
+        let (node, writers) = boot::boot(settings, data_dir, stop.clone()).await?;
         let amqp = bind("--amqp-listen", settings.amqp_listen)?;
         let http = bind("--http-listen", settings.http_listen)?;
         let prometheus = bind_prometheus(settings.prometheus_listen)?;
-        let control =
-            control::bind(data_dir.path()).map_err(|(path, error)| StartError::Control { path, error })?;
+        let control = base::bind_control(data_dir)?;
         let mut tasks = JoinSet::new();
         announce(&amqp, "amqp");
         announce(&http, "http");
@@ -175,20 +183,30 @@ impl Server {
         tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
         tasks.spawn(timers::watch_deliveries(Arc::clone(&node), stop.subscribe()));
         let mut connections = JoinSet::new();
-        connections.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
+        let admission = Arc::new(Admission::default());
+        connections.spawn(listener::accept(amqp, Arc::clone(&node), Arc::clone(&admission), stopped));
         let unsafe_no_fsync = settings.unsafe_no_fsync;
+        // Started again, it is where clients know it, also if the system chose the ports.
+        base.settings.amqp_listen = amqp_address;
+        base.settings.http_listen = http.local_addr().unwrap_or(base.settings.http_listen);
+        if let (PrometheusListen::At(_), Some(Ok(address))) =
+            (base.settings.prometheus_listen, prometheus.as_ref().map(TcpListener::local_addr))
+        {
+            base.settings.prometheus_listen = PrometheusListen::At(address);
+        }
         let server = Self {
             node,
             amqp_address,
             started_at,
             unsafe_no_fsync,
             resources,
+            admission,
             stop,
-            signals,
+            keeps_process: Arc::default(),
             connections,
             tasks,
             writers,
-            data_dir,
+            base,
         };
         Ok((server, Doors { http, prometheus, control }))
     }
@@ -202,7 +220,13 @@ impl Server {
     /// Where everything durable is.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
-        self.data_dir.path()
+        self.base.data_dir.path()
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.base.journal)
     }
 
     /// The time of day.
@@ -216,12 +240,16 @@ impl Server {
         self.tasks.spawn(task);
     }
 
-    /// Runs until a signal or the management API asks it to stop, then ends in order.
-    pub async fn run(mut self) {
+    /// Runs until a signal or the management API asks it to stop, then ends in order. If the process is to stay, gives
+    /// what it needs to start again.
+    pub async fn run(mut self) -> Option<Base> {
         tracing::info!("Server startup complete");
         let mut stopped = self.stop.subscribe();
         tokio::select! {
-            signal = self.signals.next() => tracing::info!("{signal} received, stopping"),
+            signal = self.base.signals.next() => {
+                tracing::info!("{signal} received, stopping");
+                self.keeps_process.store(false, Relaxed);
+            }
             _ = stopped.wait_for(|stop| *stop) => tracing::info!("asked to stop, stopping"),
         }
         self.stop.send_replace(true);
@@ -233,8 +261,9 @@ impl Server {
         self.node.broker.close();
         // The writers end when everything is stored.
         let _ = tokio::task::spawn_blocking(move || self.writers.join()).await;
-        control::remove(self.data_dir.path());
+        control::remove(self.base.data_dir.path());
         tracing::info!("stopped");
+        self.keeps_process.load(Relaxed).then_some(self.base)
     }
 }
 
@@ -259,28 +288,6 @@ fn bind_prometheus(listen: PrometheusListen) -> Result<Option<TcpListener>, Star
 fn announce(listener: &TcpListener, protocol: &str) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("started TCP listener on {address} ({protocol})");
-    }
-}
-
-/// The signals that end the broker in order.
-#[derive(Debug)]
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    /// From now on they are heard, and no longer end the process at once.
-    fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// The next one's name.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }
 
