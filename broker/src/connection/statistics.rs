@@ -138,7 +138,7 @@ impl LoginCounts {
         counter.fetch_add(1, Relaxed);
     }
 
-    /// From now on.
+    /// Counts anew.
     pub fn reset(&self) {
         self.succeeded.store(0, Relaxed);
         self.failed.store(0, Relaxed);

@@ -35,7 +35,11 @@ const REASON: &str = "Closed via management plugin";
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         ([], &Method::GET) => list(request, None),
-        (["username", user], &Method::GET) => list_of(request, user),
+        (["username", user], &Method::GET) => {
+            let mut of_user = visible(request, None);
+            of_user.retain(|info| is_of(info, user));
+            listing(request, of_user)
+        }
         (["username", user], _) => close_all(request, user),
         ([connection], &Method::GET) => {
             let info = visible_one(request, connection)?;
@@ -60,13 +64,6 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
 /// The connections that the caller may see, of all vhosts or of one.
 pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answered {
     listing(request, visible(request, vhost))
-}
-
-/// Those of one user.
-fn list_of(request: &Request, user: &str) -> Answered {
-    let mut connections = visible(request, None);
-    connections.retain(|info| is_of(info, user));
-    listing(request, connections)
 }
 
 fn listing(request: &Request, connections: Vec<Arc<ConnectionInfo>>) -> Answered {

@@ -81,7 +81,8 @@ fn reset_attempts(request: &Request) -> Answer {
 }
 
 fn logins(request: &Request) -> [(&'static str, &LoginCounts); 2] {
-    [("http", &request.node().statistics.http_logins), ("amqp091", &request.node().statistics.amqp_logins)]
+    let statistics = &request.node().statistics;
+    [("http", &statistics.http_logins), ("amqp091", &statistics.amqp_logins)]
 }
 
 /// A value of a form: `+` is a space.

@@ -33,23 +33,6 @@ pub(super) enum Door {
     Control,
 }
 
-impl Door {
-    /// Who has come through it.
-    fn caller(self, api: &Api, parts: &Parts) -> Result<Caller, HttpError> {
-        match self {
-            Self::Control => Ok(Caller::Control),
-            Self::Tcp(peer) => Caller::log_in(&api.node, &parts.headers, peer.map(|peer| peer.ip())),
-        }
-    }
-
-    fn peer(self) -> Option<SocketAddr> {
-        match self {
-            Self::Control => None,
-            Self::Tcp(peer) => peer,
-        }
-    }
-}
-
 /// Answers a request.
 pub(super) async fn respond(api: Arc<Api>, door: Door, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -69,8 +52,8 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
     let names = path::segments(parts.uri.path())?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let names = match names.as_slice() {
-        ["metrics", names @ ..] => return scrape(&api, door, &parts, names),
         ["api", names @ ..] if !matches!(names, [] | ["index.html"]) => names,
+        ["metrics", names @ ..] => return scrape(&api, door, &parts, names),
         names => return pages::answer(&parts.method, names),
     };
     let route = table::find(names).ok_or(HttpError::ObjectNotFound)?;
@@ -78,25 +61,20 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
         return Err(HttpError::MethodNotAllowed { allow: route.allow });
     }
     check_origin(&parts)?;
+    let peer = match door {
+        Door::Control => None,
+        Door::Tcp(peer) => peer,
+    };
     if names == ["login"] {
-        return log_in(&api, &parts.method, body, door.peer()).await;
+        return log_in(&api, &parts.method, body, peer).await;
     }
-    let (peer, caller) = (door.peer(), door.caller(&api, &parts)?);
+    let caller = caller(&api, door, &parts)?;
     let body = read(body, HTTP_BODY_MAX).await?;
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let request = Request { api, caller, method, query, peer, headers: parts.headers, body };
     let answer = pick(&request, names).await?;
     answer.into_response(&request.query)
-}
-
-/// RabbitMQ's metrics for Prometheus, which on this port are for those who monitor.
-fn scrape(api: &Api, door: Door, parts: &Parts, names: &[&str]) -> Result<Response, HttpError> {
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return Err(HttpError::MethodNotAllowed { allow: "HEAD, GET, OPTIONS" });
-    }
-    door.caller(api, parts)?.require(Right::Monitoring)?;
-    metrics::answer(api, names, parts.uri.query().unwrap_or_default())
 }
 
 /// A form with name and password, which need not come with an `authorization`. Logging out is up to the client.
@@ -130,6 +108,23 @@ fn check_origin(parts: &Parts) -> Result<(), HttpError> {
     let host = text(header::HOST).unwrap_or_default();
     let is_own = |scheme: &str| origin.strip_prefix(scheme.as_bytes()).is_some_and(|origin| origin == host);
     if is_own("http://") || is_own("https://") { Ok(()) } else { Err(HttpError::ForeignOrigin) }
+}
+
+/// Who asks.
+fn caller(api: &Api, door: Door, parts: &Parts) -> Result<Caller, HttpError> {
+    match door {
+        Door::Control => Ok(Caller::Control),
+        Door::Tcp(peer) => Caller::log_in(&api.node, &parts.headers, peer.map(|peer| peer.ip())),
+    }
+}
+
+/// The metrics, for callers who monitor; on a port of their own they are for anybody.
+fn scrape(api: &Api, door: Door, parts: &Parts, names: &[&str]) -> Result<Response, HttpError> {
+    caller(api, door, parts)?.require(Right::Monitoring)?;
+    match parts.method {
+        Method::GET | Method::HEAD => metrics::answer(api, names, parts.uri.query().unwrap_or_default()),
+        _ => Err(HttpError::MethodNotAllowed { allow: "HEAD, GET, OPTIONS" }),
+    }
 }
 
 /// The first name is a noun, or what the noun's file holds besides.

@@ -189,6 +189,11 @@ impl Server {
         // Started again, it is where clients know it, also if the system chose the ports.
         base.settings.amqp_listen = amqp_address;
         base.settings.http_listen = http.local_addr().unwrap_or(base.settings.http_listen);
+        if let (PrometheusListen::At(_), Some(Ok(address))) =
+            (base.settings.prometheus_listen, prometheus.as_ref().map(TcpListener::local_addr))
+        {
+            base.settings.prometheus_listen = PrometheusListen::At(address);
+        }
         let server = Self {
             node,
             amqp_address,

@@ -190,8 +190,10 @@ fn without_sizes(body: &str) -> String {
     let mut pieces = body.split("\"memory\":");
     let mut text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        text.push_str("\"memory\":*");
-        text.push_str(piece.trim_start_matches(|c: char| c.is_ascii_digit()));
+        let rest = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+        text.push_str("\"memory\":");
+        text.push_str(if rest == piece { "" } else { "*" });
+        text.push_str(rest);
     }
     text
 }
