@@ -355,8 +355,8 @@ fn node_persister(scrape: &Scrape<'_>) -> Vec<Row> {
 }
 
 fn logins(scrape: &Scrape<'_>) -> Vec<Row> {
-    let node = scrape.node();
-    let protocols = [("amqp091", &node.statistics.amqp_logins), ("http", &node.statistics.http_logins)];
+    let statistics = &scrape.node().statistics;
+    let protocols = [("amqp091", &statistics.amqp_logins), ("http", &statistics.http_logins)];
     let of_protocol = protocols.map(|(protocol, logins)| {
         let (succeeded, failed) = (logins.succeeded.load(Relaxed), logins.failed.load(Relaxed));
         row(labels(&[("protocol", protocol)]), [succeeded + failed, succeeded, failed])
