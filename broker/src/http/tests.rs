@@ -13,5 +13,6 @@ mod operation;
 mod own_node;
 mod policies;
 mod protection;
+mod recorded;
 mod topology;
 mod users;
