@@ -1,32 +1,46 @@
 //! The server binary: `liebre`.
 
 mod cli;
-mod config;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    sync::Mutex,
+};
 
-use clap::Parser;
-use liebre::{http, server::Server};
-use tracing_subscriber::filter::LevelFilter;
+use liebre::{
+    config::{
+        Configuration,
+        log::{LogPlace, LogSettings},
+        page,
+    },
+    http,
+    server::{Server, Settings},
+};
+use tracing_subscriber::{Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    let wanted = std::env::var("LIEBRE_LOG").unwrap_or_else(|_| "info".to_owned());
-    let level = wanted.parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(level.as_ref().copied().unwrap_or(LevelFilter::INFO))
-        .with_target(false)
-        // A log that nobody reads any more (`liebre 2>&1 | head`) is no reason to stop.
-        .log_internal_errors(false)
-        .init();
-    if level.is_err() {
-        tracing::warn!(
-            "LIEBRE_LOG is '{wanted}': off, error, warn, info, debug or trace it may be; taking info"
-        );
+    let checks_config = arguments.checks_config;
+    let configuration = match Configuration::read(arguments.config, arguments.options) {
+        Ok(configuration) => configuration,
+        Err(error) => return complain(&error.to_string()),
+    };
+    if checks_config {
+        let shown = io::stdout().write_all(page::in_force(&configuration).as_bytes());
+        return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    match run(arguments) {
+    if let Err(error) = start_log(&configuration.log) {
+        return complain(&error);
+    }
+    for file in &configuration.files {
+        tracing::info!("configuration read from {}", file.display());
+    }
+    for note in &configuration.notes {
+        tracing::warn!("{note}");
+    }
+    match run(configuration.settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -35,8 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: cli::Arguments) -> Result<(), String> {
-    let settings = config::settings(arguments)?;
+fn run(settings: Settings) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -47,4 +60,44 @@ fn run(arguments: cli::Arguments) -> Result<(), String> {
         server.run().await;
         Ok(())
     })
+}
+
+/// Before there is a log.
+fn complain(error: &str) -> ExitCode {
+    // Where nobody reads standard error, nobody is to be told.
+    let _ = writeln!(io::stderr(), "liebre: {error}");
+    ExitCode::FAILURE
+}
+
+fn start_log(settings: &LogSettings) -> Result<(), String> {
+    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
+    if let Some(place) = settings.console {
+        layers.push(layer(place, io::stderr, io::stderr().is_terminal()));
+    }
+    if let Some((path, place)) = &settings.file {
+        let file: File = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|error| format!("cannot write the log to {}: {error}", path.display()))?;
+        layers.push(layer(*place, Mutex::new(file), false));
+    }
+    tracing_subscriber::registry().with(layers).init();
+    Ok(())
+}
+
+fn layer<W>(place: LogPlace, writer: W, has_colours: bool) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(has_colours)
+        .with_target(false)
+        // A log that nobody reads any more (`liebre 2>&1 | head`) is no reason to stop.
+        .log_internal_errors(false);
+    match place.is_json {
+        true => layer.json().flatten_event(true).with_filter(place.level).boxed(),
+        false => layer.with_filter(place.level).boxed(),
+    }
 }

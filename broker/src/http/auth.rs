@@ -17,7 +17,7 @@ use crate::{
         topic_permission::authorize_topic,
         user::User,
     },
-    vhost::{Vhost, access::LOOPBACK_USER, broker::Broker},
+    vhost::{Vhost, broker::Broker},
 };
 
 /// Who sent a request.
@@ -55,7 +55,7 @@ impl Caller {
             return Err(HttpError::LoginFailed);
         };
         let is_local = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
-        if user.name.as_str() == LOOPBACK_USER && !is_local {
+        if broker.is_loopback_user(&user.name) && !is_local {
             return Err(HttpError::NotAuthorised("User can only log in via localhost".into()));
         }
         let caller = Self::User(user);

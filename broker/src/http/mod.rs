@@ -15,6 +15,7 @@ mod channels;
 mod connections;
 mod consumers;
 pub mod credentials;
+pub mod definitions;
 pub mod error;
 mod exchanges;
 mod health;
@@ -23,6 +24,7 @@ mod limits;
 mod nodes;
 mod overview;
 mod own;
+mod parameters;
 pub mod path;
 mod permissions;
 mod policies;
@@ -47,7 +49,7 @@ use tokio::{
 
 use crate::{
     connection::registry::Node,
-    server::{Doors, Server, resources::Resources},
+    server::{Doors, EffectiveSetting, Server, resources::Resources},
 };
 pub use error::HttpError;
 use routes::Door;
@@ -59,6 +61,8 @@ pub struct Api {
     pub node: Arc<Node>,
     /// Where AMQP clients connect.
     pub amqp_address: SocketAddr,
+    /// The configuration by its keys.
+    pub effective: Vec<EffectiveSetting>,
     /// Where this API answers.
     pub http_address: SocketAddr,
     /// Where everything durable is.
@@ -80,7 +84,8 @@ pub fn start(server: &mut Server, doors: Doors) {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let api = Arc::new(Api {
         node: Arc::clone(&server.node),
-        amqp_address: server.amqp_address,
+        amqp_address: server.amqp_addresses.first().copied().unwrap_or(unknown),
+        effective: server.effective.clone(),
         http_address: doors.http.local_addr().unwrap_or(unknown),
         data_dir: server.data_dir().to_owned(),
         unsafe_no_fsync: server.unsafe_no_fsync,

@@ -73,6 +73,13 @@ impl Request {
         vhosts
     }
 
+    /// The value of `name=value` in the query.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(key, _)| *key == name)?;
+        super::path::unquote(value).ok().flatten()
+    }
+
     /// See [`Caller::require`].
     pub(super) fn require(&self, right: Right) -> Result<(), HttpError> {
         self.caller.require(right)

@@ -13,11 +13,18 @@ use axum::{
 };
 
 use super::{
-    Api, HttpError, answer, answer::Answered, auth::Caller, bindings, channels, connections, consumers,
-    exchanges, health, limits, nodes, overview, own, path, permissions, policies, queues, request::Request,
+    Api, HttpError, answer,
+    answer::Answered,
+    auth::{Caller, Right},
+    bindings, channels, connections, consumers, definitions, exchanges, health, limits, nodes, overview, own,
+    parameters, path, permissions, policies, queues,
+    request::Request,
     topic_permissions, users, vhosts,
 };
-use crate::{limits::HTTP_BODY_MAX, model::policy::PolicyKind};
+use crate::{
+    limits::{DEFINITIONS_BODY_MAX, HTTP_BODY_MAX},
+    model::policy::PolicyKind,
+};
 
 /// Which way a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +58,20 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
         Door::Control => Caller::Control,
         Door::Tcp => Caller::log_in(&api.node.broker, &parts.headers, peer(&parts))?,
     };
-    let body = to_bytes(body, HTTP_BODY_MAX).await.map_err(|_| HttpError::BodyTooLarge)?;
+    let body = to_bytes(body, body_max(&caller, names)).await.map_err(|_| HttpError::BodyTooLarge)?;
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let request = Request { api, caller, method, query, headers: parts.headers, body };
     let answer = pick(&request, names).await?;
     answer.into_response(&request.query)
+}
+
+/// What a caller may send to a path, bytes.
+fn body_max(caller: &Caller, names: &[&str]) -> usize {
+    match names.first() {
+        Some(&"definitions") if caller.has(Right::Administrator) => DEFINITIONS_BODY_MAX,
+        _ => HTTP_BODY_MAX,
+    }
 }
 
 /// The peer's address, which the listener notes.
@@ -67,9 +82,8 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
 /// The first name is a noun, or what the noun's file holds besides.
 async fn pick(request: &Request, names: &[&str]) -> Answered {
     match names {
-        ["overview" | "whoami" | "cluster-name" | "version" | "extensions"] => {
-            overview::answer(request, names[0])
-        }
+        ["overview" | "whoami" | "version" | "extensions"] => overview::answer(request, names[0]),
+        ["cluster-name"] => parameters::answer_cluster_name(request).await,
         ["aliveness-test", ..] => health::answer(request, names),
         ["health", "checks", check @ ..] => health::answer(request, check),
         ["nodes", rest @ ..] => nodes::answer(request, rest),
@@ -81,12 +95,17 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
         ["user-limits", rest @ ..] => limits::answer_users(request, rest).await,
         ["policies", rest @ ..] => policies::answer(request, PolicyKind::User, rest).await,
         ["operator-policies", rest @ ..] => policies::answer(request, PolicyKind::Operator, rest).await,
+        ["parameters", rest @ ..] => parameters::answer(request, rest).await,
+        ["global-parameters", rest @ ..] => parameters::answer_global(request, rest).await,
+        ["definitions", rest @ ..] => definitions::answer(request, rest).await,
+        ["all-configuration"] => definitions::answer(request, &[]).await,
         ["exchanges", rest @ ..] => exchanges::answer(request, rest).await,
         ["queues", rest @ ..] => queues::answer(request, rest).await,
         ["bindings", rest @ ..] => bindings::answer(request, rest).await,
         ["connections", rest @ ..] => connections::answer(request, rest),
         ["channels", rest @ ..] => channels::answer(request, rest),
         ["consumers", rest @ ..] => consumers::answer(request, rest),
+        ["config", "effective"] => own::answer_effective(request),
         ["liebre", rest @ ..] => own::answer(request, rest),
         _ => Err(HttpError::ObjectNotFound),
     }

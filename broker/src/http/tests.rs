@@ -3,8 +3,11 @@
 mod access;
 mod bench;
 mod connections;
+mod definitions;
+mod definitions_random;
 mod facts;
 mod limits;
+mod parameters;
 mod policies;
 mod topology;
 mod users;

@@ -1,9 +1,11 @@
 //! Accepting connections.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -29,8 +31,6 @@ use crate::{
 
 /// Connections may take so long to say good-bye.
 const GOOD_BYE_PATIENCE: Duration = Duration::from_secs(2);
-/// Connections that the kernel may hold until they are accepted.
-const BACKLOG: i32 = 1_024;
 /// Pause when no connection can be accepted (out of file descriptors, out of memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -38,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SHUTDOWN_TEXT: &str = "broker forced connection closure with reason 'shutdown'";
 
 /// A listening socket. An unspecified IPv6 address takes IPv4 connections, too.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -46,14 +46,14 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     TcpListener::from_std(socket.into())
 }
 
 /// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended and given back what they had.
 ///
 /// Connections that would take the file descriptors which the message log needs wait in the kernel until others end.
-pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn accept(listeners: Vec<TcpListener>, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
     let connections_max = connections_max(open_files_max());
     let mut tasks = JoinSet::new();
     let mut was_full = false;
@@ -67,7 +67,7 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
         }
         was_full = is_full;
         tokio::select! {
-            accepted = listener.accept(), if !is_full => match accepted {
+            accepted = accept_any(&listeners), if !is_full => match accepted {
                 Ok((stream, peer)) => {
                     if let Some(socket) = start(stream, peer, &node) {
                         tasks.spawn(socket);
@@ -83,7 +83,7 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
             () = stopped(&mut stop) => break,
         }
     }
-    drop(listener);
+    drop(listeners);
     // Here, not where `stop` is set: no connection comes after this. What one of them gives back is not handed to
     // another that is about to close, too.
     node.broker.end_deliveries();
@@ -98,6 +98,15 @@ pub(super) async fn accept(listener: TcpListener, node: Arc<Node>, mut stop: wat
     }
     // However long that takes: what they have is requeued when this is over.
     tasks.shutdown().await;
+}
+
+/// The next connection at any of them.
+async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        let mut polled = listeners.iter().map(|listener| listener.poll_accept(context));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 /// How many connections there may be.

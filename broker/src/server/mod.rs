@@ -2,6 +2,7 @@
 
 mod boot;
 mod control;
+pub mod definition_files;
 mod listener;
 pub mod process;
 pub mod resources;
@@ -25,6 +26,7 @@ use tokio::{
 };
 
 use boot::Writers;
+use definition_files::DefinitionFiles;
 use resources::{Limits, Resources};
 
 use crate::{
@@ -37,21 +39,42 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where AMQP clients connect.
-    pub amqp_listen: SocketAddr,
+    pub amqp_listen: Vec<SocketAddr>,
     /// Where the management API answers.
     pub http_listen: SocketAddr,
     /// Where everything durable is.
     pub data_dir: PathBuf,
     /// Messages are confirmed before they are on stable storage.
     pub unsafe_no_fsync: bool,
+    /// Connections that the kernel may hold until they are accepted.
+    pub backlog: i32,
     /// When alarms block publishers.
     pub limits: Limits,
     /// What the node may have.
     pub node_limits: NodeLimits,
     /// `rabbit@host`.
     pub node_name: String,
+    /// What the cluster calls itself unless somebody says otherwise; none: as the node.
+    pub cluster_name: Option<String>,
     /// Who may log in at the first start.
     pub default_user: DefaultUser,
+    /// Who may log in through localhost only.
+    pub loopback_users: Vec<String>,
+    /// What is imported at each start.
+    pub definitions: DefinitionFiles,
+    /// All of this by its keys, for operators.
+    pub effective: Vec<EffectiveSetting>,
+}
+
+/// A key of the configuration, its value, and where that comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectiveSetting {
+    /// Its name in `rabbitmq.conf`.
+    pub key: String,
+    /// As it was written; secrets are hidden.
+    pub value: String,
+    /// In words.
+    pub source: String,
 }
 
 /// The user and vhost that a fresh data directory gets.
@@ -61,8 +84,32 @@ pub struct DefaultUser {
     pub name: String,
     /// Its password.
     pub password: String,
-    /// The vhost it may do everything in.
+    /// The vhost it has permissions in.
     pub vhost: String,
+    /// What it is.
+    pub tags: Vec<String>,
+    /// The names it may declare.
+    pub configure: String,
+    /// The names it may publish to.
+    pub write: String,
+    /// The names it may consume from.
+    pub read: String,
+}
+
+/// As RabbitMQ's: <https://www.rabbitmq.com/docs/access-control#default-state>.
+impl Default for DefaultUser {
+    fn default() -> Self {
+        let everything = || ".*".to_owned();
+        Self {
+            name: "guest".to_owned(),
+            password: "guest".to_owned(),
+            vhost: "/".to_owned(),
+            tags: vec!["administrator".to_owned()],
+            configure: everything(),
+            write: everything(),
+            read: everything(),
+        }
+    }
 }
 
 /// Why the broker does not start. Displayed with what to do about it.
@@ -90,6 +137,8 @@ pub enum StartError {
     },
     /// A name from the environment that can't be a name, or a password that is none.
     DefaultUser(String),
+    /// A file of definitions; holds which, and what is wrong.
+    Definitions(String),
     /// A thread, or listening for signals.
     Spawn(io::Error),
 }
@@ -102,8 +151,10 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Server {
     /// The broker and its connections.
     pub node: Arc<Node>,
-    /// Where AMQP clients connect: the port is the real one.
-    pub amqp_address: SocketAddr,
+    /// Where AMQP clients connect: the ports are the real ones.
+    pub amqp_addresses: Vec<SocketAddr>,
+    /// The configuration by its keys.
+    pub effective: Vec<EffectiveSetting>,
     /// When it was started.
     pub started_at: SystemTime,
     /// Messages are confirmed before they are on stable storage.
@@ -140,14 +191,18 @@ impl Server {
         let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
         let (stop, stopped) = watch::channel(false);
         let (node, writers) = boot::boot(&settings, &data_dir, stop.clone()).await?;
-        let amqp = bind("--amqp-listen", settings.amqp_listen)?;
-        let http = bind("--http-listen", settings.http_listen)?;
+        let amqp: Vec<TcpListener> = settings
+            .amqp_listen
+            .iter()
+            .map(|address| bind("--amqp-listen", *address, settings.backlog))
+            .collect::<Result<_, _>>()?;
+        let http = bind("--http-listen", settings.http_listen, settings.backlog)?;
         let control =
             control::bind(data_dir.path()).map_err(|(path, error)| StartError::Control { path, error })?;
         let mut tasks = JoinSet::new();
-        announce(&amqp, "amqp");
+        amqp.iter().for_each(|listener| announce(listener, "amqp"));
         announce(&http, "http");
-        let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
+        let amqp_addresses = amqp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let resources = Arc::new(Resources::new(data_dir.path(), settings.limits));
         // Before anybody can publish.
         resources.look(&node);
@@ -160,7 +215,8 @@ impl Server {
         let unsafe_no_fsync = settings.unsafe_no_fsync;
         let server = Self {
             node,
-            amqp_address,
+            amqp_addresses,
+            effective: settings.effective,
             started_at,
             unsafe_no_fsync,
             resources,
@@ -213,8 +269,8 @@ impl Server {
     }
 }
 
-fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = listener::listen(address);
+fn bind(option: &'static str, address: SocketAddr, backlog: i32) -> Result<TcpListener, StartError> {
+    let bound = listener::listen(address, backlog);
     bound.map_err(|error| StartError::Listen { option, address, error })
 }
 
@@ -265,6 +321,11 @@ impl fmt::Display for StartError {
                 write!(f, "cannot make the control socket {}: {error}", path.display())
             }
             Self::DefaultUser(reason) => write!(f, "cannot make the default user: {reason}"),
+            Self::Definitions(error) => write!(
+                f,
+                "cannot import definitions: {error}\nMend the file, or start without it (load_definitions, \
+                 definitions.local.path, management.load_definitions)"
+            ),
             Self::Spawn(error) => write!(f, "cannot start a thread or hear signals: {error}"),
         }
     }

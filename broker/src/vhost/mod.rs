@@ -17,6 +17,7 @@ mod marks;
 mod model_tests;
 pub mod outbox;
 mod paging;
+pub mod parameters;
 pub mod policies;
 pub mod queue;
 pub mod reply_to;
@@ -213,6 +214,12 @@ impl Vhost {
         let mut queues: Vec<_> = self.read().queues.values().cloned().collect();
         queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         queues
+    }
+
+    /// How many exchanges there are.
+    #[must_use]
+    pub fn exchange_count(&self) -> usize {
+        self.read().topology.exchange_count()
     }
 
     /// How many queues there are.

@@ -2,10 +2,12 @@
 
 pub mod absent;
 pub mod connections;
+pub mod definitions;
 pub mod general;
 pub mod health;
 pub mod limits;
 pub mod node;
+pub mod parameters;
 pub mod permissions;
 pub mod plugins;
 pub mod policies;

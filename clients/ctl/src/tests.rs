@@ -10,9 +10,11 @@ use crate::testing::Script;
 
 mod command_line;
 mod connections;
+mod definitions;
 mod health;
 mod limits;
 mod node;
+mod parameters;
 mod permissions;
 mod plugins;
 mod policies;
