@@ -65,15 +65,30 @@ pub const TRANSACTION_BYTES_MAX: usize = 128 << 20;
 pub const TRANSACTION_PLACE_BYTES: usize = 16;
 /// Longest permission pattern, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
+/// Steps back of one search for a pattern with look-around or back-references; then a name does not match.
+pub const PATTERN_BACKTRACKS_MAX: usize = 10_000;
 /// File descriptors that AMQP connections leave to the message log and the management API, unless that were more than
 /// half of all.
 pub const FILES_RESERVED: usize = 128;
 /// Tags of one user.
 pub const USER_TAGS_MAX: usize = 32;
+/// Connections to the management API: with the files of the message log they fit into [`FILES_RESERVED`].
+pub const HTTP_CONNECTIONS_MAX: usize = 96;
+/// How long a peer may take to send the head of an HTTP request, absolute; also how long it may say nothing.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Head of one HTTP request, bytes.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long the body of one HTTP request may take to arrive, absolute.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Body of one HTTP request, bytes.
 pub const HTTP_BODY_MAX: usize = 10 << 20;
 /// Body of a request with definitions, from an administrator, bytes.
 pub const DEFINITIONS_BODY_MAX: usize = 64 << 20;
+/// Body of a form with name and password, bytes.
+pub const HTTP_FORM_MAX: usize = 4 << 10;
+/// What the messages of one answer to a request for messages may take, bytes: one more message is in it at most.
+/// RabbitMQ has no limit.
+pub const HTTP_GET_BYTES_MAX: usize = 32 << 20;
 /// Answers of one connection that may wait for the disk: so many declares and binds may share its commits.
 pub const DEFERRED_MAX: usize = 1_024;
 /// Messages of one run of a dispatch: so many are handed out before the first of them is written. Runs
@@ -100,6 +115,11 @@ pub const TIMER_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const MARK_AHEAD: u64 = 1_024;
 /// The same while a backlog is drained faster than the disk syncs.
 pub const MARK_AHEAD_MAX: u64 = 8 * MARK_AHEAD;
+
+/// Lines of the log that are kept in memory for whoever asks for them.
+pub const LOG_LINES_MAX: usize = 2_000;
+/// A line of the log that is kept, bytes.
+pub const LOG_LINE_MAX: usize = 4_096;
 
 /// What one node may have; an operator chooses at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,22 +3,20 @@
 mod cli;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io::{self, IsTerminal, Write},
     process::ExitCode,
-    sync::Mutex,
+    sync::Arc,
 };
 
 use liebre::{
-    config::{
-        Configuration,
-        log::{LogPlace, LogSettings},
-        page,
-    },
+    config::{Configuration, log::LogSettings, page},
     http,
-    server::{Server, Settings},
+    server::{
+        Base, Server, Settings, StartError,
+        journal::{Journal, Place},
+    },
 };
-use tracing_subscriber::{Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
@@ -31,16 +29,17 @@ fn main() -> ExitCode {
         let shown = io::stdout().write_all(page::in_force(&configuration).as_bytes());
         return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    if let Err(error) = start_log(&configuration.log) {
-        return complain(&error);
-    }
+    let journal = match places(&configuration.log) {
+        Ok(places) => Journal::start(places),
+        Err(error) => return complain(&error),
+    };
     for file in &configuration.files {
         tracing::info!("configuration read from {}", file.display());
     }
     for note in &configuration.notes {
         tracing::warn!("{note}");
     }
-    match run(configuration.settings) {
+    match run(configuration.settings, journal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -49,17 +48,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(settings: Settings) -> Result<(), String> {
+fn run(settings: Settings, journal: Arc<Journal>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    runtime.block_on(async {
-        let (mut server, doors) = Server::start(settings).await.map_err(|error| error.to_string())?;
+    runtime.block_on(serve(settings, journal)).map_err(|error| error.to_string())
+}
+
+/// Until the process is to end. In between an operator may stop the broker and start it again.
+async fn serve(settings: Settings, journal: Arc<Journal>) -> Result<(), StartError> {
+    let mut base = Base::open(settings, journal)?;
+    loop {
+        let (mut server, doors) = Server::start(base).await?;
         http::start(&mut server, doors);
-        server.run().await;
-        Ok(())
-    })
+        let Some(stopped) = server.run().await else { return Ok(()) };
+        let Some(again) = http::wait_for_start(stopped).await? else { return Ok(()) };
+        base = again;
+    }
 }
 
 /// Before there is a log.
@@ -69,35 +75,19 @@ fn complain(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn start_log(settings: &LogSettings) -> Result<(), String> {
-    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
+/// Where the log goes.
+fn places(settings: &LogSettings) -> Result<Vec<Place>, String> {
+    let mut places = Vec::new();
     if let Some(place) = settings.console {
-        layers.push(layer(place, io::stderr, io::stderr().is_terminal()));
+        let has_colours = io::stderr().is_terminal();
+        let writer = Box::new(io::stderr());
+        places.push(Place { level: place.level, is_json: place.is_json, has_colours, writer });
     }
     if let Some((path, place)) = &settings.file {
-        let file: File = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|error| format!("cannot write the log to {}: {error}", path.display()))?;
-        layers.push(layer(*place, Mutex::new(file), false));
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        let file = opened.map_err(|error| format!("cannot write the log to {}: {error}", path.display()))?;
+        let writer = Box::new(file);
+        places.push(Place { level: place.level, is_json: place.is_json, has_colours: false, writer });
     }
-    tracing_subscriber::registry().with(layers).init();
-    Ok(())
-}
-
-fn layer<W>(place: LogPlace, writer: W, has_colours: bool) -> Box<dyn Layer<Registry> + Send + Sync>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .with_ansi(has_colours)
-        .with_target(false)
-        // A log that nobody reads any more (`liebre 2>&1 | head`) is no reason to stop.
-        .log_internal_errors(false);
-    match place.is_json {
-        true => layer.json().flatten_event(true).with_filter(place.level).boxed(),
-        false => layer.with_filter(place.level).boxed(),
-    }
+    Ok(places)
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use crate::{binaries::binary, broker::Broker};
+use crate::{binaries::binary, broker::Broker, program::Program};
 
 /// What differs from run to run, each with the name that stands for it: in transcripts, and in command lines too.
 #[derive(Debug)]
@@ -68,18 +68,29 @@ impl Admin {
         self.masks.iter().rev().fold(told, |told, (text, name)| replace_whole(&told, text, name))
     }
 
+    /// Starts one command line that goes on until it is ended.
+    pub fn start(&self, line: &str) -> Program {
+        Program::spawn(self.command(line))
+    }
+
     fn run(&self, line: &str) -> Output {
+        let mut command = self.command(line);
+        command.stdin(Stdio::null());
+        command.output().unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    fn command(&self, line: &str) -> Command {
         let line = self.masks.iter().fold(line.to_owned(), |line, (text, name)| line.replace(name, text));
         let words = words(&line);
         let (name, arguments) = words.split_first().expect("a command line names its program");
         let mut command = Command::new(binary("liebrectl", name));
-        command.args(arguments).env("LIEBRE_DATA_DIR", &self.data_dir).stdin(Stdio::null());
-        command.output().unwrap_or_else(|error| panic!("{name}: {error}"))
+        command.args(arguments).env("LIEBRE_DATA_DIR", &self.data_dir);
+        command
     }
 }
 
 /// The words of a command line, as a shell would part them; a word in quotes has nothing before or after them.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
     while let Some(first) = rest.chars().next() {
@@ -94,7 +105,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// Replaces `text` where it is not part of a longer number.
-fn replace_whole(all: &str, text: &str, name: &str) -> String {
+pub(crate) fn replace_whole(all: &str, text: &str, name: &str) -> String {
     let mut replaced = String::new();
     let mut rest = all;
     while let Some((before, after)) = rest.split_once(text) {
@@ -109,7 +120,7 @@ fn replace_whole(all: &str, text: &str, name: &str) -> String {
 }
 
 /// The host's name as it stands in the node's.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let uname = rustix::system::uname();
     let name = uname.nodename().to_string_lossy();
     name.split('.').next().unwrap_or_default().to_owned()

@@ -24,7 +24,8 @@ use liebre::{
         definition::VhostDefinition,
         message::Arena,
         name::Name,
-        permission::{Pattern, Permission},
+        pattern::Pattern,
+        permission::Permission,
         timestamp::Timestamp,
         user::{HashingAlgorithm, PasswordHash, User},
     },
@@ -106,14 +107,7 @@ impl World {
             .expect("there is nothing to load");
         assert!(lost.is_empty());
         let (guest, vhost) = (Name::literal("guest"), Name::literal("/"));
-        let definition = VhostDefinition {
-            name: vhost.clone(),
-            description: String::new(),
-            tags: Vec::new(),
-            default_queue_type: None,
-            limits: Default::default(),
-        };
-        let _ = broker.put_vhost(definition);
+        let _ = broker.put_vhost(VhostDefinition::new(vhost.clone()));
         let password = PasswordHash::new(b"guest", [1, 2, 3, 4], HashingAlgorithm::Sha256);
         let password = password.expect("the hash is known");
         let _ = broker.put_user(User {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::server::journal::{Level, LevelError};
+
 /// The log's places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -55,15 +57,7 @@ impl LogDraft {
     }
 }
 
-/// RabbitMQ's levels, and those that have the same meaning in other programs.
+/// As the API takes levels, too.
 pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
-    Ok(match text.to_ascii_lowercase().as_str() {
-        "trace" => LevelFilter::TRACE,
-        "debug" => LevelFilter::DEBUG,
-        "info" => LevelFilter::INFO,
-        "warning" | "warn" => LevelFilter::WARN,
-        "error" | "critical" => LevelFilter::ERROR,
-        "none" | "off" => LevelFilter::OFF,
-        _ => return Err(format!("'{text}' is no level: none, error, warning, info or debug it may be")),
-    })
+    text.to_ascii_lowercase().parse().map(|Level(level)| level).map_err(|error: LevelError| error.to_string())
 }

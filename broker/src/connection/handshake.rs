@@ -129,7 +129,9 @@ impl Connection {
                 return Err(Exception::new(ReplyCode::CommandInvalid, text));
             }
         };
-        match login.ok_or(Refusal::Malformed).and_then(|login| self.log_in(&login)) {
+        let user = login.ok_or(Refusal::Malformed).and_then(|login| self.log_in(&login));
+        self.node.amqp_logins.count(user.is_ok());
+        match user {
             Ok(user) => {
                 self.info.update(|facts| facts.user = Some(user.name.clone()));
                 (self.user, self.password) = (Some(user.name), Some(user.password));
@@ -212,7 +214,7 @@ impl Connection {
         let user = self.user.clone().ok_or_else(|| self.unexpected_method())?;
         let not_allowed = |text| Exception::new(ReplyCode::NotAllowed, text);
         let not_found = || not_allowed(format!("vhost {vhost_name} not found"));
-        let refused = || not_allowed(format!("access to vhost '{vhost_name}' refused for user '{user}'"));
+        let refused = || not_permitted(vhost_name, &user);
         let vhost = broker.vhost(vhost_name).ok_or_else(not_found)?;
         let seat = Seat::take(&self.node, &vhost, &user);
         let seat = seat.map_err(|full| full.exception(&self.node.name, vhost_name, &user))?;
@@ -245,6 +247,12 @@ impl Connection {
     fn send(&self, method: connection::AMQPMethod) {
         self.outbox.write_method(CONTROL, &AMQPClass::Connection(method));
     }
+}
+
+/// The refusal of a vhost in which the user has no permission.
+pub(super) fn not_permitted(vhost: &str, user: &str) -> Exception {
+    let text = format!("access to vhost '{vhost}' refused for user '{user}'");
+    Exception::new(ReplyCode::NotAllowed, text)
 }
 
 /// Why a login failed.

@@ -16,6 +16,7 @@ pub mod content;
 mod declare;
 mod deferred;
 pub mod demands;
+mod direct;
 pub mod exception;
 mod handshake;
 mod heartbeat;
@@ -170,6 +171,10 @@ impl Connection {
     #[must_use]
     pub fn new(node: Arc<Node>, info: Arc<ConnectionInfo>, now: Instant) -> Self {
         node.insert(Arc::clone(&info));
+        Self::unlisted(node, info, now)
+    }
+
+    fn unlisted(node: Arc<Node>, info: Arc<ConnectionInfo>, now: Instant) -> Self {
         let deadline = now + node.limits.handshake_timeout;
         Self {
             id: info.id,

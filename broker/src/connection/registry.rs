@@ -46,6 +46,19 @@ pub struct Node {
     connections: DashMap<ConnectionId, Arc<ConnectionInfo>>,
     /// Connections ever opened and closed.
     pub churn: Churn,
+    /// Logins over AMQP.
+    pub amqp_logins: Logins,
+    /// Logins to the management API: every request is one.
+    pub http_logins: Logins,
+}
+
+/// How often somebody tried to log in.
+#[derive(Debug, Default)]
+pub struct Logins {
+    /// With a password that was right.
+    pub succeeded: AtomicU64,
+    /// Otherwise.
+    pub failed: AtomicU64,
 }
 
 /// How many there ever were.
@@ -155,6 +168,8 @@ impl Node {
             usages: DashMap::new(),
             connections: DashMap::new(),
             churn: Churn::default(),
+            amqp_logins: Logins::default(),
+            http_logins: Logins::default(),
         }
     }
 
@@ -258,6 +273,20 @@ impl Node {
         if self.connections.remove(&id).is_some() {
             self.churn.connections_closed.fetch_add(1, Relaxed);
         }
+    }
+}
+
+impl Logins {
+    /// One more.
+    pub fn count(&self, is_let_in: bool) {
+        let counter = if is_let_in { &self.succeeded } else { &self.failed };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// From now on.
+    pub fn reset(&self) {
+        self.succeeded.store(0, Relaxed);
+        self.failed.store(0, Relaxed);
     }
 }
 

@@ -23,6 +23,13 @@ pub(super) struct Rights {
     epoch: u64,
 }
 
+impl Rights {
+    /// Of a connection without a user.
+    pub(super) fn grant_everything(&mut self) {
+        self.permission = Some(Arc::new(Permission::everything()));
+    }
+}
+
 impl Default for Rights {
     /// Nothing is known yet: no users and permissions are of this age.
     fn default() -> Self {

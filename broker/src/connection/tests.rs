@@ -17,6 +17,7 @@ mod handshake;
 mod heartbeats;
 mod log;
 mod marks;
+mod matrix;
 mod permissions;
 mod prefetch;
 mod publish;

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
@@ -55,10 +55,22 @@ impl Answer {
     }
 }
 
-/// Headers that RabbitMQ sends with every answer.
+/// What browsers are told: an answer is data, never a page with scripts, and no other site's business. No header lets
+/// another site's page read it.
+const STRICT: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// Headers of every answer: RabbitMQ's, and [`STRICT`] ones.
 pub(super) fn add_headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding, origin"));
+    for (name, value) in STRICT {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 fn ok(body: &Value) -> Response {

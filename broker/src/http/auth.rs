@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 
 use super::{HttpError, credentials::Credentials};
 use crate::{
+    connection::registry::Node,
     model::{
         binding::Binding,
         exchange::ExchangeKind,
@@ -42,20 +43,26 @@ pub(super) enum Right {
 
 impl Caller {
     /// The user whose credentials the request carries, if it may use the API from this address.
-    pub(super) fn log_in(
-        broker: &Broker,
-        headers: &HeaderMap,
+    pub(super) fn log_in(node: &Node, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Self, HttpError> {
+        let header = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        Self::with_credentials(node, &Credentials::parse(header)?, peer)
+    }
+
+    /// As [`Self::log_in`], with credentials that came another way.
+    pub(super) fn with_credentials(
+        node: &Node,
+        credentials: &Credentials,
         peer: Option<IpAddr>,
     ) -> Result<Self, HttpError> {
-        let header = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-        let credentials = Credentials::parse(header)?;
-        let user = broker.authenticate(&credentials.user, &credentials.password);
+        let user = node.broker.authenticate(&credentials.user, &credentials.password);
+        let is_local = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
+        let is_far = |user: &User| node.broker.is_loopback_user(&user.name) && !is_local;
+        node.http_logins.count(user.as_ref().is_some_and(|user| !is_far(user)));
         let Some(user) = user else {
             tracing::warn!("HTTP access denied: user {:?} - invalid credentials", credentials.user);
             return Err(HttpError::LoginFailed);
         };
-        let is_local = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
-        if broker.is_loopback_user(&user.name) && !is_local {
+        if is_far(&user) {
             return Err(HttpError::NotAuthorised("User can only log in via localhost".into()));
         }
         let caller = Self::User(user);

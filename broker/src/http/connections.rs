@@ -1,6 +1,9 @@
 //! Connections: who monitors sees all of them, others their own.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -22,10 +25,16 @@ use crate::{
 /// What a closed connection is told when the request gives no reason.
 const REASON: &str = "Closed via management plugin";
 
-/// `connections`, `connections/{connection}`, `connections/{connection}/channels`
+/// `connections`, `connections/{connection}`, `connections/{connection}/channels`, `…/sessions`,
+/// `connections/username/{user}`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(request, None)),
+        (["username", user], &Method::GET) => {
+            let of_user = visible(request, None).into_iter().filter(|info| is_of(info, user));
+            Ok(Answer::Pages(of_user.map(|info| view(request.node(), &info)).collect()))
+        }
+        (["username", user], _) => close_all(request, user),
         ([connection], &Method::GET) => {
             let info = visible_one(request, connection)?;
             Ok(Answer::Object(view(request.node(), &info)))
@@ -35,6 +44,10 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
         ([connection, "channels"], &Method::GET) => {
             let info = visible_one(request, connection)?;
             Ok(Answer::Pages(channels::views(request.node(), &info)))
+        }
+        // Only AMQP 1.0 has sessions.
+        ([connection, "sessions"], _) => {
+            visible_one(request, connection).map(|_| Answer::Listing(Vec::new()))
         }
         ([] | [_, "channels"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
@@ -91,9 +104,28 @@ fn visible_one(request: &Request, name: &str) -> Result<Arc<ConnectionInfo>, Htt
 fn close(request: &Request, name: &str) -> Answered {
     let info = find(request.node(), name).ok_or(HttpError::ObjectNotFound)?;
     check_own(request, &info, Right::Administrator)?;
-    let reason = request.headers.get("x-reason").map(|reason| String::from_utf8_lossy(reason.as_bytes()));
-    info.force_close(reason.as_deref().unwrap_or(REASON));
+    info.force_close(&reason(request));
     Ok(Answer::Done)
+}
+
+/// Those of one user: the caller's own, or as an administrator.
+fn close_all(request: &Request, user: &str) -> Answered {
+    if request.caller.user().is_none_or(|own| own.as_str() != user) {
+        request.require(Right::Administrator)?;
+    }
+    let of_user = request.node().connections().into_iter().filter(|info| is_of(info, user));
+    of_user.for_each(|info| info.force_close(&reason(request)));
+    Ok(Answer::Done)
+}
+
+/// What a closed connection is told.
+fn reason(request: &Request) -> String {
+    let reason = request.headers.get("x-reason").map(|reason| String::from_utf8_lossy(reason.as_bytes()));
+    reason.map_or_else(|| REASON.to_owned(), Cow::into_owned)
+}
+
+fn is_of(info: &ConnectionInfo, user: &str) -> bool {
+    info.facts().user.is_some_and(|own| own.as_str() == user)
 }
 
 /// The caller's own connection, or one that its right covers.

@@ -52,6 +52,8 @@ pub enum HttpError {
         /// How many items there are.
         count: usize,
     },
+    /// 403: another site's page asks, through somebody's browser.
+    ForeignOrigin,
     /// 404: the path names nothing.
     ObjectNotFound,
     /// 404: something that the request refers to does not exist; the reason names it.
@@ -61,10 +63,14 @@ pub enum HttpError {
         /// The methods that are, as in the `allow` header.
         allow: &'static str,
     },
+    /// 408: the body does not come.
+    BodyTooSlow,
     /// 412: the vhost is protected from deletion.
     PreconditionFailed(String),
     /// 413: the body is larger than [`crate::limits::HTTP_BODY_MAX`].
     BodyTooLarge,
+    /// 503: not now.
+    Unavailable(String),
     /// 500: the disk failed. The reason is for the operator, who is the one asking.
     Internal(String),
 }
@@ -102,10 +108,13 @@ impl HttpError {
             | Self::BadRequest(_)
             | Self::InvalidPage { .. }
             | Self::PageOutOfRange { .. } => StatusCode::BAD_REQUEST,
+            Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::ObjectNotFound | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -128,10 +137,13 @@ impl HttpError {
                 let reason = format!("Page out of range, page: {page} page size: {page_size}, len: {count}");
                 ("page_out_of_range", reason.into())
             }
+            Self::ForeignOrigin => ("forbidden", "the request comes from a page of another site".into()),
             Self::ObjectNotFound => ("Object Not Found", "Not Found".into()),
             Self::NotFound(reason) => ("not_found", reason.as_str().into()),
             Self::PreconditionFailed(reason) => ("precondition_failed", reason.as_str().into()),
+            Self::BodyTooSlow => ("request_timeout", "the request body does not arrive".into()),
             Self::BodyTooLarge => ("payload_too_large", "the request body is too large".into()),
+            Self::Unavailable(reason) => ("service_unavailable", reason.as_str().into()),
             Self::Internal(reason) => ("internal_error", reason.as_str().into()),
         };
         Some(json!({ "error": error, "reason": reason }))

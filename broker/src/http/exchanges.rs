@@ -10,6 +10,7 @@ use super::{
     answer::{Answer, Answered},
     bindings,
     json::arguments_to_json,
+    messages,
     path::exchange_name,
     request::{Request, durable, new_name, not_allowed, refused},
 };
@@ -24,7 +25,8 @@ use crate::{
     vhost::Vhost,
 };
 
-/// `exchanges`, `exchanges/{vhost}`, `exchanges/{vhost}/{exchange}`, `…/bindings/source`, `…/bindings/destination`
+/// `exchanges`, `exchanges/{vhost}`, `exchanges/{vhost}/{exchange}`, `…/publish`, `…/bindings/source`,
+/// `…/bindings/destination`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(&request.vhosts())),
@@ -36,6 +38,8 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         ([vhost, exchange], &Method::PUT) => declare(request, vhost, exchange_name(exchange)).await,
         ([vhost, exchange], &Method::DELETE) => delete(request, vhost, exchange).await,
         ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
+        ([vhost, exchange, "publish"], &Method::POST) => messages::publish(request, vhost, exchange).await,
+        ([_, _, "publish"], _) => not_allowed("POST, OPTIONS"),
         ([vhost, exchange, "bindings", "source"], &Method::GET) => {
             list_bindings_of_source(request, vhost, exchange)
         }

@@ -1,32 +1,46 @@
 //! Health checks: 200 when all is well, 503 with a reason when not.
 
-use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{
     HttpError,
     answer::{Answer, Answered},
+    cluster::find_node,
     overview::Listener,
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::connection::alarm::Alarm;
 
-/// `aliveness-test/{vhost}`, and after `health/checks/`: `alarms`, `local-alarms`, `virtual-hosts`,
-/// `port-listener/{port}`, `protocol-listener/{protocol}`
+/// After `health/checks/`.
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
-    let check = match names {
-        ["alarms" | "local-alarms"] => check_alarms,
-        // A vhost that is there runs.
-        ["virtual-hosts"] => |_: &Request, _: &str| Ok(healthy()),
-        ["port-listener", _] => check_port,
-        ["protocol-listener", _] => check_protocol,
-        ["aliveness-test", _] => |request: &Request, vhost: &str| request.vhost(vhost).map(|_| healthy()),
-        _ => return Err(HttpError::ObjectNotFound),
-    };
-    if request.method != Method::GET {
-        return not_allowed("HEAD, GET, OPTIONS");
+    match names {
+        [check @ ("alarms" | "local-alarms")] => check_alarms(request, check),
+        ["port-listener", port] => check_port(request, port),
+        ["protocol-listener", protocol] => check_protocol(request, protocol),
+        ["certificate-expiration", within, unit] => check_certificates(within, unit),
+        ["node-is-mirror-sync-critical" | "node-is-quorum-critical"] => {
+            Ok(Answer::Object(json!({ "status": "ok", "reason": "single node cluster" })))
+        }
+        ["below-node-connection-limit"] => check_connections(request),
+        ["ready-to-serve-clients"] => check_ready(request),
+        ["quorum-queues-without-elected-leaders", "vhost", vhost, ..] => {
+            request.vhost(vhost).map(|_| healthy())
+        }
+        // A vhost that is there runs, a node that answers is in service, and one node is the whole cluster.
+        _ => Ok(healthy()),
     }
-    check(request, names.last().copied().unwrap_or_default())
+}
+
+/// `healthchecks/node`, `healthchecks/node/{node}`
+pub(super) fn answer_node(request: &Request, names: &[&str]) -> Answered {
+    names.iter().try_for_each(|node| find_node(request, node))?;
+    Ok(match alarms(request).first() {
+        None => healthy(),
+        Some(_) => {
+            let reason = "resource alarm(s) in effect";
+            Answer::Object(json!({ "status": "failed", "reason": reason, "alarms": alarms(request) }))
+        }
+    })
 }
 
 fn healthy() -> Answer {
@@ -35,15 +49,51 @@ fn healthy() -> Answer {
 
 /// There is one node: the alarms in the cluster are its own.
 fn check_alarms(request: &Request, check: &str) -> Answered {
-    let node = request.node();
-    let view = |alarm: Alarm| json!({ "node": node.name, "resource": resource(alarm) });
-    let alarms: Vec<Value> = node.alarms.on().map(view).collect();
+    let alarms = alarms(request);
     if alarms.is_empty() {
         return Ok(healthy());
     }
     let place = if check == "local-alarms" { "on the node" } else { "in the cluster" };
     let reason = format!("There are alarms in effect {place}");
     Ok(Answer::Unhealthy(json!({ "status": "failed", "reason": reason, "alarms": alarms })))
+}
+
+fn alarms(request: &Request) -> Vec<Value> {
+    let node = request.node();
+    node.alarms.on().map(|alarm| json!({ "node": node.name, "resource": resource(alarm) })).collect()
+}
+
+/// No listener has a certificate: none expires.
+fn check_certificates(within: &str, unit: &str) -> Answered {
+    if !matches!(unit, "days" | "weeks" | "months" | "years") {
+        let reason = "Time unit not recognised. Supported units: days, weeks, months, years.";
+        return Err(HttpError::bad_request(reason));
+    }
+    within.parse::<i64>().map_err(|_| HttpError::bad_request("Invalid expiration value."))?;
+    Ok(healthy())
+}
+
+fn check_connections(request: &Request) -> Answered {
+    let current = request.node().connection_count();
+    match request.node().limits.connection_max {
+        Some(max) if current >= max => {
+            let reason = "connection limit is reached";
+            let body = json!({ "status": "failed", "reason": reason, "current": current, "limit": max });
+            Ok(Answer::Unhealthy(body))
+        }
+        max => {
+            let limit = max.map_or_else(|| "infinity".into(), Value::from);
+            Ok(Answer::Object(json!({ "status": "ok", "current": current, "limit": limit })))
+        }
+    }
+}
+
+/// Clients are served while there is room for one more and nothing asks the broker to stop.
+fn check_ready(request: &Request) -> Answered {
+    if *request.api.stop.borrow() {
+        return Ok(Answer::Unhealthy(json!({ "status": "failed", "reason": "the broker is stopping" })));
+    }
+    check_connections(request)
 }
 
 /// Here, and only here, the disk has this name.

@@ -12,6 +12,7 @@ mod auth;
 mod bindings;
 pub mod body;
 mod channels;
+mod cluster;
 mod connections;
 mod consumers;
 pub mod credentials;
@@ -21,38 +22,50 @@ mod exchanges;
 mod health;
 pub mod json;
 mod limits;
+mod login;
+mod messages;
 mod nodes;
 mod overview;
 mod own;
+mod own_node;
+mod pages;
 mod parameters;
 pub mod path;
 mod permissions;
 mod policies;
+pub mod properties;
 pub mod properties_key;
 pub mod query;
 mod queues;
 mod request;
 mod routes;
+mod stopped;
+mod table;
 #[cfg(test)]
 mod tests;
 mod topic_permissions;
 mod users;
 mod vhosts;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
-
-use axum::Router;
-use tokio::{
-    net::{TcpListener, UnixListener},
-    sync::watch,
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::SystemTime,
 };
+
+use tokio::sync::watch;
 
 use crate::{
     connection::registry::Node,
-    server::{Doors, EffectiveSetting, Server, resources::Resources},
+    server::{
+        Doors, EffectiveSetting, Server, admission::Admission, http::serve, journal::Journal,
+        resources::Resources,
+    },
 };
 pub use error::HttpError;
-use routes::Door;
+use routes::{Door, respond};
+pub use stopped::wait_for_start;
 
 /// What the API tells of and acts on.
 #[derive(Debug)]
@@ -77,6 +90,12 @@ pub struct Api {
     pub clock: fn() -> SystemTime,
     /// True makes the broker stop.
     pub stop: watch::Sender<bool>,
+    /// The process stays when the broker stops.
+    pub keeps_process: Arc<AtomicBool>,
+    /// Whether AMQP clients are let in.
+    pub admission: Arc<Admission>,
+    /// The log.
+    pub journal: Arc<Journal>,
 }
 
 /// Opens the doors: the server answers there until it stops.
@@ -93,33 +112,14 @@ pub fn start(server: &mut Server, doors: Doors) {
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),
+        keeps_process: Arc::clone(&server.keeps_process),
+        admission: Arc::clone(&server.admission),
+        journal: server.journal(),
     });
-    server.attend(serve_tcp(doors.http, Arc::clone(&api), server.stop.subscribe()));
-    server.attend(serve_control(doors.control, api, server.stop.subscribe()));
-}
-
-/// Serves the API to callers who log in, until `stop` is true.
-async fn serve_tcp(listener: TcpListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
-    let app = router(api, Door::Tcp).into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
-        tracing::error!("the HTTP listener failed: {error}");
-    }
-}
-
-/// Serves the API to whoever may enter the data directory: the broker's own user and root, without a
-/// password.
-async fn serve_control(listener: UnixListener, api: Arc<Api>, stop: watch::Receiver<bool>) {
-    let app = router(api, Door::Control).into_make_service();
-    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped(stop)).await {
-        tracing::error!("the control socket failed: {error}");
-    }
-}
-
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// All paths go to [`routes`]: names in paths are RabbitMQ's to read, not the router's.
-fn router(api: Arc<Api>, door: Door) -> Router {
-    Router::new().fallback(move |request| routes::respond(Arc::clone(&api), door, request))
+    // Who comes by the control socket may enter the data directory: it is the broker's own user, or root.
+    let control = Arc::clone(&api);
+    let respond = move |request, _| respond(Arc::clone(&control), Door::Control, request);
+    server.attend(serve(doors.control, respond, server.stop.subscribe()));
+    let respond = move |request, peer| self::respond(Arc::clone(&api), Door::Tcp(peer), request);
+    server.attend(serve(doors.http, respond, server.stop.subscribe()));
 }

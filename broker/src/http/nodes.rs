@@ -19,12 +19,15 @@ const PLUGINS: [&str; 1] = ["rabbitmq_management"];
 /// What is logged goes there.
 const LOG: &str = "<stderr>";
 
-/// `nodes`, `nodes/{node}`
+/// `nodes`, `nodes/{node}`, `nodes/{node}/memory`, `nodes/{node}/memory/relative`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Monitoring)?;
     match (names, &request.method) {
         ([], &Method::GET) => Ok(Answer::Listing(vec![view(request)])),
         ([node], &Method::GET) if *node == request.node().name => Ok(Answer::Object(view(request))),
+        ([node, "memory", part @ ..], &Method::GET) if *node == request.node().name => {
+            Ok(Answer::Object(json!({ "memory": memory(part.is_empty()) })))
+        }
         ([_], &Method::GET) => Err(HttpError::ObjectNotFound),
         ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
@@ -38,7 +41,7 @@ fn view(request: &Request) -> Value {
         "name": request.node().name,
         "type": "disc",
         "running": true,
-        "being_drained": false,
+        "being_drained": api.admission.is_draining(),
         "uptime": u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
         "os_pid": std::process::id().to_string(),
         "processors": available_parallelism().map_or(1, usize::from),
@@ -68,6 +71,15 @@ fn view(request: &Request) -> Value {
     object
 }
 
+/// What the process takes, in bytes, or in percent of that.
+fn memory(is_absolute: bool) -> Value {
+    match process::memory_used_bytes() {
+        None => "not_available".into(),
+        Some(memory) if is_absolute => json!({ "strategy": "rss", "total": { "rss": memory } }),
+        Some(_) => json!({ "total": 100 }),
+    }
+}
+
 /// What the system may not tell.
 fn add_measured(request: &Request, object: &mut Value) {
     let mut add = |name: &str, value: Option<u64>| {
@@ -81,10 +93,10 @@ fn add_measured(request: &Request, object: &mut Value) {
     add("disk_free", process::disk_free_bytes(&request.api.data_dir));
     add("fd_used", process::open_file_count().map(|count| count as u64));
     add("fd_total", process::open_files_max());
-    if let Some(memory) = memory {
+    if memory.is_some() {
         object["mem_calculation_strategy"] = "rss".into();
         if request.has_flag("memory") {
-            object["memory"] = json!({ "strategy": "rss", "total": { "rss": memory } });
+            object["memory"] = self::memory(true);
         }
     }
 }

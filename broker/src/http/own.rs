@@ -8,6 +8,8 @@
 //! | `PUT liebre/vm-memory-high-watermark` `{"absolute": "2GB"}` or bytes, or `{"relative": 0.4}` of memory | 204; the alarms have followed |
 //! | `GET liebre/environment` | 200, the settings in force by their names in `rabbitmq.conf` |
 //! | `GET liebre/status` | 200, what `status` prints beyond overview and node |
+//!
+//! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 
 use axum::http::Method;
 use serde_json::{Map, Value, json};
@@ -16,6 +18,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
+    own_node,
     request::{Request, not_allowed},
 };
 use crate::{
@@ -39,8 +42,8 @@ pub(super) fn answer_effective(request: &Request) -> Answered {
 }
 
 /// `liebre/authenticate`, `liebre/stop`, `liebre/disk-free-limit`, `liebre/vm-memory-high-watermark`,
-/// `liebre/environment`, `liebre/status`
-pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
+/// `liebre/environment`, `liebre/status`, and those of [`own_node`]
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         (["authenticate"], &Method::POST) => authenticate(request),
         (["stop"], &Method::POST) => stop(request),
@@ -57,7 +60,7 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
             Ok(Answer::Object(status(request)))
         }
         (["environment" | "status"], _) => not_allowed("HEAD, GET, OPTIONS"),
-        _ => Err(HttpError::ObjectNotFound),
+        _ => own_node::answer(request, names).await,
     }
 }
 
@@ -73,10 +76,7 @@ fn authenticate(request: &Request) -> Answered {
 
 fn stop(request: &Request) -> Answered {
     request.require(Right::Administrator)?;
-    match request.caller.user() {
-        Some(user) => tracing::info!("user '{user}' asks the broker to stop"),
-        None => tracing::info!("somebody at the control socket asks the broker to stop"),
-    }
+    tracing::info!("{} asks the broker to stop", own_node::asker(request));
     request.api.stop.send_replace(true);
     Ok(Answer::Done)
 }

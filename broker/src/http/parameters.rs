@@ -132,7 +132,9 @@ impl CheckedParameter {
 
     /// What a file of definitions may hold besides: parameters of plugins.
     pub(super) fn parse_imported(component: &str, name: &str, value: &Value) -> Result<Self, HttpError> {
-        if !WITHOUT_EFFECT.contains(&component) {
+        // RabbitMQ keeps limits under any name, and those under other names limit nothing.
+        let is_kept = WITHOUT_EFFECT.contains(&component) || component == VHOST_LIMITS && name != LIMITS;
+        if !is_kept {
             return Self::parse(component, name, value);
         }
         let (component, name) = (new_name(component)?, new_name(name)?);

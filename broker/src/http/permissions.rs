@@ -13,7 +13,8 @@ use super::{
 use crate::{
     model::{
         name::Name,
-        permission::{Pattern, PatternError, Permission},
+        pattern::{Pattern, PatternError},
+        permission::Permission,
     },
     vhost::access::Grant,
 };

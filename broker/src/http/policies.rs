@@ -20,7 +20,7 @@ use crate::{
     model::{
         arguments::Arguments,
         name::Name,
-        permission::Pattern,
+        pattern::Pattern,
         policy::{ApplyTo, DefinitionError, Policy, PolicyDefinition, PolicyKind},
     },
     vhost::Vhost,

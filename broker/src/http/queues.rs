@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use super::{
     HttpError,
     answer::{Answer, Answered},
+    auth::Right,
     bindings,
     connections::{connection_details, connection_pid},
     consumers::{self, Peers},
     json::arguments_to_json,
+    messages,
     request::{Request, durable, new_name, not_allowed, refused},
 };
 use crate::{
@@ -24,10 +26,11 @@ use crate::{
     vhost::{Vhost, declare::DeclareQueueError, queue::SharedQueue, ticket::Ticket},
 };
 
-/// `queues`, `queues/{vhost}`, `queues/{vhost}/{queue}`, `…/bindings`, `…/contents`
+/// `queues`, `queues/detailed`, `queues/{vhost}`, `queues/{vhost}/{queue}`, `…/bindings`, `…/contents`, `…/get`,
+/// `…/actions`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(request, &request.vhosts())),
+        ([] | ["detailed"], &Method::GET) => Ok(list(request, &request.vhosts())),
         ([vhost], &Method::GET) => Ok(list(request, &[request.vhost(vhost)?])),
         ([vhost, queue], &Method::GET) => show(request, vhost, queue),
         ([vhost, queue], &Method::PUT) => declare(request, vhost, queue).await,
@@ -36,6 +39,9 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         ([vhost, queue, "bindings"], &Method::GET) => list_bindings(request, vhost, queue),
         ([vhost, queue, "contents"], &Method::DELETE) => purge(request, vhost, queue).await,
         ([_, _, "contents"], _) => not_allowed("DELETE, OPTIONS"),
+        ([vhost, queue, "get"], &Method::POST) => messages::get(request, vhost, queue).await,
+        ([_, _, "get"], _) => not_allowed("POST, OPTIONS"),
+        ([vhost, queue, "actions"], _) => act(request, vhost, queue),
         ([] | [_] | [_, _, "bindings"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
@@ -104,6 +110,18 @@ async fn purge(request: &Request, vhost: &str, name: &str) -> Answered {
     let (_, lsn) = queue.purge();
     durable(lsn.and_then(|lsn| Ticket::synced(&**vhost.log(), lsn))).await?;
     Ok(Answer::Done)
+}
+
+/// What RabbitMQ does with the mirrors of a queue: there are none, so it is done.
+fn act(request: &Request, vhost: &str, name: &str) -> Answered {
+    request.require(Right::Administrator)?;
+    let _ = find(request, vhost, name)?;
+    let fields = request.fields()?;
+    fields.require(&["action"])?;
+    match fields.value("action").unwrap_or(&Value::Null) {
+        Value::String(action) if matches!(action.as_str(), "sync" | "cancel_sync") => Ok(Answer::Done),
+        other => Err(HttpError::bad_value("unknown", other)),
+    }
 }
 
 fn list_bindings(request: &Request, vhost: &str, name: &str) -> Answered {

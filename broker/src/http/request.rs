@@ -1,6 +1,6 @@
 //! A request whose caller is known, and what routes ask of it.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -26,6 +26,8 @@ pub(super) struct Request {
     pub(super) caller: Caller,
     pub(super) method: Method,
     pub(super) query: String,
+    /// Where it came from; none over the control socket.
+    pub(super) peer: Option<SocketAddr>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }

@@ -1,36 +1,34 @@
 //! The table of routes, and a request's way to one.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    body::{Body, to_bytes},
-    extract::ConnectInfo,
+    body::{Body, Bytes, to_bytes},
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
+use tokio::time::timeout;
+
 use super::{
     Api, HttpError, answer,
-    answer::Answered,
+    answer::{Answer, Answered},
     auth::{Caller, Right},
-    bindings, channels, connections, consumers, definitions, exchanges, health, limits, nodes, overview, own,
-    parameters, path, permissions, policies, queues,
+    bindings, channels, cluster, connections, consumers, definitions, exchanges, health, limits, login,
+    messages, nodes, overview, own, pages, parameters, path, permissions, policies, queues,
     request::Request,
-    topic_permissions, users, vhosts,
+    table, topic_permissions, users, vhosts,
 };
 use crate::{
-    limits::{DEFINITIONS_BODY_MAX, HTTP_BODY_MAX},
+    limits::{DEFINITIONS_BODY_MAX, HTTP_BODY_MAX, HTTP_BODY_TIMEOUT, HTTP_FORM_MAX},
     model::policy::PolicyKind,
 };
 
 /// Which way a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
-    /// The port: callers log in.
-    Tcp,
+    /// The port: callers log in. With the peer's address.
+    Tcp(Option<SocketAddr>),
     /// The control socket: callers are administrators.
     Control,
 }
@@ -53,15 +51,30 @@ pub(super) async fn respond(api: Arc<Api>, door: Door, request: axum::extract::R
 async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Response, HttpError> {
     let names = path::segments(parts.uri.path())?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let ["api", names @ ..] = names.as_slice() else { return Err(HttpError::ObjectNotFound) };
+    let names = match names.as_slice() {
+        ["api", names @ ..] if !matches!(names, [] | ["index.html"]) => names,
+        names => return pages::answer(&parts.method, names),
+    };
+    let route = table::find(names).ok_or(HttpError::ObjectNotFound)?;
+    if parts.method == Method::OPTIONS || !route.has(&parts.method) {
+        return Err(HttpError::MethodNotAllowed { allow: route.allow });
+    }
+    check_origin(&parts)?;
+    let peer = match door {
+        Door::Control => None,
+        Door::Tcp(peer) => peer,
+    };
+    if names == ["login"] {
+        return log_in(&api, &parts.method, body, peer).await;
+    }
     let caller = match door {
         Door::Control => Caller::Control,
-        Door::Tcp => Caller::log_in(&api.node.broker, &parts.headers, peer(&parts))?,
+        Door::Tcp(peer) => Caller::log_in(&api.node, &parts.headers, peer.map(|peer| peer.ip()))?,
     };
-    let body = to_bytes(body, body_max(&caller, names)).await.map_err(|_| HttpError::BodyTooLarge)?;
+    let body = read(body, body_max(&caller, names)).await?;
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let request = Request { api, caller, method, query, headers: parts.headers, body };
+    let request = Request { api, caller, method, query, peer, headers: parts.headers, body };
     let answer = pick(&request, names).await?;
     answer.into_response(&request.query)
 }
@@ -74,9 +87,37 @@ fn body_max(caller: &Caller, names: &[&str]) -> usize {
     }
 }
 
-/// The peer's address, which the listener notes.
-fn peer(parts: &Parts) -> Option<IpAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+/// A form with name and password, which need not come with an `authorization`. Logging out is up to the client.
+async fn log_in(
+    api: &Api,
+    method: &Method,
+    body: Body,
+    peer: Option<SocketAddr>,
+) -> Result<Response, HttpError> {
+    if *method == Method::DELETE {
+        return Answer::Done.into_response("");
+    }
+    let form = read(body, HTTP_FORM_MAX).await?;
+    login::log_in(api, &form, peer.map(|peer| peer.ip()))?.into_response("")
+}
+
+/// All of a body, whatever length it announces.
+async fn read(body: Body, size_max: usize) -> Result<Bytes, HttpError> {
+    let read = timeout(HTTP_BODY_TIMEOUT, to_bytes(body, size_max)).await;
+    read.map_err(|_| HttpError::BodyTooSlow)?.map_err(|_| HttpError::BodyTooLarge)
+}
+
+/// A browser in which somebody has logged in sends the password along wherever a page leads it. It says where the
+/// page came from: what another site's page asks for is not done.
+fn check_origin(parts: &Parts) -> Result<(), HttpError> {
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let text = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
+    let Some(origin) = text(header::ORIGIN) else { return Ok(()) };
+    let host = text(header::HOST).unwrap_or_default();
+    let is_own = |scheme: &str| origin.strip_prefix(scheme.as_bytes()).is_some_and(|origin| origin == host);
+    if is_own("http://") || is_own("https://") { Ok(()) } else { Err(HttpError::ForeignOrigin) }
 }
 
 /// The first name is a noun, or what the noun's file holds besides.
@@ -84,8 +125,15 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
     match names {
         ["overview" | "whoami" | "version" | "extensions"] => overview::answer(request, names[0]),
         ["cluster-name"] => parameters::answer_cluster_name(request).await,
-        ["aliveness-test", ..] => health::answer(request, names),
+        ["aliveness-test", vhost] => messages::test_aliveness(request, vhost).await,
+        ["healthchecks", "node", node @ ..] => health::answer_node(request, node),
         ["health", "checks", check @ ..] => health::answer(request, check),
+        ["auth", rest @ ..] => login::answer(request, rest),
+        ["feature-flags", rest @ ..] => cluster::answer_feature_flags(request, rest),
+        ["deprecated-features", ..] => cluster::answer_deprecated_features(request),
+        ["reset", rest @ ..] => cluster::reset(request, rest),
+        ["rebalance", ..] => cluster::rebalance(request),
+        ["queues", "quorum", rest @ ..] if rest.len() > 2 => cluster::answer_quorum(request, rest),
         ["nodes", rest @ ..] => nodes::answer(request, rest),
         ["users", rest @ ..] => users::answer(request, rest).await,
         ["vhosts", rest @ ..] => vhosts::answer(request, rest).await,
@@ -106,7 +154,7 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
         ["channels", rest @ ..] => channels::answer(request, rest),
         ["consumers", rest @ ..] => consumers::answer(request, rest),
         ["config", "effective"] => own::answer_effective(request),
-        ["liebre", rest @ ..] => own::answer(request, rest),
+        ["liebre", rest @ ..] => own::answer(request, rest).await,
         _ => Err(HttpError::ObjectNotFound),
     }
 }

@@ -21,12 +21,15 @@ use crate::{
     },
 };
 
-/// `users`, `users/{user}`, `users/{user}/permissions`, `…/topic-permissions`
+/// `users`, `users/without-permissions`, `users/bulk-delete`, `users/{user}`, `users/{user}/permissions`,
+/// `…/topic-permissions`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(request)),
         ([], _) => not_allowed("HEAD, GET, OPTIONS"),
+        (["without-permissions"], _) => Ok(list_without_permissions(request)),
+        (["bulk-delete"], _) => delete_many(request).await,
         ([user], &Method::GET) => show(request, user),
         ([user], &Method::PUT) => put(request, user).await,
         ([user], &Method::DELETE) => delete(request, user).await,
@@ -63,6 +66,30 @@ pub(super) fn default_algorithm(version: &str) -> HashingAlgorithm {
 
 fn list(request: &Request) -> Answer {
     Answer::Listing(request.broker().access().users().iter().map(view).collect())
+}
+
+fn list_without_permissions(request: &Request) -> Answer {
+    let access = request.broker().access();
+    let grants = access.grants();
+    let users = access.users();
+    let without = users.iter().filter(|user| grants.iter().all(|grant| grant.user != user.name));
+    Answer::Listing(without.map(view).collect())
+}
+
+/// Stops at the first that is not there, as RabbitMQ does.
+async fn delete_many(request: &Request) -> Answered {
+    let fields = request.fields()?;
+    fields.require(&["users"])?;
+    let value = fields.value("users").unwrap_or(&Value::Null);
+    let users = value.as_array().ok_or_else(|| HttpError::bad_value("not_a_list", value))?;
+    for user in users {
+        let missing = || HttpError::bad_value("no_such_user", user);
+        delete(request, user.as_str().ok_or_else(missing)?).await.map_err(|error| match error {
+            HttpError::ObjectNotFound => missing(),
+            other => other,
+        })?;
+    }
+    Ok(Answer::Done)
 }
 
 fn show(request: &Request, name: &str) -> Answered {

@@ -10,23 +10,22 @@ use super::{
     answer::{Answer, Answered},
     auth::{Caller, Right},
     body::RequestBody,
-    channels, connections, permissions,
+    channels,
+    cluster::find_node,
+    connections, permissions,
     request::{Request, durable, new_name, not_allowed, words},
     topic_permissions,
 };
 use crate::{
-    model::{
-        definition::VhostDefinition,
-        name::Name,
-        permission::{Pattern, Permission},
-    },
-    vhost::{Vhost, ticket::Ticket},
+    model::{definition::VhostDefinition, name::Name, permission::Permission},
+    vhost::{Vhost, broker::DeleteVhostError, ticket::Ticket},
 };
 
 /// What queues are without `x-queue-type` where the vhost does not say.
 pub(super) const DEFAULT_QUEUE_TYPE: &str = "classic";
 
-/// `vhosts`, `vhosts/{vhost}`, `vhosts/{vhost}/permissions`, `…/topic-permissions`, `…/connections`, `…/channels`
+/// `vhosts`, `vhosts/{vhost}`, `vhosts/{vhost}/permissions`, `…/topic-permissions`, `…/connections`, `…/channels`,
+/// `…/deletion/protection`, `…/start/{node}`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(request)),
@@ -34,6 +33,8 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         ([vhost], &Method::PUT) => put(request, vhost).await,
         ([vhost], &Method::DELETE) => delete(request, vhost).await,
         ([_], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
+        ([vhost, "deletion", "protection"], method) => protect(request, vhost, method).await,
+        ([vhost, "start", node], _) => start(request, vhost, node),
         ([vhost, "permissions"], &Method::GET) => list_permissions(request, vhost),
         ([vhost, "topic-permissions"], &Method::GET) => {
             request.require(Right::Administrator)?;
@@ -100,7 +101,7 @@ async fn put(request: &Request, name: &str) -> Answered {
         room.map_err(|max| HttpError::bad_request(no_room(&name, max)))?;
     }
     let (is_new, ticket) = request.broker().put_vhost(definition(name.clone(), before, &request.fields()?)?);
-    let granted = if is_new { grant_everything(request, &name)? } else { None };
+    let granted = if is_new { grant_everything(request, &name) } else { None };
     durable(ticket).await?;
     durable(granted).await?;
     Ok(Answer::put(is_new))
@@ -110,10 +111,36 @@ async fn delete(request: &Request, name: &str) -> Answered {
     request.require(Right::Administrator)?;
     let vhost = find(request, name)?;
     let name = vhost.name();
-    let ticket = request.broker().delete_vhost(name).map_err(|_| HttpError::ObjectNotFound)?;
+    let ticket = request.broker().delete_vhost(name).map_err(|error| match error {
+        DeleteVhostError::NoVhost => HttpError::ObjectNotFound,
+        DeleteVhostError::Protected => HttpError::PreconditionFailed(format!(
+            "refusing to delete virtual host '{name}' because it is protected from deletion"
+        )),
+    })?;
     let text = format!("vhost '{name}' is deleted");
     request.node().close_connections(&text, |facts| facts.vhost.as_ref() == Some(name));
     durable(ticket).await?;
+    Ok(Answer::Done)
+}
+
+/// POST protects a vhost, DELETE lifts that.
+async fn protect(request: &Request, name: &str, method: &Method) -> Answered {
+    request.require(Right::Administrator)?;
+    let vhost = find(request, name)?;
+    if *method == Method::GET {
+        let is_protected = vhost.definition().is_protected;
+        return Ok(Answer::Object(json!({ "protected_from_deletion": is_protected })));
+    }
+    let ticket = request.broker().protect_vhost(vhost.name(), *method == Method::POST);
+    durable(ticket.map_err(|_| HttpError::ObjectNotFound)?).await?;
+    Ok(Answer::Done)
+}
+
+/// A vhost that is there runs on the one node.
+fn start(request: &Request, name: &str, node: &str) -> Answered {
+    request.require(Right::Administrator)?;
+    find(request, name)?;
+    find_node(request, node)?;
     Ok(Answer::Done)
 }
 
@@ -135,14 +162,11 @@ pub(super) fn no_room(name: &str, max: usize) -> String {
 }
 
 /// Who makes a vhost may do everything in it.
-fn grant_everything(request: &Request, vhost: &Name) -> Result<Option<Ticket>, HttpError> {
-    let Caller::User(user) = &request.caller else { return Ok(None) };
-    let everything = Pattern::parse(".*").map_err(|error| HttpError::Internal(error.to_string()))?;
-    let permission =
-        Permission { configure: everything.clone(), write: everything.clone(), read: everything };
+fn grant_everything(request: &Request, vhost: &Name) -> Option<Ticket> {
+    let Caller::User(user) = &request.caller else { return None };
     // Either may have gone again meanwhile, and the permission with it.
-    let granted = request.broker().put_permission(&user.name, vhost, permission);
-    Ok(granted.ok().and_then(|(_, ticket)| ticket))
+    let granted = request.broker().put_permission(&user.name, vhost, Permission::everything());
+    granted.ok().and_then(|(_, ticket)| ticket)
 }
 
 /// A vhost from the fields of a body; what they do not say stays as it was.
@@ -151,13 +175,7 @@ pub(super) fn definition(
     before: Option<VhostDefinition>,
     fields: &RequestBody,
 ) -> Result<VhostDefinition, HttpError> {
-    let before = before.unwrap_or(VhostDefinition {
-        name,
-        description: String::new(),
-        tags: Vec::new(),
-        default_queue_type: None,
-        limits: Default::default(),
-    });
+    let before = before.unwrap_or(VhostDefinition::new(name));
     Ok(VhostDefinition {
         description: fields.text("description")?.map_or(before.description, str::to_owned),
         tags: fields.value("tags").map_or(Ok(before.tags), words)?,
@@ -167,6 +185,10 @@ pub(super) fn definition(
             Some("undefined" | "") => None,
             Some(known @ ("classic" | "quorum")) => Some(known.to_owned()),
             Some(other) => return Err(HttpError::bad_request(format!("unsupported queue type '{other}'"))),
+        },
+        is_protected: match fields.value("protected_from_deletion") {
+            None => before.is_protected,
+            Some(_) => fields.flag("protected_from_deletion")?,
         },
         ..before
     })
@@ -182,7 +204,7 @@ fn view(request: &Request, vhost: &Vhost) -> Value {
         "description": definition.description,
         "tags": definition.tags,
         "default_queue_type": default_queue_type,
-        "protected_from_deletion": false,
+        "protected_from_deletion": definition.is_protected,
         "metadata": {
             "description": definition.description,
             "tags": definition.tags,

@@ -76,6 +76,23 @@ pub struct VhostDefinition {
     pub default_queue_type: Option<String>,
     /// What may be in it.
     pub limits: LimitSet,
+    /// It is not deleted before somebody lifts this.
+    pub is_protected: bool,
+}
+
+impl VhostDefinition {
+    /// Of a vhost about which nothing is said but its name.
+    #[must_use]
+    pub fn new(name: Name) -> Self {
+        Self {
+            name,
+            description: String::new(),
+            tags: Vec::new(),
+            default_queue_type: None,
+            limits: LimitSet::default(),
+            is_protected: false,
+        }
+    }
 }
 
 /// The three patterns of a user in a vhost.

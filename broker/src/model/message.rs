@@ -20,6 +20,7 @@ pub struct Message {
     header_size: u32,
     route_size: u16,
     is_persistent: bool,
+    has_expiration: bool,
     /// 0 when nobody needs it.
     arrived_at: Timestamp,
 }
@@ -40,14 +41,30 @@ impl Message {
     #[must_use]
     pub fn from_buffer(buffer: Bytes, head_sizes: (u16, u32), is_persistent: bool) -> Self {
         let (route_size, header_size) = head_sizes;
-        Self { bytes: buffer, header_size, route_size, is_persistent, arrived_at: Timestamp(0) }
+        // The high octet of the property flags, bit 8 of both.
+        let flags = buffer.get(usize::from(route_size) + CONTENT_HEADER_HEAD);
+        let has_expiration =
+            header_size as usize > CONTENT_HEADER_HEAD && flags.is_some_and(|flags| flags & 1 != 0);
+        Self {
+            bytes: buffer,
+            header_size,
+            route_size,
+            is_persistent,
+            has_expiration,
+            arrived_at: Timestamp(0),
+        }
     }
 
     /// The same message, which came to its queues at this time: what its time to live is counted from.
     #[must_use]
     pub fn arriving_at(mut self, now: Timestamp) -> Self {
-        self.arrived_at = now;
+        self.set_arrival(now);
         self
+    }
+
+    /// Notes when it came to its queues.
+    pub fn set_arrival(&mut self, now: Timestamp) {
+        self.arrived_at = now;
     }
 
     /// When it came to its queues; none unless it was noted because the message may expire.
@@ -59,14 +76,13 @@ impl Message {
     /// Whether the publisher gave it a time to live (`expiration`).
     #[must_use]
     pub fn has_expiration(&self) -> bool {
-        // The high octet of the property flags, bit 8 of both.
-        self.header().get(CONTENT_HEADER_HEAD).is_some_and(|flags| flags & 1 != 0)
+        self.has_expiration
     }
 
     /// The time to live that the publisher gave it, milliseconds.
     #[must_use]
     pub fn expiration_millis(&self) -> Option<u64> {
-        if !self.has_expiration() {
+        if !self.has_expiration {
             return None;
         }
         parse_expiration(self.content_header()?.properties.expiration?).ok()

@@ -11,6 +11,7 @@ pub mod message;
 pub mod name;
 pub mod parameter;
 pub mod password;
+pub mod pattern;
 pub mod permission;
 pub mod policy;
 pub mod queue;

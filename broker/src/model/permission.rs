@@ -3,36 +3,10 @@
 //! Every protocol and the HTTP API ask [`authorize`]. Which operation needs what is the table in
 //! [`Operation`]'s needs; nothing else decides, and what the table does not grant is refused.
 
-use std::{borrow::Cow, fmt};
+use super::pattern::Pattern;
 
-use regex::{Regex, RegexBuilder};
-
-use crate::limits::PATTERN_BYTES_MAX;
-
-/// Compiled patterns stay below this, bytes.
-const PATTERN_SIZE_MAX: usize = 1 << 20;
-/// What an empty pattern means: nothing that has a name.
-const EMPTY_PATTERN: &str = "^$";
 /// The default exchange under the name that patterns see.
 const DEFAULT_EXCHANGE: &str = "amq.default";
-
-/// A permission pattern: an unanchored regular expression on names, matched in linear time.
-#[derive(Clone)]
-pub struct Pattern {
-    text: String,
-    regex: Regex,
-}
-
-/// Why a text is no permission pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PatternError {
-    /// Longer than [`PATTERN_BYTES_MAX`].
-    TooLong,
-    /// Its compiled form would be too large.
-    TooComplex,
-    /// Not a regular expression, or one with look-around or back-references.
-    Syntax(String),
-}
 
 /// A user's permissions in one vhost. All fields are durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,6 +226,17 @@ fn any(resource: Resource<'_>) -> Option<Need<'_>> {
 }
 
 impl Permission {
+    /// For everything, whatever its name.
+    ///
+    /// # Panics
+    /// Never: the pattern is one.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the pattern is a literal")]
+    pub fn everything() -> Self {
+        let everything = Pattern::parse(".*").expect("the literal is a pattern");
+        Self { configure: everything.clone(), write: everything.clone(), read: everything }
+    }
+
     /// Whether the pattern for `access` matches the resource's name.
     #[must_use]
     pub fn grants(&self, access: Access, resource: Resource<'_>) -> bool {
@@ -261,75 +246,6 @@ impl Permission {
             Access::Read => &self.read,
         };
         pattern.is_match(resource.name())
-    }
-}
-
-impl Pattern {
-    /// The pattern, unless it is no regular expression that can be matched in linear time.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        Self::parse_as(text, Cow::Borrowed)
-    }
-
-    /// Likewise, when `text` stands for another regular expression.
-    pub(super) fn parse_as<'a>(
-        text: &'a str,
-        expression: impl FnOnce(&'a str) -> Cow<'a, str>,
-    ) -> Result<Self, PatternError> {
-        if text.len() > PATTERN_BYTES_MAX {
-            return Err(PatternError::TooLong);
-        }
-        let expression = expression(if text.is_empty() { EMPTY_PATTERN } else { text });
-        let built = RegexBuilder::new(&expression)
-            .size_limit(PATTERN_SIZE_MAX)
-            .dfa_size_limit(PATTERN_SIZE_MAX)
-            .build();
-        match built {
-            Ok(regex) => Ok(Self { text: text.to_owned(), regex }),
-            Err(regex::Error::CompiledTooBig(_)) => Err(PatternError::TooComplex),
-            Err(error) => Err(PatternError::Syntax(error.to_string())),
-        }
-    }
-
-    /// The text it was parsed from.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether it matches anywhere in `name`.
-    #[must_use]
-    pub fn is_match(&self, name: &str) -> bool {
-        self.regex.is_match(name)
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Pattern {}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pattern({:?})", self.text)
-    }
-}
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong => write!(f, "pattern is longer than {PATTERN_BYTES_MAX} bytes"),
-            Self::TooComplex => write!(f, "pattern compiles to more than {PATTERN_SIZE_MAX} bytes"),
-            Self::Syntax(error) => f.write_str(error),
-        }
     }
 }
 
@@ -530,19 +446,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn patterns_that_could_hang_are_refused() {
-        for text in ["(?=a)", "(?!a)", "(?<=a)b", "(?<!a)b", "(a)\\1"] {
-            let Err(PatternError::Syntax(error)) = Pattern::parse(text) else { panic!("{text}") };
-            assert!(error.contains("not supported"), "{error}");
-        }
-        assert!(matches!(Pattern::parse("("), Err(PatternError::Syntax(_))));
-        assert_eq!(Pattern::parse("((a{1000}){1000}){1000}"), Err(PatternError::TooComplex));
-        assert_eq!(Pattern::parse(&"a".repeat(PATTERN_BYTES_MAX + 1)), Err(PatternError::TooLong));
-        assert!(pattern(&"a".repeat(PATTERN_BYTES_MAX)).is_match(&"a".repeat(PATTERN_BYTES_MAX)));
-    }
-
-    /// A pattern on which backtracking engines take exponential time.
     #[test]
     fn hostile_patterns_are_matched_in_linear_time() {
         let name = "a".repeat(254) + "!";

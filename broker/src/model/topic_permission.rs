@@ -8,7 +8,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     name::Name,
-    permission::{Access, Authorized, Pattern, PatternError},
+    pattern::{Pattern, PatternError},
+    permission::{Access, Authorized},
 };
 
 /// The patterns of a user for the routing keys of one exchange. All fields are durable.

@@ -10,19 +10,17 @@ use crate::{
     model::{
         definition::VhostDefinition,
         name::Name,
-        permission::{Pattern, Permission},
+        pattern::Pattern,
+        permission::Permission,
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{
-        DataDir, LogError, RedbStore, StoreError,
+        DataDir, LogError, MESSAGES, RedbStore, StoreError,
         disk::RealDisk,
         log::{Log, LogOptions, Recovered},
     },
     vhost::broker::Broker,
 };
-
-/// The message log's directory inside the data directory.
-const MESSAGES: &str = "messages";
 
 const NO_FSYNC_WARNING: &str = "--unsafe-no-fsync: messages are confirmed before they are on stable storage. What \
                                 was confirmed is lost when the machine stops. For tests and throw-away data only";
@@ -173,11 +171,8 @@ async fn make_default_user(broker: &Broker, default_user: &DefaultUser) -> Resul
         read: pattern(&default_user.read)?,
     };
     let definition = VhostDefinition {
-        name: vhost.clone(),
         description: "Default virtual host".to_owned(),
-        tags: Vec::new(),
-        default_queue_type: None,
-        limits: Default::default(),
+        ..VhostDefinition::new(vhost.clone())
     };
     let tags = default_user.tags.clone();
     let (_, made_vhost) = broker.put_vhost(definition);

@@ -1,7 +1,7 @@
 //! Accepting connections.
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
     net::SocketAddr,
     sync::Arc,
@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    admission::{Admission, Door},
     process::open_files_max,
     socket::{Socket, Waker, now},
 };
@@ -32,7 +33,7 @@ use crate::{
 /// Connections may take so long to say good-bye.
 const GOOD_BYE_PATIENCE: Duration = Duration::from_secs(2);
 /// Pause when no connection can be accepted (out of file descriptors, out of memory).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What connections are told when the broker stops.
 const SHUTDOWN_TEXT: &str = "broker forced connection closure with reason 'shutdown'";
@@ -50,13 +51,21 @@ pub(super) fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListene
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts AMQP connections until `stop` is true, then closes them and waits until all have ended and given back what they had.
+/// Accepts AMQP connections until `stop` is true, as long as an operator lets them in; then closes them and waits until
+/// all have ended and given back what they had.
 ///
 /// Connections that would take the file descriptors which the message log needs wait in the kernel until others end.
-pub(super) async fn accept(listeners: Vec<TcpListener>, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn accept(
+    listeners: Vec<TcpListener>,
+    backlog: i32,
+    node: Arc<Node>,
+    admission: Arc<Admission>,
+    mut stop: watch::Receiver<bool>,
+) {
     let connections_max = connections_max(open_files_max());
     let mut tasks = JoinSet::new();
     let mut was_full = false;
+    let mut entrance = Entrance::new(listeners, backlog, &admission);
     loop {
         let is_full = tasks.len() >= connections_max;
         if is_full && !was_full {
@@ -67,7 +76,7 @@ pub(super) async fn accept(listeners: Vec<TcpListener>, node: Arc<Node>, mut sto
         }
         was_full = is_full;
         tokio::select! {
-            accepted = accept_any(&listeners), if !is_full => match accepted {
+            accepted = accept_any(&entrance.listeners), if !is_full => match accepted {
                 Ok((stream, peer)) => {
                     if let Some(socket) = start(stream, peer, &node) {
                         tasks.spawn(socket);
@@ -79,11 +88,12 @@ pub(super) async fn accept(listeners: Vec<TcpListener>, node: Arc<Node>, mut sto
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
+            door = wanted(&mut entrance.wanted) => entrance.set(door, &admission),
             Some(ended) = tasks.join_next() => report(ended),
             () = stopped(&mut stop) => break,
         }
     }
-    drop(listeners);
+    drop(entrance);
     // Here, not where `stop` is set: no connection comes after this. What one of them gives back is not handed to
     // another that is about to close, too.
     node.broker.end_deliveries();
@@ -100,13 +110,62 @@ pub(super) async fn accept(listeners: Vec<TcpListener>, node: Arc<Node>, mut sto
     tasks.shutdown().await;
 }
 
-/// The next connection at any of them.
+/// The next connection at any of them; never while there is none.
 async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
     poll_fn(|context| {
         let mut polled = listeners.iter().map(|listener| listener.poll_accept(context));
         polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
     })
     .await
+}
+
+/// The listening sockets, while there are some.
+struct Entrance {
+    listeners: Vec<TcpListener>,
+    /// Where they listen, also when they are opened again.
+    addresses: Vec<SocketAddr>,
+    backlog: i32,
+    wanted: watch::Receiver<Door>,
+}
+
+impl Entrance {
+    fn new(listeners: Vec<TcpListener>, backlog: i32, admission: &Admission) -> Self {
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        Self { listeners, addresses, backlog, wanted: admission.wanted() }
+    }
+
+    fn set(&mut self, door: Door, admission: &Admission) {
+        match door {
+            Door::Closed => {
+                self.listeners.clear();
+                tracing::info!("no AMQP connections are accepted until the listeners are resumed");
+            }
+            Door::Open if !self.listeners.is_empty() => {}
+            Door::Open => match self.open() {
+                Ok(listeners) => {
+                    self.listeners = listeners;
+                    tracing::info!("AMQP connections are accepted again");
+                }
+                Err(reason) => return admission.refuse(reason),
+            },
+        }
+        admission.report(door);
+    }
+
+    fn open(&self) -> Result<Vec<TcpListener>, String> {
+        let open = |address: &SocketAddr| {
+            listen(*address, self.backlog).map_err(|error| format!("cannot listen on {address}: {error}"))
+        };
+        self.addresses.iter().map(open).collect()
+    }
+}
+
+/// What an operator wants of the door now; for ever if nobody can want anything any more.
+async fn wanted(wanted: &mut watch::Receiver<Door>) -> Door {
+    match wanted.changed().await {
+        Ok(()) => *wanted.borrow_and_update(),
+        Err(_) => pending().await,
+    }
 }
 
 /// How many connections there may be.
@@ -118,7 +177,7 @@ fn connections_max(open_files_max: Option<u64>) -> usize {
 /// Whether this error of `accept` is one connection's, which went before it was taken, or which the network
 /// or a firewall took back (accept(2)). The next one may be there already. All other errors are ours, and
 /// come again at once.
-fn is_of_peer(kind: io::ErrorKind) -> bool {
+pub(super) fn is_of_peer(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
         NetworkUnreachable, PermissionDenied, TimedOut,

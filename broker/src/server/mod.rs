@@ -1,8 +1,13 @@
 //! The shell: sockets, tasks, threads, the clock. The only place that spawns or waits.
 
+pub mod admission;
+mod base;
 mod boot;
 mod control;
 pub mod definition_files;
+pub mod direct;
+pub mod http;
+pub mod journal;
 mod listener;
 pub mod process;
 pub mod resources;
@@ -14,25 +19,30 @@ use std::{
     error, fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
 use tokio::{
     net::{TcpListener, UnixListener},
-    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
 };
 
+use admission::Admission;
+pub use base::Base;
 use boot::Writers;
 use definition_files::DefinitionFiles;
+use journal::Journal;
 use resources::{Limits, Resources};
 
 use crate::{
     connection::registry::Node,
     limits::NodeLimits,
-    storage::{DataDir, LogError, StoreError},
+    storage::{LogError, StoreError},
 };
 
 /// What the operator chose.
@@ -161,15 +171,17 @@ pub struct Server {
     pub unsafe_no_fsync: bool,
     /// Memory and disk.
     pub resources: Arc<Resources>,
+    /// Whether AMQP clients are let in.
+    pub admission: Arc<Admission>,
     /// True makes it stop.
     pub stop: watch::Sender<bool>,
-    signals: StopSignals,
+    /// The process stays when it stops, so that it can be started again.
+    pub keeps_process: Arc<AtomicBool>,
     /// Accepts connections until all have ended.
     connections: JoinSet<()>,
     tasks: JoinSet<()>,
     writers: Writers,
-    /// Locked as long as it is held.
-    data_dir: DataDir,
+    base: Base,
 }
 
 /// Where the management API is to answer.
@@ -183,26 +195,22 @@ pub struct Doors {
 
 impl Server {
     /// Starts everything but the management API, whose listeners it gives. Clients can connect.
-    pub async fn start(settings: Settings) -> Result<(Self, Doors), StartError> {
+    pub async fn start(mut base: Base) -> Result<(Self, Doors), StartError> {
         let started_at = listener::wall_clock();
-        // First of all: whoever sees that the broker is ready may stop it.
-        let signals = StopSignals::listen().map_err(StartError::Spawn)?;
-        process::raise_open_files_max();
-        let data_dir = DataDir::open(&settings.data_dir).map_err(StartError::Store)?;
+        let (settings, data_dir) = (&base.settings, &*base.data_dir);
         let (stop, stopped) = watch::channel(false);
-        let (node, writers) = boot::boot(&settings, &data_dir, stop.clone()).await?;
+        let (node, writers) = boot::boot(settings, data_dir, stop.clone()).await?;
         let amqp: Vec<TcpListener> = settings
             .amqp_listen
             .iter()
             .map(|address| bind("--amqp-listen", *address, settings.backlog))
             .collect::<Result<_, _>>()?;
         let http = bind("--http-listen", settings.http_listen, settings.backlog)?;
-        let control =
-            control::bind(data_dir.path()).map_err(|(path, error)| StartError::Control { path, error })?;
+        let control = base::bind_control(data_dir)?;
         let mut tasks = JoinSet::new();
         amqp.iter().for_each(|listener| announce(listener, "amqp"));
         announce(&http, "http");
-        let amqp_addresses = amqp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let amqp_addresses: Vec<_> = amqp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let resources = Arc::new(Resources::new(data_dir.path(), settings.limits));
         // Before anybody can publish.
         resources.look(&node);
@@ -211,21 +219,28 @@ impl Server {
         tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
         tasks.spawn(timers::watch_deliveries(Arc::clone(&node), stop.subscribe()));
         let mut connections = JoinSet::new();
-        connections.spawn(listener::accept(amqp, Arc::clone(&node), stopped));
+        let admission = Arc::new(Admission::default());
+        let accept =
+            listener::accept(amqp, settings.backlog, Arc::clone(&node), Arc::clone(&admission), stopped);
+        connections.spawn(accept);
         let unsafe_no_fsync = settings.unsafe_no_fsync;
+        // Started again, it is where clients know it, also if the system chose the ports.
+        base.settings.amqp_listen.clone_from(&amqp_addresses);
+        base.settings.http_listen = http.local_addr().unwrap_or(base.settings.http_listen);
         let server = Self {
             node,
             amqp_addresses,
-            effective: settings.effective,
+            effective: base.settings.effective.clone(),
             started_at,
             unsafe_no_fsync,
             resources,
+            admission,
             stop,
-            signals,
+            keeps_process: Arc::default(),
             connections,
             tasks,
             writers,
-            data_dir,
+            base,
         };
         Ok((server, Doors { http, control }))
     }
@@ -233,7 +248,13 @@ impl Server {
     /// Where everything durable is.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
-        self.data_dir.path()
+        self.base.data_dir.path()
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.base.journal)
     }
 
     /// The time of day.
@@ -247,12 +268,16 @@ impl Server {
         self.tasks.spawn(task);
     }
 
-    /// Runs until a signal or the management API asks it to stop, then ends in order.
-    pub async fn run(mut self) {
+    /// Runs until a signal or the management API asks it to stop, then ends in order. If the process is to stay, gives
+    /// what it needs to start again.
+    pub async fn run(mut self) -> Option<Base> {
         tracing::info!("Server startup complete");
         let mut stopped = self.stop.subscribe();
         tokio::select! {
-            signal = self.signals.next() => tracing::info!("{signal} received, stopping"),
+            signal = self.base.signals.next() => {
+                tracing::info!("{signal} received, stopping");
+                self.keeps_process.store(false, Relaxed);
+            }
             _ = stopped.wait_for(|stop| *stop) => tracing::info!("asked to stop, stopping"),
         }
         self.stop.send_replace(true);
@@ -264,8 +289,9 @@ impl Server {
         self.node.broker.close();
         // The writers end when everything is stored.
         let _ = tokio::task::spawn_blocking(move || self.writers.join()).await;
-        control::remove(self.data_dir.path());
+        control::remove(self.base.data_dir.path());
         tracing::info!("stopped");
+        self.keeps_process.load(Relaxed).then_some(self.base)
     }
 }
 
@@ -277,28 +303,6 @@ fn bind(option: &'static str, address: SocketAddr, backlog: i32) -> Result<TcpLi
 fn announce(listener: &TcpListener, protocol: &str) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("started TCP listener on {address} ({protocol})");
-    }
-}
-
-/// The signals that end the broker in order.
-#[derive(Debug)]
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    /// From now on they are heard, and no longer end the process at once.
-    fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// The next one's name.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }
 

@@ -27,6 +27,31 @@ pub fn disk_free_bytes(data_dir: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// A thread of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadUse {
+    /// Its name.
+    pub name: String,
+    /// How long it has run so far, nanoseconds.
+    pub busy_nanos: u64,
+}
+
+/// The threads, in the order in which they began (Linux).
+pub fn threads() -> Vec<ThreadUse> {
+    let directory = Path::new("/proc/self/task");
+    let opened = open(directory, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let entries = opened.ok().and_then(|opened| Dir::read_from(opened).ok()).into_iter().flatten().flatten();
+    let mut numbers: Vec<u64> =
+        entries.filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    let thread = |number: u64| {
+        let text = |file: &str| system_text(&directory.join(number.to_string()).join(file));
+        let busy_nanos = text("schedstat")?.split(' ').next()?.parse().ok()?;
+        Some(ThreadUse { name: text("comm")?.trim_end().to_owned(), busy_nanos })
+    };
+    numbers.into_iter().filter_map(thread).collect()
+}
+
 /// Open file descriptors (Linux).
 pub fn open_file_count() -> Option<usize> {
     let directory =
@@ -113,6 +138,15 @@ mod tests {
             ]
         );
         assert_eq!((group_limit("max\n"), group_limit("1024\n")), (None, Some(1_024)));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn threads_have_names_and_run() {
+        let threads = threads();
+        assert!(threads.iter().all(|thread| !thread.name.is_empty()), "{threads:?}");
+        // One that has just begun has not.
+        assert!(threads.iter().any(|thread| thread.busy_nanos > 0), "{threads:?}");
     }
 
     #[test]

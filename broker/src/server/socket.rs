@@ -78,7 +78,7 @@ pub(super) struct Socket {
     is_ended: bool,
 }
 
-type Stored = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+pub(super) type Stored = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
 enum Wakeup {
     Ready(tokio::io::Ready),
@@ -321,6 +321,11 @@ impl Socket {
         while self.stream.read(&mut discarded).await? > 0 {}
         Ok(())
     }
+}
+
+/// Lends this thread's arena.
+pub(super) fn with_arena<R>(f: impl FnOnce(&mut Arena) -> R) -> R {
+    SCRATCH.with_borrow_mut(|scratch| f(&mut scratch.arena))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the server layer reads the clock")]

@@ -35,7 +35,7 @@ use crate::{
         limit::{LimitName, LimitSet},
         name::Name,
         parameter::{GlobalParameter, Parameter},
-        permission::Pattern,
+        pattern::Pattern,
         policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         user::{HashingAlgorithm, PasswordHash, User},
     },
@@ -195,6 +195,8 @@ enum Record {
         default_queue_type: Option<String>,
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         limits: BTreeMap<String, i64>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        protected: bool,
     },
     User {
         name: String,
@@ -274,6 +276,7 @@ impl From<&Definition> for Record {
                 tags: vhost.tags.clone(),
                 default_queue_type: vhost.default_queue_type.clone(),
                 limits: limits_by_name(&vhost.limits),
+                protected: vhost.is_protected,
             },
             Definition::User(user) => Self::User {
                 name: user.name.to_string(),
@@ -341,20 +344,21 @@ impl TryFrom<Record> for Definition {
 
     fn try_from(record: Record) -> Result<Self, String> {
         Ok(match record {
-            Record::Vhost { name, description, tags, default_queue_type, limits } => {
-                Self::Vhost(VhostDefinition {
-                    name: parse_name(&name)?,
-                    description,
-                    tags,
-                    default_queue_type,
-                    limits: parse_limits(&limits)?,
-                })
+            Record::Vhost {
+                name,
+                description,
+                tags,
+                default_queue_type,
+                limits,
+                protected: is_protected,
+            } => {
+                let (name, limits) = (parse_name(&name)?, parse_limits(&limits)?);
+                let vhost =
+                    VhostDefinition { name, description, tags, default_queue_type, limits, is_protected };
+                Self::Vhost(vhost)
             }
             Record::User { name, password_hash, hashing_algorithm, tags, limits } => {
-                let password = PasswordHash {
-                    bytes: decode_base64(&password_hash)?,
-                    algorithm: parse_algorithm(&hashing_algorithm)?,
-                };
+                let password = parse_password(&password_hash, &hashing_algorithm)?;
                 Self::User(User { name: parse_name(&name)?, password, tags, limits: parse_limits(&limits)? })
             }
             Record::Permission { user, vhost, configure, write, read } => {
@@ -427,13 +431,12 @@ fn parse_policy(record: Record) -> Result<Definition, String> {
         return Err("it is no policy".to_owned());
     };
     let kind = if operator { PolicyKind::Operator } else { PolicyKind::User };
-    let definition = PolicyDefinition::parse(kind, parse_arguments(&definition)?);
     let policy = Policy {
         name: parse_name(&name)?,
         pattern: Pattern::parse(&pattern).map_err(|error| error.to_string())?,
         apply_to: parse_apply_to(&apply_to)?,
         priority,
-        definition: definition.map_err(|error| error.to_string())?,
+        definition: parse_policy_definition(kind, &definition)?,
     };
     Ok(Definition::Policy { vhost: parse_name(&vhost)?, kind, policy })
 }
@@ -476,6 +479,14 @@ fn algorithm_name(algorithm: HashingAlgorithm) -> &'static str {
         HashingAlgorithm::Sha512 => "sha512",
         HashingAlgorithm::Md5 => "md5",
     }
+}
+
+fn parse_policy_definition(kind: PolicyKind, text: &str) -> Result<PolicyDefinition, String> {
+    PolicyDefinition::parse(kind, parse_arguments(text)?).map_err(|error| error.to_string())
+}
+
+fn parse_password(hash: &str, algorithm: &str) -> Result<PasswordHash, String> {
+    Ok(PasswordHash { bytes: decode_base64(hash)?, algorithm: parse_algorithm(algorithm)? })
 }
 
 fn parse_algorithm(text: &str) -> Result<HashingAlgorithm, String> {

@@ -11,10 +11,10 @@ use crate::{
             VhostDefinition,
         },
         exchange::{Exchange, ExchangeKind},
-        limit::{LimitName, LimitSet},
+        limit::LimitName,
         name::Name,
         parameter::{GlobalParameter, Parameter},
-        permission::Pattern,
+        pattern::Pattern,
         policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         user::{HashingAlgorithm, PasswordHash, User},
     },
@@ -103,6 +103,7 @@ fn definitions(odd: &str, arguments: &Arguments) -> Vec<Definition> {
             tags: vec![odd.to_owned()],
             default_queue_type: Some("quorum".to_owned()),
             limits: [(LimitName::MaxQueues, i64::MAX)].into_iter().collect(),
+            is_protected: true,
         }),
         user(HashingAlgorithm::Sha256),
         user(HashingAlgorithm::Sha512),
@@ -242,13 +243,7 @@ fn every_kind_of_key_is_described() {
 
 #[test]
 fn vhosts_and_users_without_limits_are_as_before_there_were_limits() {
-    let vhost = Definition::Vhost(VhostDefinition {
-        name: name("v"),
-        description: String::new(),
-        tags: Vec::new(),
-        default_queue_type: None,
-        limits: LimitSet::default(),
-    });
+    let vhost = Definition::Vhost(VhostDefinition::new(name("v")));
     let (key, value) = encode(&vhost).unwrap();
     let body: &[u8] = br#"{"kind":"vhost","name":"v","description":"","tags":[],"default_queue_type":null}"#;
     assert_eq!((unseal(&key, &value), decode(&key, &value)), (Some(body), Ok(vhost)));

@@ -1,7 +1,7 @@
 //! The data directory: made durably, and locked. What is in it is reached through [`DataDir::disk`].
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -20,6 +20,10 @@ use crate::storage::{
 const DIRECTORY_MODE: u32 = 0o700;
 pub(super) const FILE_MODE: u32 = 0o600;
 const LOCK_FILE: &str = "lock";
+/// The message log's directory.
+pub const MESSAGES: &str = "messages";
+/// What the names of the definitions' files begin with: those in use, drafts, and damaged ones that were kept.
+const DEFINITIONS: &str = "definitions.";
 
 /// A data directory that this process alone uses, as long as this value lives.
 #[derive(Debug)]
@@ -46,6 +50,21 @@ impl DataDir {
     /// Whether there is a file or directory of this name in it.
     pub fn contains(&self, name: &str) -> Result<bool, StoreError> {
         self.disk().exists(name).map_err(|error| StoreError::io("find", &self.path.join(name), &error))
+    }
+
+    /// Removes everything that the broker keeps in it: definitions and messages. What somebody else put there stays.
+    pub fn wipe(&self) -> Result<(), StoreError> {
+        let failed = |error: io::Error| StoreError::io("wipe", &self.path, &error);
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            if name == MESSAGES {
+                fs::remove_dir_all(entry.path()).map_err(failed)?;
+            } else if name.to_string_lossy().starts_with(DEFINITIONS) {
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        sync_dir(&self.path).map_err(failed)
     }
 
     /// Where it is.
@@ -118,7 +137,7 @@ fn parent_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -151,6 +170,21 @@ mod tests {
         fs::write(root.path().join(LOCK_FILE), "?").unwrap();
         let error = DataDir::open(root.path()).unwrap_err();
         assert_eq!(error, StoreError::Locked { directory: root.path().to_path_buf(), holder: None });
+    }
+
+    #[test]
+    fn what_is_wiped_is_the_brokers() {
+        let root = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(root.path()).unwrap();
+        fs::create_dir(root.path().join(MESSAGES)).unwrap();
+        for name in ["definitions.redb", "definitions.copy.new", "messages/00000001.log", "notes.txt"] {
+            fs::write(root.path().join(name), "").unwrap();
+        }
+        data_dir.wipe().unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["lock", "notes.txt"]);
     }
 
     #[test]

@@ -250,13 +250,7 @@ mod tests {
 
     fn contents(names: &[&str]) -> Contents {
         let entry = |name: &&str| {
-            let definition = Definition::Vhost(VhostDefinition {
-                name: Name::parse(name).unwrap(),
-                description: String::new(),
-                tags: Vec::new(),
-                default_queue_type: None,
-                limits: Default::default(),
-            });
+            let definition = Definition::Vhost(VhostDefinition::new(Name::parse(name).unwrap()));
             codec::encode(&definition).unwrap()
         };
         Contents {

@@ -36,11 +36,8 @@ pub(super) fn vhost(name: &str) -> Definition {
 
 pub(super) fn described(name: &str, description: &str) -> Definition {
     Definition::Vhost(VhostDefinition {
-        name: Name::parse(name).unwrap(),
         description: description.to_owned(),
-        tags: Vec::new(),
-        default_queue_type: None,
-        limits: Default::default(),
+        ..VhostDefinition::new(Name::parse(name).unwrap())
     })
 }
 

@@ -57,7 +57,7 @@ mod spares;
 mod waiters;
 mod watched_file;
 
-pub use data_dir::DataDir;
+pub use data_dir::{DataDir, MESSAGES};
 pub use definitions::{RedbStore, Writer};
 pub use error::StoreError;
 pub use log_error::LogError;

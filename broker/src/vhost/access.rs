@@ -8,7 +8,8 @@ use hashbrown::HashMap;
 use crate::model::{
     definition::DefinitionKey,
     name::Name,
-    permission::{Pattern, Permission},
+    pattern::Pattern,
+    permission::Permission,
     topic_permission::{TopicPermission, TopicPermissions},
     user::User,
 };

@@ -27,7 +27,8 @@ use crate::{
         },
         limit::{LimitName, LimitSet},
         name::Name,
-        permission::{Pattern, Permission},
+        pattern::Pattern,
+        permission::Permission,
         queue::ConsumerId,
         timestamp::Timestamp,
         topic_permission::TopicPermission,
@@ -63,6 +64,15 @@ pub enum NoSuch {
     User,
     /// No vhost of this name.
     Vhost,
+}
+
+/// Why a vhost is not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteVhostError {
+    /// No vhost of this name.
+    NoVhost,
+    /// Somebody protected it.
+    Protected,
 }
 
 impl Broker {
@@ -157,10 +167,13 @@ impl Broker {
         (is_new, self.submit(vec![Change::Put(Definition::Vhost(definition))]))
     }
 
-    /// Deletes a vhost with everything in it. Its connections are the caller's to close.
-    pub fn delete_vhost(&self, name: &Name) -> Result<Option<Ticket>, NoSuch> {
+    /// Deletes a vhost with everything in it, unless it is protected. Its connections are the caller's to close.
+    pub fn delete_vhost(&self, name: &Name) -> Result<Option<Ticket>, DeleteVhostError> {
         let mut access = self.write_access();
-        let (_, vhost) = self.vhosts.remove(name).ok_or(NoSuch::Vhost)?;
+        if self.vhost(name).is_some_and(|vhost| vhost.definition().is_protected) {
+            return Err(DeleteVhostError::Protected);
+        }
+        let (_, vhost) = self.vhosts.remove(name).ok_or(DeleteVhostError::NoVhost)?;
         let (mut changes, ended) = vhost.end();
         let keys = access.remove_vhost(name).into_iter().chain(self.parameters.remove_vhost(name));
         changes.extend(keys.map(Change::Delete));
@@ -200,10 +213,23 @@ impl Broker {
         name: &Name,
         change: impl FnOnce(&mut LimitSet),
     ) -> Result<Option<Ticket>, NoSuch> {
+        self.change_vhost(name, |definition| change(&mut definition.limits))
+    }
+
+    /// Protects a vhost from deletion, or no longer.
+    pub fn protect_vhost(&self, name: &Name, is_protected: bool) -> Result<Option<Ticket>, NoSuch> {
+        self.change_vhost(name, |definition| definition.is_protected = is_protected)
+    }
+
+    fn change_vhost(
+        &self,
+        name: &Name,
+        change: impl FnOnce(&mut VhostDefinition),
+    ) -> Result<Option<Ticket>, NoSuch> {
         let _order = self.write_access();
         let vhost = self.vhost(name).ok_or(NoSuch::Vhost)?;
         let mut definition = vhost.definition();
-        change(&mut definition.limits);
+        change(&mut definition);
         vhost.set_definition(definition.clone());
         Ok(self.submit(vec![Change::Put(Definition::Vhost(definition))]))
     }

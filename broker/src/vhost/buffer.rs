@@ -1,6 +1,10 @@
 //! Bytes on their way to a socket.
 
-use std::io::IoSlice;
+use std::{
+    io::IoSlice,
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 
@@ -30,6 +34,14 @@ const LARGE_BODY: usize = 16 << 10;
 const SLICES_MAX: usize = 64;
 /// An empty buffer gives its memory back above this, bytes.
 const KEPT_CAPACITY: usize = 64 << 10;
+/// So many deliveries at once are worth a large buffer.
+const MANY: usize = 32;
+/// Large buffers for whoever has many deliveries next: one that grows from nothing copies all it has again and again.
+static SPARES: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// So many of them are kept.
+const SPARES_MAX: usize = 4;
+/// None of them is larger, bytes.
+const SPARE_CAPACITY_MAX: usize = 4 << 20;
 
 impl Buffer {
     /// Nothing to send.
@@ -57,6 +69,17 @@ impl Buffer {
 
     pub(super) fn add_cost(&mut self, cost: usize) {
         self.cost += cost;
+    }
+
+    /// So many deliveries will be written.
+    pub(super) fn expect(&mut self, deliveries: usize) {
+        if deliveries < MANY || self.bytes.capacity() > KEPT_CAPACITY {
+            return;
+        }
+        if let Some(mut spare) = spares().pop() {
+            spare.extend_from_slice(&self.bytes);
+            self.bytes = spare;
+        }
     }
 
     /// Where frames are written to.
@@ -135,7 +158,7 @@ impl Buffer {
         }
         self.bytes.clear();
         if self.bytes.capacity() > KEPT_CAPACITY {
-            self.bytes = Vec::new();
+            leave(mem::take(&mut self.bytes));
         }
         self.bodies.clear();
         (self.bodies_size, self.sent, self.cost, self.reply_size) = (0, 0, 0, 0);
@@ -147,6 +170,18 @@ impl Buffer {
         if self.is_empty() {
             *self = Self::default();
         }
+    }
+}
+
+fn spares() -> MutexGuard<'static, Vec<Vec<u8>>> {
+    SPARES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leaves an empty buffer to others.
+fn leave(bytes: Vec<u8>) {
+    let mut spares = spares();
+    if spares.len() < SPARES_MAX && bytes.capacity() <= SPARE_CAPACITY_MAX {
+        spares.push(bytes);
     }
 }
 
@@ -183,5 +218,19 @@ mod tests {
         }
         assert_eq!(seen, whole);
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn what_was_written_before_many_deliveries_stays_in_front_of_them() {
+        leave(Vec::with_capacity(SPARE_CAPACITY_MAX));
+        leave(Vec::with_capacity(SPARE_CAPACITY_MAX + 1));
+        assert!(spares().iter().all(|spare| spare.is_empty() && spare.capacity() <= SPARE_CAPACITY_MAX));
+        let mut buffer = Buffer::default();
+        buffer.bytes().extend_from_slice(b"before");
+        buffer.expect(MANY);
+        buffer.bytes().extend_from_slice(b" after");
+        assert_eq!(buffer.bytes, b"before after");
+        buffer.advance(buffer.size());
+        assert!(buffer.bytes.capacity() <= KEPT_CAPACITY);
     }
 }

@@ -133,7 +133,7 @@ impl SharedQueue {
         let mut runs = Vec::new();
         // What the record adds to each queue: messages and their bodies.
         let mut added = vec![(0, 0); states.len()];
-        for Routed { message, queues } in routed {
+        for Routed { mut message, queues } in routed {
             let mut targets = Vec::new();
             for index in queues.iter().filter_map(|queue| index_of(queue.id)) {
                 let state = &mut *states[index];
@@ -146,7 +146,8 @@ impl SharedQueue {
                 }
             }
             if !targets.is_empty() {
-                runs.push(TransactionRun { targets, messages: vec![arrival.note(message)] });
+                arrival.note(&mut message);
+                runs.push(TransactionRun { targets, messages: vec![message] });
             }
         }
         let (positions, bytes) = states[source].logged(&batch.departures);

@@ -47,13 +47,7 @@ impl World {
         let (store, definitions, log, messages, _) = open(&disk);
         let (broker, _) =
             Broker::load(Arc::new(store), Arc::new(log), Arc::new(TestClock::default())).unwrap();
-        let definition = VhostDefinition {
-            name: Name::literal("v"),
-            description: String::new(),
-            tags: Vec::new(),
-            default_queue_type: None,
-            limits: Default::default(),
-        };
+        let definition = VhostDefinition::new(Name::literal("v"));
         broker.put_vhost(definition);
         let name = Name::literal("q");
         let options = QueueOptions::parse(&name, true, false, false, Arguments::default()).unwrap();

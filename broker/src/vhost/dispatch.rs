@@ -1,13 +1,13 @@
 //! Handing out: what a queue's state machine decides, carried out under the queue's lock.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use super::{outbox::Gone, queue::State, subscription::Subscription};
 use crate::{
     limits::DISPATCH_RUN_MAX,
     model::{
         message::Message,
-        queue::{Delivery, Departure, Lane, Position},
+        queue::{Delivery, Departure, Lane, Lanes, Position},
         timestamp::Timestamp,
     },
     storage::{
@@ -20,6 +20,11 @@ use crate::{
 const DROP_RUN_MAX: usize = 4_096;
 /// What cannot be read now is tried again after so long, milliseconds.
 const RETRY_MILLIS: u64 = 1_000;
+
+thread_local! {
+    /// Room for the lanes of a dispatch, kept between dispatches.
+    static LANES: Cell<Lanes<Arc<Subscription>>> = Cell::default();
+}
 
 impl State {
     /// Hands out what can be handed out, and takes out what is not to wait any longer.
@@ -140,19 +145,26 @@ impl State {
     /// Run by run and in each lane by lane, until the queue is empty or no consumer has credit and room: that bounds
     /// how long the lock is held.
     fn hand_out(&mut self, now: Timestamp, log: &dyn QueueLog) {
+        let mut lanes = LANES.take();
+        self.hand_out_in(&mut lanes, now, log);
+        LANES.set(lanes);
+    }
+
+    fn hand_out_in(&mut self, lanes: &mut Lanes<Arc<Subscription>>, now: Timestamp, log: &dyn QueueLog) {
         let mut dropped = 0;
         loop {
             if self.queue.has_taker() {
                 self.note_cleared(log);
             }
-            let mut lanes = std::mem::take(&mut self.lanes);
-            let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, now, &mut lanes);
-            keep_order(&mut lanes, |delivery| self.queue.rank(delivery));
-            for lane in lanes.drain(..) {
-                // What comes back is for whoever is left.
-                has_more |= self.deliver(lane, log).is_err();
+            let mut has_more = self.queue.dispatch(DISPATCH_RUN_MAX, now, lanes);
+            keep_order(lanes, |delivery| self.queue.rank(delivery));
+            while let Some(lane) = lanes.pop_front() {
+                match self.deliver(lane, log) {
+                    Ok(room) => lanes.keep(room),
+                    // What comes back is for whoever is left.
+                    Err(Gone) => has_more = true,
+                }
             }
-            self.lanes = lanes;
             let count = self.drop_leaving(log);
             (dropped, has_more) = (dropped + count, has_more || count > 0);
             has_more |= self.queue.has_taker() && self.page_in(log);
@@ -253,7 +265,12 @@ impl State {
         self.paging.page_out(&mut self.queue, log);
     }
 
-    fn deliver(&mut self, mut lane: Lane<Arc<Subscription>>, log: &dyn QueueLog) -> Result<(), Gone> {
+    /// Hands a lane to its consumer; gives back the room it took.
+    fn deliver(
+        &mut self,
+        mut lane: Lane<Arc<Subscription>>,
+        log: &dyn QueueLog,
+    ) -> Result<Vec<Delivery>, Gone> {
         let consumer = lane.consumer;
         // What needs no ack is settled when it is handed over.
         let (settled, bytes) = match self.is_durable && consumer.is_no_ack {
@@ -268,14 +285,14 @@ impl State {
             consumer.give_back(lane.deliveries.len());
             self.queue.remove_consumer(consumer.id);
             self.marks.forget_messenger();
-            for mut delivery in lane.deliveries {
+            for mut delivery in lane.deliveries.drain(..) {
                 consumer.outbox.release(delivery.message.size());
                 // Others may get later ones before it.
                 delivery.delivery_count += 1;
                 self.queue.take_back(delivery);
             }
         }
-        delivered
+        delivered.map(|()| lane.deliveries)
     }
 }
 
@@ -288,25 +305,25 @@ fn persistent_positions(deliveries: &[Delivery]) -> (Vec<Position>, u64) {
 
 /// Cuts lanes that lead to one channel so that delivering them one after the other keeps the queue's order
 /// there (AMQP 0-9-1 section 4.7: order holds per outgoing channel, whichever consumer gets a message).
-fn keep_order<R: Ord>(lanes: &mut Vec<Lane<Arc<Subscription>>>, rank: impl Fn(&Delivery) -> R) {
+fn keep_order<R: Ord>(lanes: &mut Lanes<Arc<Subscription>>, rank: impl Fn(&Delivery) -> R) {
     if !share_channel(lanes) {
         return;
     }
     let mut deliveries: Vec<(Arc<Subscription>, Delivery)> = Vec::new();
-    for Lane { consumer, deliveries: own } in lanes.drain(..) {
-        deliveries.extend(own.into_iter().map(|delivery| (Arc::clone(&consumer), delivery)));
+    while let Some(mut lane) = lanes.pop_front() {
+        let own = lane.deliveries.drain(..);
+        deliveries.extend(own.map(|delivery| (Arc::clone(&lane.consumer), delivery)));
+        lanes.keep(lane.deliveries);
     }
     deliveries.sort_by_cached_key(|(_, delivery)| rank(delivery));
     for (consumer, delivery) in deliveries {
-        match lanes.last_mut() {
-            Some(lane) if lane.consumer.id == consumer.id => lane.deliveries.push(delivery),
-            _ => lanes.push(Lane { consumer, deliveries: vec![delivery] }),
-        }
+        let id = consumer.id;
+        lanes.push(consumer, delivery, |last| last.id == id);
     }
 }
 
 /// Whether any two lanes lead to one channel.
-fn share_channel(lanes: &[Lane<Arc<Subscription>>]) -> bool {
+fn share_channel(lanes: &Lanes<Arc<Subscription>>) -> bool {
     if lanes.len() < 2 {
         return false;
     }

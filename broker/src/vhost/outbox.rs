@@ -251,6 +251,7 @@ impl Outbox {
                 Some(Some(channel)) if !state.is_closed && channel.has(to) => channel,
                 _ => return Err(Gone),
             };
+            state.buffer.expect(deliveries.len());
             for delivery in deliveries.drain(..) {
                 let tag = channel.next_tag(to, delivery.position);
                 state.buffer.add_cost(delivery_cost(delivery.message.size()));

@@ -24,8 +24,7 @@ use crate::{
         name::Name,
         policy::EffectivePolicy,
         queue::{
-            ConsumeError, ConsumerId, Entry, Lane, Member, Outcome, Position, Queue, QueueCounts,
-            QueueOptions,
+            ConsumeError, ConsumerId, Entry, Member, Outcome, Position, Queue, QueueCounts, QueueOptions,
         },
         queue_id::QueueId,
         timestamp::Timestamp,
@@ -68,8 +67,6 @@ pub(super) struct State {
     pub(super) id: QueueId,
     pub(super) own: Weak<SharedQueue>,
     pub(super) queue: Queue<Arc<Subscription>>,
-    /// Room for the lanes of one dispatch, kept between dispatches.
-    pub(super) lanes: Vec<Lane<Arc<Subscription>>>,
     pub(super) is_deleted: bool,
     /// What of it is on disk.
     pub(super) paging: Paging,
@@ -151,7 +148,6 @@ impl SharedQueue {
             id,
             own: own.clone(),
             queue: Queue::with_rules(options.rules.clone()),
-            lanes: Vec::new(),
             is_deleted: false,
             paging: Paging::new(id, is_durable, log.queue_limits()),
             marks: Marks::new(id, log.queue_limits()),
@@ -184,7 +180,7 @@ impl SharedQueue {
         }
         let arrival = Arrival::of(messages, [&*state]);
         let may_refuse = state.queue.rules().may_refuse();
-        for (number, message) in messages.drain(..).enumerate() {
+        for (number, mut message) in messages.drain(..).enumerate() {
             if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
                 state.dispatch_at(arrival.now, &*self.log);
             }
@@ -193,7 +189,7 @@ impl SharedQueue {
                 continue;
             }
             state.cover_append(&message, 0, &*self.log);
-            let message = arrival.note(message);
+            arrival.note(&mut message);
             published.lsn = published.lsn.max(self.log.append(&mut [&mut *state], message)?);
         }
         state.dispatch_at(arrival.now, &*self.log);
@@ -224,7 +220,8 @@ impl SharedQueue {
                     state.cover_append(message, 0, log);
                     targets.push(&mut **state);
                 }
-                let message = arrival.note(message.clone());
+                let mut message = message.clone();
+                arrival.note(&mut message);
                 published.lsn = published.lsn.max(log.append(&mut targets, message)?);
             }
             for state in &mut states {
@@ -569,11 +566,10 @@ impl Arrival {
         Self { now, is_noted_of_some, is_noted_of_all }
     }
 
-    /// The message with the time, if it needs it.
-    pub(super) fn note(self, message: Message) -> Message {
-        match self.is_noted_of_all || self.is_noted_of_some && message.has_expiration() {
-            true => message.arriving_at(self.now),
-            false => message,
+    /// Gives the message the time, if it needs it.
+    pub(super) fn note(self, message: &mut Message) {
+        if self.is_noted_of_all || self.is_noted_of_some && message.has_expiration() {
+            message.set_arrival(self.now);
         }
     }
 }

@@ -231,13 +231,7 @@ fn vhost() -> (Vhost, Arc<CountingStore>) {
 
 fn vhost_with(log: Arc<dyn QueueLog>) -> (Vhost, Arc<CountingStore>) {
     let store = Arc::new(CountingStore::default());
-    let definition = VhostDefinition {
-        name: Name::literal("v"),
-        description: String::new(),
-        tags: Vec::new(),
-        default_queue_type: None,
-        limits: Default::default(),
-    };
+    let definition = VhostDefinition::new(Name::literal("v"));
     let upkeep = Arc::new(Upkeep::new(Arc::new(TestClock::default())));
     (Vhost::new(definition, log, Arc::clone(&store) as _, upkeep), store)
 }

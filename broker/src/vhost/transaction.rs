@@ -176,13 +176,13 @@ impl<'a> Locked<'a> {
                 returned.extend(mandatory.map(|held| held.message));
                 continue;
             }
-            let messages: Vec<Message> = messages.into_iter().map(|held| held.message).collect();
+            let mut messages: Vec<Message> = messages.into_iter().map(|held| held.message).collect();
             let arrival = Arrival::of(&messages, targets.iter().map(|&index| &*self.states[index]));
             for &index in targets.iter().filter(|_| route.may_refuse) {
                 self.states[index].dispatch(log);
                 messages.iter().try_for_each(|message| self.take(index, message, &mut added[index]))?;
             }
-            let messages = messages.into_iter().map(|message| arrival.note(message)).collect();
+            messages.iter_mut().for_each(|message| arrival.note(message));
             taken.push(TransactionRun { targets, messages });
         }
         Ok((taken, returned))

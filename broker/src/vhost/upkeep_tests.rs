@@ -14,7 +14,7 @@ use crate::{
         definition::VhostDefinition,
         message::{Arena, Message, MessageHead},
         name::Name,
-        permission::Pattern,
+        pattern::Pattern,
         policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         queue::QueueOptions,
     },
@@ -30,15 +30,7 @@ fn broker() -> (Broker, Arc<Vhost>, Arc<TestClock>) {
     let clock = Arc::new(TestClock::default());
     let store = Arc::new(CountingStore::default());
     let (broker, _) = Broker::load(store, Arc::new(MemoryLog), Arc::clone(&clock) as _).unwrap();
-    let name = Name::literal("v");
-    let (description, tags) = (String::new(), Vec::new());
-    broker.put_vhost(VhostDefinition {
-        name,
-        description,
-        tags,
-        default_queue_type: None,
-        limits: Default::default(),
-    });
+    broker.put_vhost(VhostDefinition::new(Name::literal("v")));
     let vhost = broker.vhost("v").unwrap();
     (broker, vhost, clock)
 }

@@ -68,6 +68,21 @@ pub struct Publish<'a> {
     pub immediate: bool,
 }
 
+/// `basic.get-ok`, as the peer of a broker reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetOk<'a> {
+    /// To settle it with.
+    pub delivery_tag: u64,
+    /// It may have been delivered before.
+    pub redelivered: bool,
+    /// Where it was published, any bytes.
+    pub exchange: &'a [u8],
+    /// Any bytes.
+    pub routing_key: &'a [u8],
+    /// Messages that are ready behind it.
+    pub message_count: u32,
+}
+
 /// Why a method frame's payload is no method. RabbitMQ's answer (3.10) stands beside each; the text displayed
 /// is what it sends after the code's name, where it sends any.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +143,25 @@ pub fn parse_method(payload: &[u8]) -> Result<(MethodId, Method<'_>), MethodErro
 pub fn method_id(payload: &[u8]) -> Option<MethodId> {
     let mut cursor = Cursor::new(payload);
     Some(MethodId { class: cursor.short()?, method: cursor.short()? })
+}
+
+impl<'a> GetOk<'a> {
+    /// From a method frame's payload; none when it is another method, or none.
+    #[must_use]
+    pub fn parse(payload: &'a [u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(payload);
+        let id = MethodId { class: cursor.short()?, method: cursor.short()? };
+        if id != MethodId::GET_OK {
+            return None;
+        }
+        Some(Self {
+            delivery_tag: cursor.long_long()?,
+            redelivered: cursor.octet()? & 1 != 0,
+            exchange: cursor.short_string()?,
+            routing_key: cursor.short_string()?,
+            message_count: cursor.long()?,
+        })
+    }
 }
 
 impl MethodId {
@@ -315,6 +349,23 @@ mod tests {
             let bytes = generated_basic(basic::AMQPMethod::Reject(basic::Reject { delivery_tag, requeue: a }));
             let reject = Method::Reject { delivery_tag, requeue: a };
             prop_assert_eq!(parse_method(&bytes), Ok((MethodId::REJECT, reject)));
+        }
+
+        #[test]
+        fn get_ok_is_read_as_amq_protocol_writes_it(
+            exchange in "[a-z.é]{0,127}", routing_key in "[a-z.é]{0,127}",
+            (delivery_tag, message_count, redelivered) in any::<(u64, u32, bool)>(),
+        ) {
+            let bytes = generated_basic(basic::AMQPMethod::GetOk(basic::GetOk {
+                delivery_tag, redelivered, message_count,
+                exchange: exchange.as_str().into(), routing_key: routing_key.as_str().into(),
+            }));
+            let get_ok = GetOk {
+                delivery_tag, redelivered, message_count,
+                exchange: exchange.as_bytes(), routing_key: routing_key.as_bytes(),
+            };
+            prop_assert_eq!(GetOk::parse(&bytes), Some(get_ok));
+            prop_assert_eq!(GetOk::parse(&bytes[..bytes.len() - 1]), None);
         }
 
         #[test]

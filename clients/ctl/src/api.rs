@@ -9,6 +9,11 @@
 //! | `POST /api/liebre/stop` (empty body) | 204 at once; the broker then ends in order. The caller polls `GET /api/overview` until nobody answers. |
 //! | `PUT /api/liebre/disk-free-limit`, `PUT /api/liebre/vm-memory-high-watermark` with `{"absolute": "2GB"}` or `{"relative": 0.4}` | 204; 400 with the reason for a value that can't be. |
 //! | `GET /api/liebre/environment` | 200, an object of the settings in force, by their names in `rabbitmq.conf`: `{"listeners.tcp": ["127.0.0.1:5672"], "heartbeat": 60, …}`; values are strings, numbers, booleans, arrays or objects. Secrets are left out. |
+//! | `GET /api/liebre/log?lines=N`, `?since=NUMBER` | 200 `{"lines": ["…"], "next": NUMBER}`: lines of the log. |
+//! | `PUT /api/liebre/log-level` with `{"level": "debug"}` | 204; 400 with the levels there are. |
+//! | `GET /api/liebre/process` | 200 `{"arguments": […], "variables": {…}, "threads": [{"name": "…", "busy_nanos": 1}]}`. |
+//! | `PUT /api/liebre/listeners` with `{"suspended": true}`, `PUT /api/liebre/maintenance` with `{"enabled": true}` | 204 when it is so. |
+//! | `POST /api/liebre/stop-app`, `start-app`, `reset` | 204. After `stop-app` the control socket answers all but these and `stop` with 503 `{"error": "not_running", "node": "rabbit@host"}`. |
 //! | `GET /api/liebre/status` | 200 `{"os": "Linux", "runtime": "Liebre 0.1.0, tokio with 4 threads", "memory_high_watermark": {"relative": 0.6}, "tags": {}, "unsafe_no_fsync": false}`: what `status` prints beyond `/api/overview` and `/api/nodes`. `memory_high_watermark` is `{"relative": fraction}` or `{"absolute": bytes}`. Every field may be missing. |
 //!
 //! and fields of its own in RabbitMQ's objects, all texts of the form `<rabbit@host.1.N.0>`, absent or null where there
@@ -26,6 +31,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::exit::{Code, Failure};
+
+/// A node that does not tell its name.
+const UNNAMED: &str = "rabbit@localhost";
 
 /// What stays as it is in a path segment.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -97,12 +105,24 @@ pub struct Broker<'a> {
     command: String,
     timeout_ms: u64,
     overview: OnceCell<Value>,
+    /// The node's name, once it has said that the broker in it is stopped.
+    stopped: OnceCell<String>,
 }
+
+/// What is answered for a broker that is stopped while its process waits to start it again.
+const NOT_RUNNING: &str = "Error: this command requires the 'rabbit' app to be running on the target node. Start it \
+                           with 'rabbitmqctl start_app'.";
 
 impl<'a> Broker<'a> {
     /// A broker for one command; the command's name and the timeout stand in messages.
     pub fn new(api: &'a dyn Api, command: &str, timeout_ms: u64) -> Self {
-        Self { api, command: command.to_string(), timeout_ms, overview: OnceCell::new() }
+        Self {
+            api,
+            command: command.to_string(),
+            timeout_ms,
+            overview: OnceCell::new(),
+            stopped: OnceCell::new(),
+        }
     }
 
     /// The way to it.
@@ -119,10 +139,20 @@ impl<'a> Broker<'a> {
         Ok(self.overview.get_or_init(|| overview))
     }
 
-    /// The node's name, such as `rabbit@host`.
+    /// The node's name, such as `rabbit@host`; also that of one whose broker is stopped.
     pub fn node(&self) -> Result<String, Failure> {
-        let node = self.overview()?.get("node").and_then(Value::as_str);
-        Ok(node.unwrap_or("rabbit@localhost").to_string())
+        match self.overview() {
+            Ok(overview) => Ok(overview.get("node").and_then(Value::as_str).unwrap_or(UNNAMED).to_string()),
+            Err(failure) => self.stopped.get().cloned().ok_or(failure),
+        }
+    }
+
+    /// Does the broker run? If not, its process is there, and waits to start it again.
+    pub fn is_running(&self) -> Result<bool, Failure> {
+        match self.overview() {
+            Ok(_) => Ok(true),
+            Err(failure) => self.stopped.get().map(|_| false).ok_or(failure),
+        }
     }
 
     /// Reads something that must be there.
@@ -138,6 +168,12 @@ impl<'a> Broker<'a> {
     /// Reads a list; empty when what holds it is missing.
     pub fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
         Ok(items(self.find(path)?.unwrap_or_default()))
+    }
+
+    /// Reads the list of what is in a vhost.
+    pub fn list_in_vhost(&self, noun: &str, vhost: &str) -> Result<Vec<Value>, Failure> {
+        let found = self.find(&path(&[noun, vhost]))?;
+        found.map(items).ok_or_else(|| Failure::no_such_vhost(vhost))
     }
 
     /// Sends a call. No answer and refusals are failures, "not found" is `None`.
@@ -173,7 +209,14 @@ impl<'a> Broker<'a> {
 
     /// Sends a call and gives back whatever is answered.
     pub fn call(&self, request: &Request) -> Result<Response, Failure> {
-        self.api.call(request).map_err(|error| self.unanswered(&error))
+        let response = self.api.call(request).map_err(|error| self.unanswered(&error))?;
+        match stopped_node(&response) {
+            Some(node) => {
+                self.stopped.get_or_init(|| node.to_string());
+                Err(Failure::bare(Code::Unavailable, NOT_RUNNING))
+            }
+            None => Ok(response),
+        }
     }
 
     fn unanswered(&self, error: &CallError) -> Failure {
@@ -199,6 +242,12 @@ impl<'a> Broker<'a> {
             ),
         }
     }
+}
+
+/// The node whose broker is stopped, if that is what was answered.
+pub fn stopped_node(response: &Response) -> Option<&str> {
+    let is_stopped = response.status == 503 && response.body.get("error")? == "not_running";
+    is_stopped.then(|| response.body.get("node").and_then(Value::as_str).unwrap_or(UNNAMED))
 }
 
 /// `/api/` and the names, each encoded.

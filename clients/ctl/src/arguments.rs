@@ -91,6 +91,8 @@ pub struct Arguments {
     pub positional: Vec<String>,
     /// Options that are not known, or whose value is missing or not acceptable, with that value.
     pub invalid: Vec<(String, String)>,
+    /// `--` was there: what follows it are arguments, whatever they look like.
+    pub ended: bool,
     values: BTreeMap<&'static str, String>,
 }
 
@@ -102,6 +104,7 @@ impl Arguments {
         while let Some(word) = words.next() {
             let mut next = || words.next_if(|next| !looks_like_option(next));
             if word == "--" {
+                arguments.ended = true;
                 arguments.positional.extend(words.by_ref().map(String::from));
             } else if let Some(long) = word.strip_prefix("--") {
                 arguments.read_long(long, switches, &mut next);

@@ -4,6 +4,7 @@ use crate::arguments::{GLOBAL_SWITCHES, Switch};
 use crate::commands;
 use crate::context::Context;
 use crate::exit::{Stop, UsageError};
+use crate::format::Formatter;
 use crate::listing::Listing;
 
 /// The name that the program was started under decides which commands it has.
@@ -15,6 +16,12 @@ pub enum Tool {
     Diagnostics,
     /// `rabbitmq-plugins`
     Plugins,
+    /// `rabbitmq-queues`
+    Queues,
+    /// `rabbitmq-streams`
+    Streams,
+    /// `rabbitmq-upgrade`
+    Upgrade,
 }
 
 /// The tools that have a command.
@@ -30,6 +37,16 @@ pub enum Scope {
     Diagnostics,
     /// `rabbitmq-plugins` alone.
     Plugins,
+    /// `rabbitmq-queues` alone.
+    Queues,
+    /// `rabbitmq-queues` and `rabbitmq-diagnostics`.
+    QueuesAndDiagnostics,
+    /// `rabbitmq-streams` alone.
+    Streams,
+    /// `rabbitmq-streams` and `rabbitmq-diagnostics`.
+    StreamsAndDiagnostics,
+    /// `rabbitmq-upgrade` alone.
+    Upgrade,
 }
 
 /// The heading under which `help` shows a command.
@@ -52,6 +69,7 @@ pub enum Group {
     Operations,
     Queues,
     Plugins,
+    Upgrade,
     Deprecated,
 }
 
@@ -66,6 +84,8 @@ pub enum Action {
     Nothing(&'static str),
     /// It can't be done here; the line says what to use in its place.
     Refused(&'static str),
+    /// The same, with a line for these arguments.
+    RefusedFor(fn(&[String]) -> String),
 }
 
 /// A command.
@@ -93,6 +113,10 @@ pub struct Command {
     pub explained: &'static [(&'static str, &'static str)],
     /// The columns it can show, for a command that lists.
     pub listing: Option<&'static Listing>,
+    /// The form of its result when none is asked for.
+    pub formatter: Formatter,
+    /// What is different on this broker, in a sentence.
+    pub here: Option<&'static str>,
     /// What it does.
     pub action: Action,
 }
@@ -112,6 +136,8 @@ impl Command {
             switches: &[],
             explained: &[],
             listing: None,
+            formatter: Formatter::Table,
+            here: None,
             action: Action::NotYet,
         }
     }
@@ -159,6 +185,18 @@ impl Command {
         self
     }
 
+    /// The form of its result when none is asked for.
+    pub const fn shown_as(mut self, formatter: Formatter) -> Self {
+        self.formatter = formatter;
+        self
+    }
+
+    /// What is different on this broker.
+    pub const fn here(mut self, here: &'static str) -> Self {
+        self.here = Some(here);
+        self
+    }
+
     /// What it does.
     pub const fn action(mut self, action: Action) -> Self {
         self.action = action;
@@ -194,11 +232,30 @@ impl Command {
 }
 
 impl Tool {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Ctl, Self::Diagnostics, Self::Plugins, Self::Queues, Self::Streams, Self::Upgrade];
+
+    /// The name of its program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ctl => "rabbitmqctl",
+            Self::Diagnostics => "rabbitmq-diagnostics",
+            Self::Plugins => "rabbitmq-plugins",
+            Self::Queues => "rabbitmq-queues",
+            Self::Streams => "rabbitmq-streams",
+            Self::Upgrade => "rabbitmq-upgrade",
+        }
+    }
+
     /// The tool for the name of a program file.
     pub fn named(name: &str) -> Self {
         match name {
             "rabbitmq-diagnostics" => Self::Diagnostics,
             "rabbitmq-plugins" => Self::Plugins,
+            "rabbitmq-queues" => Self::Queues,
+            "rabbitmq-streams" => Self::Streams,
+            "rabbitmq-upgrade" => Self::Upgrade,
             _ => Self::Ctl,
         }
     }
@@ -222,6 +279,14 @@ impl Tool {
             commands::limits::COMMANDS,
             commands::usage_limits::COMMANDS,
             commands::plugins::COMMANDS,
+            commands::lifecycle::COMMANDS,
+            commands::logs::COMMANDS,
+            commands::cluster::COMMANDS,
+            commands::vhost_metadata::COMMANDS,
+            commands::process::COMMANDS,
+            commands::inspection::COMMANDS,
+            commands::auth_attempts::COMMANDS,
+            commands::replicas::COMMANDS,
             commands::absent::COMMANDS,
         ];
         tables.into_iter().flatten().filter(move |command| command.scope.includes(self))
@@ -240,9 +305,14 @@ impl Tool {
 
     /// The command whose name is most like a mistyped one, if any is like it at all.
     pub fn most_like(self, name: &str) -> Option<&'static Command> {
-        let likeness = |command: &&Command| (likeness(name, command.name) * 1000.0) as u64;
-        self.commands().max_by_key(likeness).filter(|command| likeness(command) >= LIKENESS_MIN_THOUSANDTHS)
+        most_like(name, self.commands().map(|command| command.name)).and_then(|name| self.find(name))
     }
+}
+
+/// The name most like a mistyped one, if any is like it at all.
+pub fn most_like(typed: &str, names: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    let likeness = |name: &&str| (likeness(typed, name) * 1000.0) as u64;
+    names.into_iter().max_by_key(likeness).filter(|name| likeness(name) >= LIKENESS_MIN_THOUSANDTHS)
 }
 
 /// Below this, a suggestion would only confuse.
@@ -253,16 +323,21 @@ impl Scope {
         match self {
             Self::Everywhere => true,
             Self::Ctl => tool == Tool::Ctl,
-            Self::CtlAndDiagnostics => tool != Tool::Plugins,
+            Self::CtlAndDiagnostics => matches!(tool, Tool::Ctl | Tool::Diagnostics),
             Self::Diagnostics => tool == Tool::Diagnostics,
             Self::Plugins => tool == Tool::Plugins,
+            Self::Queues => tool == Tool::Queues,
+            Self::QueuesAndDiagnostics => matches!(tool, Tool::Queues | Tool::Diagnostics),
+            Self::Streams => tool == Tool::Streams,
+            Self::StreamsAndDiagnostics => matches!(tool, Tool::Streams | Tool::Diagnostics),
+            Self::Upgrade => tool == Tool::Upgrade,
         }
     }
 }
 
 impl Group {
     /// All groups, in the order of the help.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Help,
         Self::Nodes,
         Self::Cluster,
@@ -279,6 +354,7 @@ impl Group {
         Self::Operations,
         Self::Queues,
         Self::Plugins,
+        Self::Upgrade,
         Self::Deprecated,
     ];
 
@@ -301,6 +377,7 @@ impl Group {
             Self::Operations => "Operations",
             Self::Queues => "Queues",
             Self::Plugins => "Plugin Management",
+            Self::Upgrade => "Upgrade",
             Self::Deprecated => "Deprecated",
         }
     }
@@ -354,7 +431,7 @@ mod tests {
 
     #[test]
     fn the_tables_are_consistent() {
-        for tool in [Tool::Ctl, Tool::Diagnostics, Tool::Plugins] {
+        for tool in Tool::ALL {
             let mut names = BTreeSet::new();
             for command in tool.commands() {
                 assert!(names.insert(command.name), "{} is there twice", command.name);
@@ -374,5 +451,9 @@ mod tests {
             Tool::Diagnostics.find("list_queues").is_some() && Tool::Plugins.find("list_queues").is_none()
         );
         assert!(Tool::Plugins.find("enable").is_some() && Tool::Plugins.find("help").is_some());
+        assert!(Tool::Upgrade.find("drain").is_some() && Tool::Queues.find("drain").is_none());
+        for tool in Tool::ALL {
+            assert_eq!(Tool::named(tool.name()), tool);
+        }
     }
 }

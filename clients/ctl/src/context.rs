@@ -11,6 +11,7 @@ use crate::exit::{Code, Failure, Stop};
 use crate::format::{Formatter, Table};
 use crate::listing::Column;
 use crate::password;
+use crate::paths;
 
 /// Standard input, output and error, or what stands for them in tests.
 #[expect(missing_debug_implementations, reason = "streams and sockets have nothing to show")]
@@ -77,11 +78,11 @@ impl Streams<'_> {
 }
 
 impl View {
-    /// What the options ask for.
-    pub fn new(options: &Arguments, is_output_terminal: bool) -> Self {
+    /// What the options ask for; `usual` is the form when they name none.
+    pub fn new(options: &Arguments, usual: Formatter, is_output_terminal: bool) -> Self {
         let is_silent = options.has("silent");
         Self {
-            formatter: options.formatter().unwrap_or_default(),
+            formatter: options.formatter().unwrap_or(usual),
             is_quiet: is_silent || options.has("quiet"),
             is_silent,
             has_headers: !is_silent
@@ -103,9 +104,20 @@ impl Context<'_> {
         self.arguments.get(at).map_or("", String::as_str)
     }
 
+    /// The node's name; the one that it most probably has if nobody is there to tell it.
+    pub fn presumed_node(&self) -> String {
+        let named = || self.options.word("node").map_or_else(paths::usual_node, String::from);
+        self.broker.node().unwrap_or_else(|_| named())
+    }
+
     /// The vhost to work in.
     pub fn vhost(&self) -> &str {
         self.options.vhost()
+    }
+
+    /// How long a call may take, in milliseconds.
+    pub fn timeout_ms(&self) -> u64 {
+        u64::try_from(crate::timeout(self.options).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Tells what is about to be done. A dry run ends here.

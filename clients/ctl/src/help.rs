@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::catalogue::{Command, Group, Tool};
+use crate::catalogue::{Action, Command, Group, Tool};
 use crate::context::View;
 
 /// The options that most commands accept, as the help of each of them ends with.
@@ -52,16 +52,42 @@ pub fn commands(tool: Tool, view: &View) -> String {
         }
         let _ = writeln!(text, "\n{}:\n", view.bold(group.title()));
         for command in commands {
-            let _ = writeln!(text, "   {:width$}  {}", command.name, command.about);
+            let _ = writeln!(text, "   {:width$}  {}{}", command.name, command.about, mark(command));
         }
     }
     text
+}
+
+/// What is different about a command on this broker, if anything.
+pub fn here(command: &Command) -> Option<String> {
+    let sentence = match command.action {
+        Action::Run(_) => command.here?.to_string(),
+        Action::NotYet => "It is not in this version".to_string(),
+        Action::Nothing(text) | Action::Refused(text) => text.to_string(),
+        Action::RefusedFor(text) => text(&[]),
+    };
+    let mut letters = sentence.trim_end_matches('.').trim_start().chars();
+    let first = letters.next()?;
+    Some(first.to_uppercase().chain(letters).collect())
+}
+
+/// Behind what a list of commands says of one that does not do that here.
+fn mark(command: &Command) -> &'static str {
+    match command.action {
+        Action::Run(_) => "",
+        Action::NotYet => " [not in this version]",
+        Action::Nothing(_) => " [nothing to do here]",
+        Action::Refused(_) | Action::RefusedFor(_) => " [does not apply here]",
+    }
 }
 
 /// The help of one command.
 pub fn of_command(command: &Command, script: &str, view: &View) -> String {
     let about = command.about.trim_end_matches('.');
     let mut text = format!("\n{}\n\n{}\n\n{about}.\n\n", view.bold("Usage"), command.usage_line(script));
+    if let Some(here) = here(command) {
+        let _ = writeln!(text, "On this broker: {here}.\n");
+    }
     let columns = command.listing.filter(|_| command.most == usize::MAX);
     if !command.explained.is_empty() || columns.is_some() {
         let _ = writeln!(text, "\n{}\n", view.bold("Arguments and Options"));

@@ -1,7 +1,7 @@
 //! The command line of the Liebre broker.
 //!
-//! One program under several names: `liebrectl` and `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-plugins`. The
-//! commands, their output and their exit codes are those of RabbitMQ's tools; behind them are calls of the broker's
+//! One program under several names: `liebrectl` and `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-plugins`,
+//! `rabbitmq-queues`, `rabbitmq-streams`, `rabbitmq-upgrade`. The commands, their output and their exit codes are those of RabbitMQ's tools; behind them are calls of the broker's
 //! management API ([`api`]), over its control socket or over TCP ([`http`]).
 //!
 //! A run goes straight down: [`arguments`] takes the command line apart, [`catalogue`] knows the commands, one of
@@ -32,6 +32,7 @@ use crate::arguments::Arguments;
 use crate::catalogue::{Action, Command, Tool};
 use crate::context::{Context, Streams, View};
 use crate::exit::{Code, Failure, Stop, UsageError};
+use crate::format::Formatter;
 use crate::http::{HttpApi, Target};
 
 /// How long a call may take when `--timeout` does not say, in seconds.
@@ -76,14 +77,14 @@ where
         return unknown_command(tool, &script, command_name, &mut streams);
     };
     let options = Arguments::read(words, &command.all_switches());
-    let view = View::new(&options, streams.is_output_terminal);
+    let view = View::new(&options, command.formatter, streams.is_output_terminal);
     if options.has("help") {
         return print(streams.output, &help::of_command(command, &script, &view), Code::Ok);
     }
-    if let Some(code) = not_run(command, &mut streams) {
+    let arguments = options.positional.get(1..).unwrap_or_default();
+    if let Some(code) = not_run(command, arguments, &mut streams) {
         return code;
     }
-    let arguments = options.positional.get(1..).unwrap_or_default();
     if let Err(error) = check(command, &options, arguments) {
         return usage_error(&error, command, &script, words, &mut streams);
     }
@@ -138,7 +139,7 @@ fn connect(options: &Arguments) -> Result<Box<dyn Api>, Failure> {
 }
 
 fn without_command(tool: Tool, script: &str, options: &Arguments, streams: &mut Streams<'_>) -> Code {
-    let view = View::new(options, streams.is_output_terminal);
+    let view = View::new(options, Formatter::default(), streams.is_output_terminal);
     if options.has("version") {
         return print(streams.output, &format!("{}\n", commands::general::version_of(script)), Code::Ok);
     }
@@ -155,7 +156,7 @@ fn unknown_command(tool: Tool, script: &str, name: &str, streams: &mut Streams<'
     let text = match tool.most_like(name) {
         Some(command) => format!("{not_found}Did you mean '{}'? \n\n", command.name),
         None => {
-            let view = View::new(&Arguments::default(), streams.is_output_terminal);
+            let view = View::new(&Arguments::default(), Formatter::default(), streams.is_output_terminal);
             format!("{not_found}{}", help::of_tool(tool, script, &view))
         }
     };
@@ -163,17 +164,24 @@ fn unknown_command(tool: Tool, script: &str, name: &str, streams: &mut Streams<'
 }
 
 /// Commands that are answered with a line.
-fn not_run(command: &Command, streams: &mut Streams<'_>) -> Option<Code> {
+fn not_run(command: &Command, arguments: &[String], streams: &mut Streams<'_>) -> Option<Code> {
     match command.action {
         Action::Run(_) => None,
         Action::Nothing(text) => Some(print(streams.output, &format!("{text}\n"), Code::Ok)),
-        Action::Refused(text) => Some(print(streams.errors, &format!("Error: {text}\n"), Code::Unavailable)),
+        Action::Refused(text) => Some(refuse(text, streams)),
+        Action::RefusedFor(text) => Some(refuse(&text(arguments), streams)),
         Action::NotYet => {
             let text =
                 format!("Error: this version of Liebre does not have the command '{}' yet\n", command.name);
             Some(print(streams.errors, &text, Code::Unavailable))
         }
     }
+}
+
+fn refuse(text: &str, streams: &mut Streams<'_>) -> Code {
+    // a text that begins a line of its own stands below its heading
+    let gap = if text.starts_with('\n') { "" } else { " " };
+    print(streams.errors, &format!("Error:{gap}{text}\n"), Code::Unavailable)
 }
 
 fn check(command: &Command, options: &Arguments, arguments: &[String]) -> Result<(), UsageError> {
@@ -196,7 +204,7 @@ fn usage_error(
     words: &[String],
     streams: &mut Streams<'_>,
 ) -> Code {
-    let view = View::new(&Arguments::default(), streams.is_output_terminal);
+    let view = View::new(&Arguments::default(), Formatter::default(), streams.is_output_terminal);
     let text = format!(
         "Error (argument validation): {}\nArguments given:\n\t{}\n\n{}\n\n{}\n",
         error.problem,

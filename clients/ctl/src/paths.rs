@@ -1,4 +1,4 @@
-//! Where the broker's data directory is, and the control socket in it.
+//! Where the broker's data directory is, the control socket in it, and what its node is called.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,6 +16,12 @@ pub fn data_dir(given: Option<&str>) -> PathBuf {
 /// The socket on which the broker serves its management API without a password.
 pub fn control_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
+}
+
+/// The name that a broker on this machine has if nothing else was chosen.
+pub fn usual_node() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("rabbit@{}", host.split('.').next().unwrap_or("localhost"))
 }
 
 fn data_dir_from(given: Option<&str>, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {

@@ -8,19 +8,27 @@ use serde_json::json;
 
 use crate::testing::Script;
 
+mod cluster;
 mod command_line;
+mod completion;
 mod connections;
 mod definitions;
 mod health;
+mod lifecycle;
 mod limits;
+mod logs;
 mod node;
 mod parameters;
 mod permissions;
 mod plugins;
 mod policies;
+mod process;
 mod queues;
+mod reference;
+mod replicas;
 mod usage_limits;
 mod users;
+mod vhost_metadata;
 
 /// Runs the command lines, one after the other, on the same broker.
 pub fn check(script: &Script, lines: &[&str], expected: Expect) {

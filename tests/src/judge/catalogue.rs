@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Doing, Trouble, step::Step};
+use super::{
+    Doing, Trouble,
+    step::{Action, Step},
+};
 use crate::binaries::workspace_root;
 
 /// A scripted session of one or more connections with a broker.
@@ -23,6 +26,13 @@ pub struct Script {
     /// The file that it stands in, without its extension.
     pub group: String,
     pub steps: Vec<Step>,
+}
+
+impl Script {
+    /// It looks at the whole broker: nothing else may be going on there.
+    pub fn is_alone(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::Tool(_)))
+    }
 }
 
 /// All scripts, in the order of their files.

@@ -156,8 +156,7 @@ impl Settings {
             return judge(catalogue, references, differences, &Target::parse(address)?, self.jobs);
         }
         let broker = Broker::own().ok_or_else(|| Trouble::new("LIEBRE_TEST_AMQP is set; use --liebre"))?;
-        let http = broker.http.ok_or_else(|| Trouble::new("the broker has no management API"))?;
-        judge(catalogue, references, differences, &Target::at(broker.amqp, http)?, self.jobs)
+        judge(catalogue, references, differences, &Target::of(&broker)?, self.jobs)
     }
 
     /// Does something with the RabbitMQ that was named, or one of our own; its product name comes along.

@@ -14,6 +14,7 @@
 //! | [`transcript`] | what came back, and files of it |
 //! | [`differences`] | the differences that are expected, each with its reason |
 //! | [`verdict`] | plays many scripts at once and judges them |
+//! | [`tools`] | the admin tools of a broker, and what they print |
 //! | [`target`], [`rabbitmq`] | a broker to play against; a RabbitMQ of our own |
 //! | [`command`] | the command line |
 
@@ -33,6 +34,7 @@ pub mod rabbitmq;
 pub mod step;
 pub mod table;
 pub mod target;
+pub mod tools;
 pub mod transcript;
 pub mod verdict;
 pub mod words;

@@ -116,6 +116,12 @@ impl<'a> Player<'a> {
                 let told = self.target.set_up(setup, &self.vhost)?;
                 self.told_by_operator.extend(told);
             }
+            Action::Tool(line) => {
+                let tools = self.target.tools.as_ref();
+                let tools =
+                    tools.ok_or_else(|| Trouble::new("the tools of a broker elsewhere are not known"))?;
+                self.told_by_operator.extend(tools.run(line, &self.vhost)?);
+            }
             Action::At { who, is_bare, deed } => {
                 if !is_bare {
                     self.prepare(*who, deed)?;

@@ -1,7 +1,9 @@
 //! A RabbitMQ of our own: Debian's `rabbitmq-server` with its own node name, ports and files, on the loopback only.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -11,10 +13,13 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use super::{Doing, Trouble, target::Target};
+use super::{Doing, Trouble, target::Target, tools::Tools};
 
 /// Where Debian puts the program itself; the one on the path changes the user.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+/// What our node is called.
+const NODE: &str = "judge@localhost";
 
 /// A running RabbitMQ. Ends with the value, or at the latest with this process.
 #[derive(Debug)]
@@ -52,10 +57,13 @@ impl RabbitMq {
         let epmd = Group::start(epmd, dir.path())?;
         let server = Group::start(server(dir.path(), ports), dir.path())?;
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let target = Target::at(address(ports.amqp), address(ports.http)).map_err(|trouble| {
+        let mut target = Target::at(address(ports.amqp), address(ports.http)).map_err(|trouble| {
             let log = fs::read_to_string(dir.path().join("output")).unwrap_or_default();
             Trouble::new(format!("RabbitMQ did not start: {trouble}\n{log}"))
         })?;
+        let variables = variables(dir.path(), ports).into();
+        target.tools =
+            Some(Tools::of_rabbitmq(variables, NODE, [ports.amqp, ports.http, ports.distribution]));
         Ok(RabbitMq { target, _processes: vec![server, epmd], _dir: dir })
     }
 }
@@ -82,20 +90,27 @@ fn write_configuration(dir: &Path, ports: Ports) -> Result<(), Trouble> {
 fn server(dir: &Path, ports: Ports) -> Command {
     let mut server = Command::new(SERVER);
     server
-        .env("HOME", dir)
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        .env("ERL_EPMD_PORT", ports.epmd.to_string())
-        .env("RABBITMQ_NODENAME", "judge@localhost")
-        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
-        .env("RABBITMQ_MNESIA_BASE", dir.join("mnesia"))
-        .env("RABBITMQ_LOG_BASE", dir.join("log"))
-        .env("RABBITMQ_PID_FILE", dir.join("pid"))
-        .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("enabled_plugins"))
-        // What the machine's own node is told is not for this one.
-        .env("RABBITMQ_CONF_ENV_FILE", dir.join("none"))
+        .envs(variables(dir, ports))
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
     server
+}
+
+/// What the node and its tools are told.
+fn variables(dir: &Path, ports: Ports) -> [(&'static str, OsString); 11] {
+    [
+        ("HOME", dir.into()),
+        ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
+        ("ERL_EPMD_PORT", ports.epmd.to_string().into()),
+        ("RABBITMQ_NODENAME", NODE.into()),
+        ("RABBITMQ_DIST_PORT", ports.distribution.to_string().into()),
+        ("RABBITMQ_MNESIA_BASE", dir.join("mnesia").into()),
+        ("RABBITMQ_LOG_BASE", dir.join("log").into()),
+        ("RABBITMQ_PID_FILE", dir.join("pid").into()),
+        ("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf").into()),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("enabled_plugins").into()),
+        // What the machine's own node is told is not for this one.
+        ("RABBITMQ_CONF_ENV_FILE", dir.join("none").into()),
+    ]
 }
 
 /// A process and what it starts. Ends with the value; a shell ends it if this process cannot.

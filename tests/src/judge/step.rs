@@ -24,6 +24,8 @@ pub struct Step {
 pub enum Action {
     /// Something that an operator does.
     Broker(Setup),
+    /// A command line of the broker's admin tools.
+    Tool(String),
     /// Something that a connection says.
     At {
         who: Who,
@@ -128,6 +130,10 @@ impl Step {
     }
 
     fn parse_line(text: &str) -> Result<Step, Trouble> {
+        if let Some(line) = text.strip_prefix("$ ") {
+            let action = Action::Tool(line.to_owned());
+            return Ok(Step { text: text.to_owned(), is_joined: false, action });
+        }
         let (is_joined, line) = match text.strip_prefix("+ ") {
             Some(line) => (true, line),
             None => (false, text),
@@ -330,6 +336,7 @@ mod tests {
             "a1: await queue=q messages=3",
             "a1: await queue=q gone",
             "broker: user alice tags=management",
+            "$ rabbitmqctl list_queues -p @vhost",
             "broker: permit alice configure=\"\"",
             "broker: PUT /api/vhosts/x {\"a\": 1}",
         ] {

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Doing, Trouble, step::Setup};
-use crate::{http, wait};
+use super::{Doing, Trouble, step::Setup, tools::Tools};
+use crate::{broker::Broker, http, wait};
 
 /// How long a broker may take until its management API answers.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
@@ -23,6 +23,8 @@ pub struct Target {
     http: SocketAddr,
     /// As its management API says.
     pub product: String,
+    /// None if they are not known.
+    pub tools: Option<Tools>,
     /// Users are the whole broker's, so they are made once.
     users: Mutex<BTreeSet<String>>,
 }
@@ -42,7 +44,14 @@ impl Target {
         };
         let version = field("product_version").or_else(|| field("rabbitmq_version")).unwrap_or_default();
         let product = format!("{} {version}", field("product_name").unwrap_or_default());
-        Ok(Target { amqp, http, product, users: Mutex::default() })
+        Ok(Target { amqp, http, product, tools: None, users: Mutex::default() })
+    }
+
+    /// A Liebre of our own.
+    pub fn of(broker: &Broker) -> Result<Target, Trouble> {
+        let http = broker.http.ok_or_else(|| Trouble::new("the broker has no management API"))?;
+        let target = Target::at(broker.amqp, http)?;
+        Ok(Target { tools: Tools::of_liebre(broker), ..target })
     }
 
     /// The broker at `host:port/host:port`: its AMQP and its management address.

@@ -32,17 +32,23 @@ pub struct Verdict {
     expected_counts: (usize, usize),
 }
 
-/// Plays all scripts, `jobs` at once; `guide` says what is to come back, if that is known.
+/// Plays all scripts, `jobs` at once, after those that want to be alone; `guide` says what is to come back, if that is known.
 pub fn play_all(
     catalogue: &Catalogue,
     target: &Target,
     jobs: usize,
     guide: impl Fn(&Script) -> Option<Transcript> + Sync,
 ) -> Result<Transcripts, Trouble> {
+    let (alone, others): (Vec<&Script>, Vec<&Script>) =
+        catalogue.scripts.iter().partition(|script| script.is_alone());
+    let mut told = Transcripts::new();
+    for script in alone {
+        told.insert(script.name.clone(), play(script, target, guide(script).as_ref())?);
+    }
     let next = AtomicUsize::new(0);
-    let played = Mutex::new(Ok(Transcripts::new()));
+    let played = Mutex::new(Ok(told));
     let work = || {
-        while let Some(script) = catalogue.scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(&script) = others.get(next.fetch_add(1, Ordering::Relaxed)) {
             let transcript = play(script, target, guide(script).as_ref());
             let mut played = played.lock().unwrap();
             match (played.as_mut(), transcript) {

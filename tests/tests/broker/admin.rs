@@ -9,6 +9,7 @@ use liebre_tests::admin::Admin;
 mod access;
 mod connections;
 mod course;
+mod lifecycle;
 mod node;
 mod policies;
 mod queues;

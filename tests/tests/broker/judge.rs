@@ -18,7 +18,7 @@ const JOBS: usize = 8;
 /// None if the tests run against a broker that is not ours.
 fn verdict_on(catalogue: &Catalogue, recorded: &Transcripts, differences: &Differences) -> Option<Verdict> {
     let broker = Broker::own()?;
-    let target = Target::at(broker.amqp, broker.http?).unwrap();
+    let target = Target::of(&broker).unwrap();
     Some(judge(catalogue, recorded, differences, &target, JOBS).unwrap())
 }
 

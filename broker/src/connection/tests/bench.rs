@@ -40,7 +40,8 @@ use crate::{
         definition::VhostDefinition,
         message::Arena,
         name::Name,
-        permission::{Pattern, Permission},
+        pattern::Pattern,
+        permission::Permission,
         user::{HashingAlgorithm, PasswordHash, User},
     },
     storage::{
@@ -362,13 +363,7 @@ impl Bench {
         assert!(lost.is_empty());
         for vhost in ["/", "other"] {
             let name = Name::literal(vhost);
-            let _ = broker.put_vhost(VhostDefinition {
-                name,
-                description: String::new(),
-                tags: Vec::new(),
-                default_queue_type: None,
-                limits: Default::default(),
-            });
+            let _ = broker.put_vhost(VhostDefinition::new(name));
         }
         for (name, password) in [("guest", "guest"), ("ana", "secret")] {
             let password =

@@ -203,6 +203,16 @@ pub(super) fn bind_exchange(channel: u16, [destination, source, key]: [&str; 3])
     method(channel, AMQPClass::Exchange(exchange::AMQPMethod::Bind(bind)))
 }
 
+pub(super) fn unbind_exchange(channel: u16, [destination, source, key]: [&str; 3]) -> Vec<u8> {
+    let unbind = exchange::Unbind {
+        destination: destination.into(),
+        source: source.into(),
+        routing_key: key.into(),
+        ..exchange::Unbind::default()
+    };
+    method(channel, AMQPClass::Exchange(exchange::AMQPMethod::Unbind(unbind)))
+}
+
 /// A publish with a body of so many bytes, which tells it from others in a transcript.
 pub(super) fn publish(channel: u16, exchange: &str, key: &str, body_size: usize) -> Vec<u8> {
     publish_with(channel, (exchange, key, false), &vec![b'x'; body_size], &BasicProperties::default())

@@ -141,7 +141,7 @@ fn heading(format: &str) -> Map<String, Value> {
 fn vhost_view(vhost: &Vhost) -> Value {
     let definition = vhost.definition();
     let queue_type = definition.default_queue_type.as_deref().unwrap_or(vhosts::DEFAULT_QUEUE_TYPE);
-    json!({
+    let mut view = json!({
         "name": definition.name.as_str(),
         "description": definition.description,
         "metadata": {
@@ -151,7 +151,11 @@ fn vhost_view(vhost: &Vhost) -> Value {
         },
         "tags": definition.tags,
         "default_queue_type": queue_type,
-    })
+    });
+    if definition.is_protected {
+        view["metadata"]["protected_from_deletion"] = true.into();
+    }
+    view
 }
 
 fn queue_view(vhost: &Vhost, queue: &SharedQueue) -> Value {

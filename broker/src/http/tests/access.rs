@@ -41,7 +41,7 @@ async fn callers_over_tcp_log_in() {
                 control GET /whoami
                   200 {"name":"","tags":["administrator"]}
                 anonymous GET /nope
-                  401 
+                  404 {"error":"Object Not Found","reason":"Not Found"}
                 guest GET /nope
                   404 {"error":"Object Not Found","reason":"Not Found"}
             "#]],
@@ -100,7 +100,7 @@ const RIGHTS: &[(&str, [u16; 4])] = &[
     ("GET /consumers", [200, 200, 200, 200]),
     ("GET /connections", [200, 200, 200, 200]),
     ("GET /channels", [200, 200, 200, 200]),
-    ("GET /aliveness-test/%2F", [200, 401, 200, 200]),
+    ("GET /aliveness-test/%2F", [401, 401, 200, 200]),
     ("GET /health/checks/alarms", [200, 200, 200, 200]),
     ("GET /liebre/status", [401, 200, 200, 200]),
     ("GET /liebre/environment", [401, 401, 200, 200]),

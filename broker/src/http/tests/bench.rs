@@ -11,19 +11,19 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::{Body, to_bytes},
-    extract::ConnectInfo,
     http::{Request, Response, header},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use expect_test::Expect;
 use tokio::sync::watch;
-use tower::ServiceExt;
 
 use crate::{
     connection::registry::Node,
-    http::{Api, router, routes::Door},
+    http::{
+        Api,
+        routes::{Door, respond},
+    },
     limits::NodeLimits,
     model::definition::Change,
     server::{
@@ -54,8 +54,6 @@ const LIMITS: Limits = Limits { disk: DiskFreeLimit::Absolute(0), memory: None }
 pub(super) struct Bench {
     pub(super) api: Arc<Api>,
     pub(super) store: Arc<MemoryStore>,
-    tcp: Router,
-    control: Router,
 }
 
 /// Where definitions are durable at once, or never.
@@ -101,9 +99,11 @@ impl Bench {
             started_at: UNIX_EPOCH,
             clock: || UNIX_EPOCH + Duration::from_secs(90),
             stop: watch::Sender::new(false),
+            keeps_process: Arc::default(),
+            admission: Arc::default(),
+            journal: Arc::default(),
         });
-        let (tcp, control) = (router(Arc::clone(&api), Door::Tcp), router(Arc::clone(&api), Door::Control));
-        let bench = Self { api, store, tcp, control };
+        let bench = Self { api, store };
         bench.run(USERS).await;
         bench
     }
@@ -153,9 +153,18 @@ impl Bench {
             let login = BASE64_STANDARD.encode(format!("{user}:{password}"));
             request = request.header(header::AUTHORIZATION, format!("Basic {login}"));
         }
-        let request = request.extension(ConnectInfo(SocketAddr::from((peer, 40_000)))).body(body).unwrap();
-        let door = if caller == "control" { &self.control } else { &self.tcp };
-        door.clone().oneshot(request).await.unwrap()
+        let door = match caller {
+            "control" => Door::Control,
+            _ => Door::Tcp(Some(SocketAddr::from((peer, 40_000)))),
+        };
+        respond(Arc::clone(&self.api), door, request.body(body).unwrap()).await
+    }
+
+    /// What somebody who has not logged in finds at a path, which need not be below `/api`.
+    pub(super) async fn page(&self, path: &str) -> Response<Body> {
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        respond(Arc::clone(&self.api), Door::Tcp(Some(peer)), request).await
     }
 
     /// The time the broker runs, for connections.

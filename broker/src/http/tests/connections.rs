@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A client of the bench's broker.
-struct Client {
+pub(super) struct Client {
     connection: Connection,
     info: Arc<ConnectionInfo>,
     arena: Arena,
@@ -44,7 +44,7 @@ impl Wake for Asleep {
 
 impl Client {
     /// An open connection from that port with channel 1 open.
-    fn connect(bench: &Bench, port: u16, user: &str) -> Self {
+    pub(super) fn connect(bench: &Bench, port: u16, user: &str) -> Self {
         let now = start_of_time();
         let node = &bench.api.node;
         let outbox = Arc::new(Outbox::new(Box::new(Asleep)));

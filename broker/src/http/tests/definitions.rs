@@ -162,9 +162,9 @@ async fn a_file_of_4_x_is_read_with_all_that_is_in_it() {
                 guest DELETE /parameters/shovel/shop/backup
                   204 
                 guest DELETE /vhosts/shop
-                  204 
+                  412 {"error":"precondition_failed","reason":"refusing to delete virtual host 'shop' because it is protected from deletion"}
                 guest GET /parameters
-                  200 []
+                  200 [{"value":{"max-connections":10,"max-queues":100},"vhost":"shop","component":"vhost-limits","name":"limits"},{"value":{"pattern":".*","definition":{"max-length":100000},"priority":0,"apply-to":"queues"},"vhost":"shop","component":"operator_policy","name":"cap"},{"value":{"uri":"amqp://upstream","expires":3600000},"vhost":"shop","component":"federation-upstream","name":"up"}]
             "#]],
         )
         .await;

@@ -185,7 +185,7 @@ fn objects(definitions: &Value) -> BTreeSet<String> {
 }
 
 fn run(check: impl Fn(&tokio::runtime::Runtime, Value, u64) -> Result<(), TestCaseError>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut runner =
         TestRunner::new(ProptestConfig { cases: CASES, failure_persistence: None, ..Default::default() });
     runner.run(&(definitions(), any::<u64>()), |(file, random)| check(&runtime, file, random)).unwrap();

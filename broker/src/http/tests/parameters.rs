@@ -107,7 +107,7 @@ async fn what_can_be_no_parameter_is_refused_in_rabbitmqs_words() {
                 guest PUT /parameters/operator_policy/%2F/limits {"value":{"max-queues":5}}
                   400 {"error":"bad_request","reason":"Validation failed\n\nUnrecognised terms [{&lt;&lt;\"max-queues\"&gt;&gt;,5}] in limits\nKey \"definition\" not found in limits\nKey \"pattern\" not found in limits\nKey \"priority\" not found in limits\n"}
                 guest PUT /parameters/operator_policy/%2F/o {"value":{"pattern":"[","definition":{"nope":5},"priority":0}}
-                  400 {"error":"bad_request","reason":"Validation failed\n\n[{&lt;&lt;\"nope\"&gt;&gt;,5}] are not recognised policy settings\npattern should be regular expression but is invalid: unclosed character class\n"}
+                  400 {"error":"bad_request","reason":"Validation failed\n\n[{&lt;&lt;\"nope\"&gt;&gt;,5}] are not recognised policy settings\npattern should be regular expression but is invalid: Parsing error at position 1: Invalid character class\n"}
                 guest PUT /parameters/nope/nowhere/x {"value":5}
                   404 {"error":"not_found","reason":"vhost_not_found"}
                 guest PUT /parameters/nope/%2F/x {}

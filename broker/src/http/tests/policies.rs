@@ -124,7 +124,7 @@ async fn what_cannot_be_is_refused_in_rabbitmqs_words() {
                 guest PUT /policies/%2F/p {"pattern":"^q","definition":{"nonsense":"<&>","more":1}}
                   400 {"error":"bad_request","reason":"Validation failed\n\n[{&lt;&lt;\"more\"&gt;&gt;,1},{&lt;&lt;\"nonsense\"&gt;&gt;,&lt;&lt;\"&lt;&amp;&gt;\"&gt;&gt;}] are not recognised policy settings\n"}
                 guest PUT /policies/%2F/p {"pattern":"(","priority":"x","apply-to":"foo","definition":{"message-ttl":-1}}
-                  400 {"error":"bad_request","reason":"Validation failed\n\n-1 is not a valid message TTL\napply-to 'foo' unrecognised; should be one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'\npattern should be regular expression but is invalid: unclosed group\npriority should be a number, actually was &lt;&lt;\"x\"&gt;&gt;\n"}
+                  400 {"error":"bad_request","reason":"Validation failed\n\n-1 is not a valid message TTL\napply-to 'foo' unrecognised; should be one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'\npattern should be regular expression but is invalid: Parsing error at position 1: Opening parenthesis without closing parenthesis\npriority should be a number, actually was &lt;&lt;\"x\"&gt;&gt;\n"}
                 guest PUT /policies/%2F/p {"pattern":5,"definition":{"message-ttl":1}}
                   400 {"error":"bad_request","reason":"Validation failed\n\npattern should be a binary but was 5\n"}
                 guest PUT /operator-policies/%2F/p {"pattern":"^q","definition":{"dead-letter-exchange":"x"}}

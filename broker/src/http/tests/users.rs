@@ -182,7 +182,7 @@ async fn permissions_need_a_user_and_a_vhost() {
                 guest PUT /permissions/%2F/watcher {"configure":"","write":".*"}
                   400 {"error":"bad_request","reason":"[{key_missing,read}]"}
                 guest PUT /permissions/%2F/watcher {"configure":"(","write":"","read":""}
-                  400 {"error":"bad_request","reason":["invalid_regexp","(","unclosed group"]}
+                  400 {"error":"bad_request","reason":["invalid_regexp","(","Parsing error at position 1: Opening parenthesis without closing parenthesis"]}
                 guest PUT /permissions/nope/watcher {"configure":"","write":"","read":""}
                   400 {"error":"bad_request","reason":"vhost_or_user_not_found"}
                 guest PUT /permissions/%2F/nope {"configure":"","write":"","read":""}
@@ -318,7 +318,7 @@ async fn topic_permissions_that_cannot_be_are_refused() {
             r#"
             guest PUT /topic-permissions/%2F/manager {"write":"w"}
             guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"(","read":""}
-            guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"","read":"(?=a)"}
+            guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"","read":"(?=a"}
             guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":5,"read":""}
             guest PUT /topic-permissions/%2F/manager {"exchange":5,"write":"","read":""}
             guest PUT /topic-permissions/%2F/stranger {"exchange":"x","write":"","read":""}
@@ -333,9 +333,9 @@ async fn topic_permissions_that_cannot_be_are_refused() {
                 guest PUT /topic-permissions/%2F/manager {"write":"w"}
                   400 {"error":"bad_request","reason":"[{key_missing,exchange},{key_missing,read}]"}
                 guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"(","read":""}
-                  400 {"error":"bad_request","reason":["invalid_regexp","(","unclosed group"]}
-                guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"","read":"(?=a)"}
-                  400 {"error":"bad_request","reason":["invalid_regexp","(?=a)","look-around, including look-ahead and look-behind, is not supported"]}
+                  400 {"error":"bad_request","reason":["invalid_regexp","(","Parsing error at position 1: Opening parenthesis without closing parenthesis"]}
+                guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":"","read":"(?=a"}
+                  400 {"error":"bad_request","reason":["invalid_regexp","(?=a","Parsing error at position 4: Opening parenthesis without closing parenthesis"]}
                 guest PUT /topic-permissions/%2F/manager {"exchange":"x","write":5,"read":""}
                   400 {"error":"bad_request","reason":["not_string",5]}
                 guest PUT /topic-permissions/%2F/manager {"exchange":5,"write":"","read":""}

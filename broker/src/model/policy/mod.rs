@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{arguments::Arguments, name::Name, permission::Pattern, queue::QueueType};
+use crate::model::{arguments::Arguments, name::Name, pattern::Pattern, queue::QueueType};
 
 /// A policy. All fields are durable.
 #[derive(Clone, Debug, PartialEq)]

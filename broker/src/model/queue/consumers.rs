@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::Lane;
+use super::Lanes;
 
 /// A consumer's number, unique in the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,7 +119,9 @@ impl<C: Clone + Credit> Consumers<C> {
             }
         }
         let members = &mut self.rounds.get_mut(index)?.members;
-        members.rotate_left(1);
+        if members.len() > 1 {
+            members.rotate_left(1);
+        }
         let member = members.back_mut()?;
         Some(Turn { is_no_ack: member.is_no_ack, member })
     }
@@ -248,12 +250,11 @@ impl<C> Single<C> {
 impl<C: Clone + Credit> Turn<'_, C> {
     /// The consumer's lane in this dispatch; a new one if it has none yet. A member's `lane` may be left
     /// over from an earlier dispatch, hence the look whether it is really its own.
-    pub(super) fn lane(self, lanes: &mut Vec<Lane<C>>) -> usize {
+    pub(super) fn lane(self, lanes: &mut Lanes<C>) -> usize {
         let is_own =
             lanes.get(self.member.lane).is_some_and(|lane| lane.consumer.consumer_id() == self.member.id);
         if !is_own {
-            self.member.lane = lanes.len();
-            lanes.push(Lane { consumer: self.member.consumer.clone(), deliveries: Vec::new() });
+            self.member.lane = lanes.open(self.member.consumer.clone());
         }
         self.member.lane
     }

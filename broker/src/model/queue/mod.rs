@@ -15,12 +15,14 @@
 //! [`Queue::pageable`] and brings it back when it is [`Queue::wanted`].
 
 mod consumers;
+mod lanes;
 mod leaving;
 mod options;
 mod ready;
 mod rules;
 
 pub use consumers::{ConsumeError, ConsumerId, Credit, Member};
+pub use lanes::{Lane, Lanes};
 pub use leaving::Departure;
 pub use options::{EquivalenceError, Inequivalent, QueueOptions, QueueOptionsError, QueueType, locked_text};
 pub use rules::{Overflow, QueueRules, check_consumer};
@@ -57,15 +59,6 @@ pub struct Delivery {
     pub message: Message,
     /// How often it was handed over before.
     pub delivery_count: u32,
-}
-
-/// The deliveries of one dispatch that go to one consumer, in order.
-#[derive(Debug)]
-pub struct Lane<C> {
-    /// Who gets them.
-    pub consumer: C,
-    /// What.
-    pub deliveries: Vec<Delivery>,
 }
 
 /// A delivery that ended.
@@ -233,7 +226,7 @@ impl<C: Clone + Credit> Queue<C> {
     /// Hands out up to `limit` ready messages, one by one to the next consumer in turn that has credit,
     /// and adds a lane for each consumer that got any. Those whose time was over before `now` leave instead. Says
     /// whether it stopped at the limit with more to hand out.
-    pub fn dispatch(&mut self, limit: usize, now: Timestamp, lanes: &mut Vec<Lane<C>>) -> bool {
+    pub fn dispatch(&mut self, limit: usize, now: Timestamp, lanes: &mut Lanes<C>) -> bool {
         let mut count = 0;
         while count < limit {
             let Some(next) = self.ready.next() else { return false };
@@ -254,7 +247,7 @@ impl<C: Clone + Credit> Queue<C> {
                 hold(&mut self.unsettled, &mut self.unsettled_bytes, entry)
             };
             let lane = member.lane(lanes);
-            lanes[lane].deliveries.push(delivery);
+            lanes.add(lane, delivery);
             count += 1;
         }
         !self.ready.is_empty()

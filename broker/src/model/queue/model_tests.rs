@@ -419,9 +419,9 @@ impl World {
     fn attend(&mut self) {
         loop {
             let takers = self.reference.takers();
-            let mut lanes = Vec::new();
+            let mut lanes = Lanes::default();
             self.queue.dispatch(1, Timestamp(self.now), &mut lanes);
-            let delivery = lanes.pop().map(|mut lane| (lane.consumer.0, lane.deliveries.remove(0)));
+            let delivery = lanes.pop_front().map(|mut lane| (lane.consumer.0, lane.deliveries.remove(0)));
             self.expire_before(delivery.as_ref().map(|(_, delivery)| delivery.position));
             match delivery {
                 Some((id, delivery)) => self.deliver(&takers, id, &delivery),

@@ -49,7 +49,7 @@ fn member(id: u64, credit: u32) -> Member<Taker> {
 
 /// Who got what, in the order of positions.
 fn dispatch(queue: &mut Queue<Taker>, now: u64) -> Vec<(u64, u64)> {
-    let mut lanes = Vec::new();
+    let mut lanes = Lanes::default();
     queue.dispatch(1_000, Timestamp(now), &mut lanes);
     let of = |lane: &Lane<Taker>| {
         lane.deliveries.iter().map(|delivery| (delivery.position.0, lane.consumer.0)).collect::<Vec<_>>()

@@ -47,7 +47,7 @@ fn join(queue: &mut Queue<Taker>, id: u64, credit: u32, is_no_ack: bool) -> Rc<C
 
 /// Dispatches everything: `consumer:position` with `!` for redelivered, lane by lane.
 fn dispatch(queue: &mut Queue<Taker>) -> String {
-    let mut lanes = Vec::new();
+    let mut lanes = Lanes::default();
     queue.dispatch(1_000, Timestamp(0), &mut lanes);
     let show = |lane: &Lane<Taker>| {
         let deliveries = lane.deliveries.iter().map(|delivery| {
@@ -119,9 +119,9 @@ fn a_delivery_taken_back_was_never_delivered() {
     let mut queue = Queue::new();
     let _credit = join(&mut queue, 1, 2, false);
     append(&mut queue, 2);
-    let mut lanes = Vec::new();
+    let mut lanes = Lanes::default();
     queue.dispatch(10, Timestamp(0), &mut lanes);
-    for delivery in lanes.remove(0).deliveries {
+    for delivery in lanes.pop_front().unwrap().deliveries {
         queue.take_back(delivery);
     }
     assert_eq!(queue.counts().unsettled, 0);
@@ -281,14 +281,14 @@ proptest! {
                     }
                 }
                 Operation::Dispatch => {
-                    let mut lanes = Vec::new();
+                    let mut lanes = Lanes::default();
                     prop_assert!(!queue.dispatch(10_000, Timestamp(0), &mut lanes) || queue.ready_count() > 0);
                     let mut expected = BTreeMap::<u64, Vec<(u64, bool)>>::new();
                     for (consumer, position, was_out) in reference.dispatch(&mut credits) {
                         expected.entry(consumer).or_default().push((position, was_out));
                     }
                     let mut seen = BTreeMap::new();
-                    for lane in lanes {
+                    while let Some(lane) = lanes.pop_front() {
                         let deliveries = lane.deliveries.iter().map(|d| (d.position.0, d.is_redelivered()));
                         let previous = seen.insert(lane.consumer.id, deliveries.collect::<Vec<_>>());
                         prop_assert!(previous.is_none(), "one lane a consumer");

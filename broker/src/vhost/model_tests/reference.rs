@@ -15,6 +15,8 @@ pub(super) struct Reference {
     pub(super) connections: Vec<ReferenceConnection>,
     /// Every message that anybody ever got.
     pub(super) handed_out: BTreeSet<(QueueId, u64)>,
+    /// Every message that may have been on its way to a consumer that died.
+    lost: BTreeSet<(QueueId, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +120,7 @@ impl Reference {
                 let flag = match is_clean {
                     true => known.unwrap().flag,
                     false if self.handed_out.contains(&(*id, number)) => Flag::Yes,
-                    false if known.is_some_and(|known| known.flag == Flag::Either) => Flag::Either,
+                    false if self.lost.contains(&(*id, number)) => Flag::Either,
                     false => Flag::Perhaps,
                 };
                 ReferenceMessage {
@@ -152,6 +154,7 @@ impl Reference {
         let messages = self.queues.get_mut(&id).into_iter().flat_map(|queue| &mut queue.messages);
         for message in messages.filter(|message| message.is_ready && message.flag == Flag::No) {
             message.flag = Flag::Either;
+            self.lost.insert((id, message.number));
         }
     }
 

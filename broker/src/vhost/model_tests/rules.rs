@@ -120,9 +120,7 @@ struct World {
 }
 
 fn vhost(log: &Arc<Log>, clock: &Arc<TestClock>) -> Vhost {
-    let (name, description, tags) = (Name::literal("v"), String::new(), Vec::new());
-    let definition =
-        VhostDefinition { name, description, tags, default_queue_type: None, limits: Default::default() };
+    let definition = VhostDefinition::new(Name::literal("v"));
     let upkeep = Arc::new(Upkeep::new(Arc::clone(clock) as _));
     let vhost = Vhost::new(definition, Arc::clone(log) as _, Arc::new(NoStore), upkeep);
     let text = |text: &str| AMQPValue::LongString(text.into());

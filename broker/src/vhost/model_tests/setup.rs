@@ -77,13 +77,7 @@ pub(super) fn outboxes() -> Vec<Arc<Outbox>> {
 }
 
 pub(super) fn vhost(log: &Arc<RecordingLog>, ids: &[QueueId; QUEUES], clock: &Arc<TestClock>) -> Vhost {
-    let definition = VhostDefinition {
-        name: Name::literal("v"),
-        description: String::new(),
-        tags: Vec::new(),
-        default_queue_type: None,
-        limits: Default::default(),
-    };
+    let definition = VhostDefinition::new(Name::literal("v"));
     let upkeep = Arc::new(Upkeep::new(Arc::clone(clock) as _));
     let vhost = Vhost::new(definition, Arc::clone(log) as _, Arc::new(NoStore), upkeep);
     for (index, id) in ids.iter().enumerate() {

@@ -63,6 +63,12 @@ pub(super) struct World {
     pub(super) counts: Counts,
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.end_process();
+    }
+}
+
 type Told = Arc<Mutex<Option<Result<(), LogError>>>>;
 
 /// What was done.
@@ -452,6 +458,7 @@ impl World {
         self.confirms.clear();
         // Nothing of what was may touch the disk that comes.
         let idle = Arc::new(RecordingLog::new(before.log.clone(), self.limits, Lsn(0), Durable::new()));
+        self.end_process();
         (self.vhost, self.outboxes) = (vhost(&idle, &self.ids, &self.clock), outboxes());
         let (log, writer, recovered) = open(&disk);
         assert_eq!(recovered.is_clean, is_clean);
@@ -466,6 +473,12 @@ impl World {
         self.vhost = vhost(&self.log, &self.ids, &self.clock);
         self.reference.restart(&durable, is_clean, |number| self.body_sizes[number as usize]);
         self.restore(recovered);
+    }
+
+    /// Queues, consumers and connections hold each other for as long as a process lives.
+    fn end_process(&self) {
+        self.vhost.queues().iter().for_each(|queue| queue.end_deliveries());
+        self.outboxes.iter().for_each(|outbox| drop(outbox.close()));
     }
 
     fn restore(&mut self, recovered: Recovered) {

@@ -161,6 +161,15 @@ pub const COMMANDS: &[Command] = &[
         EXPLANATION,
     ])
     .runs(close_all_connections),
+    Command::new(
+        Group::Operations,
+        "close_all_user_connections",
+        "close_all_user_connections <username> <explanation>",
+        "Instructs the broker to close all connections of the specified user",
+    )
+    .takes(2, 2)
+    .explained(&[("<username>", "Self-explanatory"), EXPLANATION])
+    .runs(close_all_user_connections),
 ];
 
 fn list_connections(context: &mut Context<'_>) -> Outcome {
@@ -182,7 +191,7 @@ fn list_channels(context: &mut Context<'_>) -> Outcome {
 fn list_consumers(context: &mut Context<'_>) -> Outcome {
     let vhost = context.vhost().to_string();
     context.announce(&format!("Listing consumers in vhost {vhost} ..."))?;
-    let mut consumers = context.broker.list(&path(&["consumers", &vhost]))?;
+    let mut consumers = context.broker.list_in_vhost("consumers", &vhost)?;
     if context.shows("channel_pid")? {
         let channels = context.broker.list("/api/channels")?;
         add_pids(&mut consumers, "channel_details", &channels);
@@ -227,6 +236,17 @@ fn close_all_connections(context: &mut Context<'_>) -> Outcome {
     }
     let result = format!("Closed {} connections", connections.len());
     context.finish(&result, json!({"result": "ok", "message": result}))
+}
+
+fn close_all_user_connections(context: &mut Context<'_>) -> Outcome {
+    let (user, reason) = (context.argument(0).to_string(), context.argument(1).to_string());
+    context.announce(&format!("Closing connections of user {user}, reason: {reason}..."))?;
+    let connections = context.broker.list("/api/connections")?;
+    let is_theirs = |connection: &&Value| text(connection, "user") == Some(&user);
+    for name in connections.iter().filter(is_theirs).filter_map(|connection| text(connection, "name")) {
+        close(context, name, &reason)?;
+    }
+    context.done()
 }
 
 /// A connection that has gone meanwhile is closed, too.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Outcome;
+use super::{Outcome, completion};
 use crate::arguments::Switch;
 use crate::catalogue::{Command, Group, Scope};
 use crate::context::Context;
@@ -39,8 +39,25 @@ pub const COMMANDS: &[Command] = &[
         "Provides command name autocomplete variants",
     )
     .scope(Scope::Everywhere)
-    .takes(0, 1)
+    .explained(&[
+        ("<prefix>", "what the name of a command begins with"),
+        ("-- <word> ...", "a whole command line, whose last word is to be completed; as shells ask"),
+    ])
     .runs(autocomplete),
+    Command::new(
+        Group::Help,
+        "completion",
+        "completion <bash | zsh | fish>",
+        "Prints the script that makes a shell complete command lines",
+    )
+    .takes(1, 1)
+    .explained(&[(
+        "<bash | zsh | fish>",
+        "For bash: source <(liebrectl completion bash), in ~/.bashrc for good. For zsh the same, after compinit, in \
+         ~/.zshrc. For fish: liebrectl completion fish | source, in ~/.config/fish/config.fish",
+    )])
+    .here("RabbitMQ's tools have no such command")
+    .runs(completion::script),
 ];
 
 /// The version to tell under that name.
@@ -70,6 +87,10 @@ fn version(context: &mut Context<'_>) -> Outcome {
 }
 
 fn autocomplete(context: &mut Context<'_>) -> Outcome {
+    if context.arguments.len() > 1 || context.options.ended {
+        let found = completion::candidates(context, context.arguments);
+        return found.iter().try_for_each(|candidate| context.line(candidate));
+    }
     let prefix = context.argument(0);
     let mut names: Vec<_> = context.tool.commands().map(|command| command.name).collect();
     names.retain(|name| name.starts_with(prefix));

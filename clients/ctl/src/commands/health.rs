@@ -50,6 +50,13 @@ pub const COMMANDS: &[Command] = &[
         "Health check that exits with a non-zero code if the target node reports any local alarms",
     )
     .runs(check_local_alarms),
+    check(
+        "check_if_metadata_store_initialized",
+        "Health check that exits with a non-zero code if the metadata store on target node has not yet finished \
+         initializing",
+    )
+    .here("Definitions are there before anybody can ask for them")
+    .runs(check_metadata_store),
     check("check_virtual_hosts", "Health check that checks if all vhosts are running in the target node")
         .runs(check_virtual_hosts),
     check("alarms", "Lists resource alarms (local or cluster-wide) in effect on the target node").runs(alarms),
@@ -117,6 +124,9 @@ pub fn alarm_lines(facts: &Value, node: &str) -> Vec<String> {
 fn check_running(context: &mut Context<'_>) -> Outcome {
     let node = context.broker.node()?;
     context.announce(&format!("Checking if RabbitMQ is running on node {node} ..."))?;
+    if !context.broker.is_running()? {
+        return Err(context.fail(not_running(&node), true));
+    }
     let text = format!("RabbitMQ on node {node} is fully booted and running");
     context.pass(&text, json!({"result": "ok", "message": text}))
 }
@@ -124,8 +134,12 @@ fn check_running(context: &mut Context<'_>) -> Outcome {
 fn is_running(context: &mut Context<'_>) -> Outcome {
     let node = context.broker.node()?;
     context.announce(&format!("Asking node {node} for its status ..."))?;
-    let text = format!("RabbitMQ on node {node} is fully booted and running");
-    context.finish(&text, json!({"message": text, "result": true}))
+    let is_running = context.broker.is_running()?;
+    let text = match is_running {
+        true => format!("RabbitMQ on node {node} is fully booted and running"),
+        false => not_running(&node),
+    };
+    context.finish(&text, json!({"message": text, "result": is_running}))
 }
 
 /// The API is served once the broker has booted.
@@ -250,6 +264,14 @@ fn alarms(context: &mut Context<'_>) -> Outcome {
     context.finish(&text, json!({"alarms": lines, "node": node, "result": "ok"}))
 }
 
+fn check_metadata_store(context: &mut Context<'_>) -> Outcome {
+    let node = context.broker.node()?;
+    context.announce(&format!("Checking if metadata store on node {node} is initialized ..."))?;
+    context.broker.overview()?;
+    let text = format!("Metadata store on node {node} is initialized");
+    context.pass(&text, json!({"result": "ok", "message": text}))
+}
+
 fn check_virtual_hosts(context: &mut Context<'_>) -> Outcome {
     let node = context.broker.node()?;
     context.announce(&format!("Checking if all vhosts are running on node {node} ..."))?;
@@ -281,6 +303,10 @@ fn server_version(context: &mut Context<'_>) -> Outcome {
     context.announce(&format!("Asking node {node} for its RabbitMQ version..."))?;
     let version = context.broker.overview()?["rabbitmq_version"].as_str().unwrap_or_default().to_string();
     context.finish(&version, json!({"result": "ok", "value": version}))
+}
+
+fn not_running(node: &str) -> String {
+    format!("RabbitMQ on node {node} is not running or has not fully booted yet (check with is_booting)")
 }
 
 fn alarms_on(context: &Context<'_>, node: &str) -> Result<Vec<String>, Stop> {

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::exit::{Code, Failure, UsageError};
 use crate::format::{Formatter, erlang_settings};
 
-mod status;
+pub mod status;
 
 use status::Unit;
 

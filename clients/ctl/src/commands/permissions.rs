@@ -51,6 +51,21 @@ pub const COMMANDS: &[Command] = &[
     .runs(set_permissions),
     Command::new(
         Group::AccessControl,
+        "set_permissions_globally",
+        "set_permissions_globally <username> <conf> <write> <read>",
+        "Sets user permissions for all virtual hosts.",
+    )
+    .takes(4, 4)
+    .explained(&[
+        ("<username>", "Self-explanatory"),
+        ("<conf>", "Configuration permission pattern"),
+        ("<write>", "Write permission pattern"),
+        ("<read>", "Read permission pattern"),
+    ])
+    .here("For all virtual hosts that there are")
+    .runs(set_permissions_globally),
+    Command::new(
+        Group::AccessControl,
         "clear_permissions",
         "clear_permissions [--vhost <vhost>] <username>",
         "Revokes user permissions for a vhost",
@@ -92,6 +107,17 @@ fn set_permissions(context: &mut Context<'_>) -> Outcome {
     put(context, ["permissions", &vhost, &user], body)
 }
 
+fn set_permissions_globally(context: &mut Context<'_>) -> Outcome {
+    let user = context.argument(0).to_string();
+    context.announce(&format!("Setting permissions for user \"{user}\" in all virtual hosts ..."))?;
+    let patterns = [context.argument(1), context.argument(2), context.argument(3)];
+    let body = json!({"configure": patterns[0], "write": patterns[1], "read": patterns[2]});
+    for vhost in context.broker.list("/api/vhosts")?.iter().filter_map(|vhost| vhost["name"].as_str()) {
+        write(context, ["permissions", vhost, &user], body.clone())?;
+    }
+    context.done()
+}
+
 fn clear_permissions(context: &mut Context<'_>) -> Outcome {
     let (user, vhost) = (context.argument(0).to_string(), context.vhost().to_string());
     context.announce(&format!("Clearing permissions for user \"{user}\" in vhost \"{vhost}\" ..."))?;
@@ -114,7 +140,12 @@ fn list_user_permissions(context: &mut Context<'_>) -> Outcome {
 }
 
 /// Sets permissions at a path whose names are those of a vhost and a user.
-pub(super) fn put(context: &mut Context<'_>, [noun, vhost, user]: [&str; 3], body: Value) -> Outcome {
+pub(super) fn put(context: &mut Context<'_>, names: [&str; 3], body: Value) -> Outcome {
+    write(context, names, body)?;
+    context.done()
+}
+
+fn write(context: &Context<'_>, [noun, vhost, user]: [&str; 3], body: Value) -> Outcome {
     let response = context.broker.call(&Request {
         method: Method::Put,
         path: path(&[noun, vhost, user]),
@@ -122,7 +153,7 @@ pub(super) fn put(context: &mut Context<'_>, [noun, vhost, user]: [&str; 3], bod
         reason: None,
     })?;
     match response.status {
-        200..=299 => context.done(),
+        200..=299 => Ok(()),
         // the API does not tell which of the two is missing
         _ => {
             missing(context, vhost, user)?;

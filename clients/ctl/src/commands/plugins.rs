@@ -10,6 +10,7 @@ use crate::catalogue::{Command, Group, Scope};
 use crate::commands::general::VERSION;
 use crate::context::Context;
 use crate::exit::{Code, Failure, Stop};
+use crate::paths;
 
 /// A plugin of RabbitMQ.
 #[derive(Clone, Copy, Debug)]
@@ -137,9 +138,7 @@ impl Enabled {
     }
 
     fn offline(context: &Context<'_>) -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let host = host.split('.').next().unwrap_or("localhost");
-        let node = context.options.word("node").map_or_else(|| format!("rabbit@{host}"), String::from);
+        let node = context.options.word("node").map_or_else(paths::usual_node, String::from);
         Self::new(node, VERSION.to_string(), false, vec!["rabbitmq_management".into()])
     }
 

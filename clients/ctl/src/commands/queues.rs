@@ -116,7 +116,7 @@ fn list_queues(context: &mut Context<'_>) -> Outcome {
         .announce(&format!("Timeout: {timeout_secs:.1} seconds ...\nListing queues for vhost {vhost} ..."))?;
     // the queues of this node are all online
     let is_none = context.options.has("offline") && !context.options.has("online");
-    let queues = if is_none { Vec::new() } else { context.broker.list(&path(&["queues", &vhost]))? };
+    let queues = if is_none { Vec::new() } else { context.broker.list_in_vhost("queues", &vhost)? };
     context.list(&queues)
 }
 

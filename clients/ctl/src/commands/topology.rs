@@ -1,7 +1,6 @@
 //! Exchanges and bindings.
 
 use super::Outcome;
-use crate::api::path;
 use crate::catalogue::{Command, Group, Scope};
 use crate::context::Context;
 use crate::listing::{Column, Listing};
@@ -70,14 +69,14 @@ pub const COMMANDS: &[Command] = &[
 fn list_exchanges(context: &mut Context<'_>) -> Outcome {
     let vhost = context.vhost().to_string();
     context.announce(&format!("Listing exchanges for vhost {vhost} ..."))?;
-    let exchanges = context.broker.list(&path(&["exchanges", &vhost]))?;
+    let exchanges = context.broker.list_in_vhost("exchanges", &vhost)?;
     context.list(&exchanges)
 }
 
 fn list_bindings(context: &mut Context<'_>) -> Outcome {
     let vhost = context.vhost().to_string();
     context.announce(&format!("Listing bindings for vhost {vhost}..."))?;
-    let mut bindings = context.broker.list(&path(&["bindings", &vhost]))?;
+    let mut bindings = context.broker.list_in_vhost("bindings", &vhost)?;
     // only exchanges can be sources, so that the API does not say so
     for binding in bindings.iter_mut().filter_map(Value::as_object_mut) {
         binding.insert("source_kind".into(), "exchange".into());

@@ -5,10 +5,14 @@ use serde_json::{Map, Value, json};
 use super::Outcome;
 use crate::api::{Method, path};
 use crate::arguments::Switch;
-use crate::catalogue::{Command, Group, Scope};
+use crate::catalogue::{Command, Group, Scope, most_like};
 use crate::context::Context;
 use crate::exit::{Code, Failure, Stop, UsageError};
 use crate::listing::{Column, Listing};
+use crate::password::Algorithm;
+
+/// The tags that mean something to the broker. Others are legal.
+const TAGS: [&str; 5] = ["administrator", "monitoring", "policymaker", "management", "impersonator"];
 
 const USERNAME: (&str, &str) = ("<username>", "Self-explanatory");
 
@@ -81,6 +85,20 @@ pub const COMMANDS: &[Command] = &[
     .takes(1, 2)
     .explained(&[("<username>", "Username to use"), ("<password>", "Password to use. Asked for when missing.")])
     .runs(authenticate_user),
+    Command::new(
+        Group::Users,
+        "hash_password",
+        "hash_password <cleartext_password> [--hashing-algorithm <algorithm>]",
+        "Hashes a plaintext password",
+    )
+    .takes(0, 1)
+    .switches(&[Switch::word("hashing-algorithm")])
+    .explained(&[
+        ("<cleartext_password>", "The password to hash. Asked for when missing."),
+        ("--hashing-algorithm <sha256 | sha512>", "hashing algorithm to use, default is sha256"),
+    ])
+    .here("Hashed by the command itself: no broker need run")
+    .runs(hash_password),
     Command::new(Group::Users, "set_user_tags", "set_user_tags <username> <tag> [...]", "Sets user tags")
         .takes(1, usize::MAX)
         .explained(&[USERNAME, ("<tags>", "Space separated list of tags")])
@@ -158,7 +176,34 @@ fn set_user_tags(context: &mut Context<'_>) -> Outcome {
     context.announce(&format!("Setting tags for user \"{user}\" to [{}] ...", tags.join(", ")))?;
     let mut fields = Map::new();
     fields.insert("tags".into(), json!(tags));
+    for tag in tags {
+        // mistyped, it would silently allow nothing
+        if let Some(meant) = most_like(tag, TAGS).filter(|meant| meant != tag) {
+            writeln!(
+                context.streams.errors,
+                "Warning: tag '{tag}' means nothing to the broker. Did you mean '{meant}'?"
+            )?;
+        }
+    }
     change_user(context, &user, fields)
+}
+
+fn hash_password(context: &mut Context<'_>) -> Outcome {
+    let name = context.options.word("hashing-algorithm").unwrap_or("sha256").to_string();
+    let algorithm = Algorithm::parse(&name).ok_or_else(|| {
+        UsageError::bad_argument(&format!("hashing algorithm '{name}' is not known: sha256 and sha512 are"))
+    })?;
+    let announced = match context.arguments.first() {
+        Some(password) => format!("Will hash password {password}"),
+        None => "Will hash provided password".to_string(),
+    };
+    context.announce(&announced)?;
+    let password = context.password(0)?;
+    if password.is_empty() {
+        return Err(UsageError::bad_argument("password cannot be an empty string").into());
+    }
+    let hash = algorithm.hash(&password, rand::random());
+    context.finish(&hash, json!({"result": "ok", "value": hash}))
 }
 
 fn list_users(context: &mut Context<'_>) -> Outcome {

@@ -35,6 +35,8 @@ fn queues_are_listed_and_deleted() {
             $ rabbitmqctl list_queues -p nowhere -t 5
             Timeout: 5.0 seconds ...
             Listing queues for vhost nowhere ...
+            ! Virtual host 'nowhere' does not exist
+            exit 65
             $ rabbitmqctl list_queues --formatter json name arguments
             [
             {"name":"a","arguments":{"x-message-ttl":1000}}

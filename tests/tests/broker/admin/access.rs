@@ -285,7 +285,7 @@ fn permissions_of_nobody(admin: &Admin) {
             $ rabbitmqctl set_permissions -p curso ana ( .* .*
             Setting permissions for user "ana" in vhost "curso" ...
             ! Error:
-            ! invalid_regexp: (: unclosed group
+            ! invalid_regexp: (: Parsing error at position 1: Opening parenthesis without closing parenthesis
             exit 69
             $ rabbitmqctl clear_permissions -p nowhere ana
             Clearing permissions for user "ana" in vhost "nowhere" ...

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Broker, path};
 use crate::commands::health::{alarm_lines, listener_line, listener_object, listeners_of};
+use crate::commands::sections::{self, bullets, or_none, plain};
 use crate::context::View;
 use crate::exit::Failure;
 
@@ -43,7 +44,7 @@ impl Unit {
     }
 
     /// A size with its unit, rounded to four digits after the point.
-    fn text(self, bytes: &Value) -> String {
+    pub fn text(self, bytes: &Value) -> String {
         let Some(bytes) = bytes.as_f64() else { return "unknown".into() };
         let in_unit = |divisor: f64, name| format!("{:?} {name}", (bytes / divisor * 1e4).round() / 1e4);
         match self {
@@ -91,9 +92,7 @@ impl Facts {
             ("Totals", self.totals()),
             ("Listeners", listeners),
         ];
-        let section =
-            |(title, lines): &(&str, Vec<String>)| format!("{}\n\n{}", view.bold(title), lines.join("\n"));
-        sections.iter().map(section).collect::<Vec<_>>().join("\n\n")
+        sections::text(&sections, view)
     }
 
     /// The same as an object, with the names that RabbitMQ's tools give.
@@ -183,17 +182,13 @@ impl Facts {
     fn memory(&self, unit: Unit) -> Vec<String> {
         let node = &self.node;
         let strategy = node["mem_calculation_strategy"].as_str().unwrap_or("rss");
-        let total = match &node["memory"]["total"] {
-            Value::Object(totals) => totals.get(strategy).unwrap_or(&node["mem_used"]),
-            total @ Value::Number(_) => total,
-            _ => &node["mem_used"],
-        };
+        let total = memory_total(node);
         let mut lines = vec![
             format!("Total memory used: {}", unit.text(total)),
             format!("Calculation strategy: {strategy}"),
             format!("Memory high watermark setting: {}", self.memory_high_watermark(unit)),
         ];
-        let categories = self.memory_by_category();
+        let categories = memory_by_category(node);
         if !categories.is_empty() {
             lines.push(String::new());
         }
@@ -221,15 +216,6 @@ impl Facts {
         if limit.is_null() { NO_LIMIT.into() } else { unit.text(limit) }
     }
 
-    /// The largest first.
-    fn memory_by_category(&self) -> Vec<(&String, &Value)> {
-        let categories = self.node["memory"].as_object().into_iter().flatten();
-        let mut categories: Vec<_> =
-            categories.filter(|(name, bytes)| bytes.is_number() && *name != "total").collect();
-        categories.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.as_u64()));
-        categories
-    }
-
     fn totals(&self) -> Vec<String> {
         let totals = &self.overview["object_totals"];
         vec![
@@ -244,21 +230,23 @@ impl Facts {
     }
 }
 
-fn bullets(names: &Value) -> Vec<String> {
-    let names = names.as_array().into_iter().flatten();
-    or_none(names.map(|name| format!(" * {}", plain(name))).collect())
-}
-
-fn or_none(lines: Vec<String>) -> Vec<String> {
-    if lines.is_empty() { vec!["(none)".into()] } else { lines }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "unknown".into(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// The memory in use, of `/api/nodes/{node}?memory=true`.
+pub fn memory_total(node: &Value) -> &Value {
+    let strategy = node["mem_calculation_strategy"].as_str().unwrap_or("rss");
+    match &node["memory"]["total"] {
+        Value::Object(totals) => totals.get(strategy).unwrap_or(&node["mem_used"]),
+        total @ Value::Number(_) => total,
+        _ => &node["mem_used"],
     }
+}
+
+/// What it is used for, the largest first.
+pub fn memory_by_category(node: &Value) -> Vec<(&String, &Value)> {
+    let categories = node["memory"].as_object().into_iter().flatten();
+    let mut categories: Vec<_> =
+        categories.filter(|(name, bytes)| bytes.is_number() && *name != "total").collect();
+    categories.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.as_u64()));
+    categories
 }
 
 #[cfg(test)]

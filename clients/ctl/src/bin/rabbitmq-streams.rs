@@ -1,0 +1,5 @@
+//! `rabbitmq-streams`: the program looks at the name it was started under.
+
+fn main() -> std::process::ExitCode {
+    liebrectl::main()
+}
