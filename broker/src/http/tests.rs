@@ -3,6 +3,8 @@
 mod access;
 mod bench;
 mod connections;
+mod definitions;
+mod definitions_random;
 mod facts;
 mod garbage;
 mod limits;
@@ -11,6 +13,7 @@ mod messages;
 mod metrics;
 mod operation;
 mod own_node;
+mod parameters;
 mod policies;
 mod protection;
 mod recorded;
