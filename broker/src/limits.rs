@@ -89,6 +89,14 @@ pub const HTTP_FORM_MAX: usize = 4 << 10;
 /// What the messages of one answer to a request for messages may take, bytes: one more message is in it at most.
 /// RabbitMQ has no limit.
 pub const HTTP_GET_BYTES_MAX: usize = 32 << 20;
+/// Where Prometheus looks for RabbitMQ's metrics.
+pub const PROMETHEUS_PORT: u16 = 15_692;
+/// So often it is looked what happened, for rates.
+pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+/// At one of so many looks it is also measured what the node uses.
+pub const USE_LOOKS: u32 = 5;
+/// Samples of each kind that one request may ask for.
+pub const SAMPLES_MAX: u64 = 1_000;
 /// Answers of one connection that may wait for the disk: so many declares and binds may share its commits.
 pub const DEFERRED_MAX: usize = 1_024;
 /// Messages of one run of a dispatch: so many are handed out before the first of them is written. Runs

@@ -10,10 +10,10 @@ use std::{
 use super::log::{LogDraft, LogSettings};
 use crate::{
     http::definitions::import_at_start,
-    limits::{DISK_FREE_LIMIT, NodeLimits},
+    limits::{DISK_FREE_LIMIT, NodeLimits, PROMETHEUS_PORT},
     server::{
-        DefaultUser, EffectiveSetting, Settings, definition_files::DefinitionFiles, resources::Limits,
-        watermark::DiskFreeLimit,
+        DefaultUser, EffectiveSetting, PrometheusListen, Settings, definition_files::DefinitionFiles,
+        resources::Limits, watermark::DiskFreeLimit,
     },
     vhost::access::LOOPBACK_USER,
 };
@@ -30,6 +30,7 @@ pub(super) struct Draft {
     pub(super) listeners: BTreeMap<String, SocketAddr>,
     pub(super) has_no_listeners: bool,
     pub(super) http: SocketAddr,
+    pub(super) prometheus: PrometheusDraft,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) unsafe_no_fsync: bool,
     pub(super) node_name: Option<String>,
@@ -46,12 +47,33 @@ pub(super) struct Draft {
     pub(super) log: LogDraft,
 }
 
+/// What was said of where Prometheus reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PrometheusDraft {
+    pub(super) is_off: bool,
+    pub(super) ip: Option<IpAddr>,
+    pub(super) port: Option<u16>,
+}
+
+impl PrometheusDraft {
+    /// What was not said is as for the management API, or the usual.
+    fn finish(self, http: SocketAddr) -> PrometheusListen {
+        let address = SocketAddr::new(self.ip.unwrap_or(http.ip()), self.port.unwrap_or(PROMETHEUS_PORT));
+        match (self.is_off, self.ip, self.port) {
+            (true, ..) => PrometheusListen::Off,
+            (false, None, None) => PrometheusListen::IfFree(reachable(address)),
+            _ => PrometheusListen::At(reachable(address)),
+        }
+    }
+}
+
 impl Default for Draft {
     fn default() -> Self {
         Self {
             listeners: BTreeMap::new(),
             has_no_listeners: false,
             http: SocketAddr::from((Ipv6Addr::UNSPECIFIED, HTTP_PORT)),
+            prometheus: PrometheusDraft::default(),
             data_dir: None,
             unsafe_no_fsync: false,
             node_name: None,
@@ -97,6 +119,7 @@ impl Draft {
         let settings = Settings {
             amqp_listen: self.listeners.into_values().map(reachable).collect(),
             http_listen: reachable(self.http),
+            prometheus_listen: self.prometheus.finish(self.http),
             data_dir,
             unsafe_no_fsync: self.unsafe_no_fsync,
             backlog: self.backlog,

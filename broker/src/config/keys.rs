@@ -71,6 +71,33 @@ pub(super) const NODE: &[Key] = &[
     .aliases(&["management.listener.ip"])
     .family("management.tcp"),
     Key::set(
+        "prometheus.tcp.address",
+        "ADDR:PORT|off",
+        "port 15692 at the address of the management API, if it is free",
+        "Where Prometheus reads /metrics without a login",
+        |draft, text, _| {
+            if text == "off" {
+                draft.prometheus.is_off = true;
+                return Ok(());
+            }
+            let address = value::address(text)?;
+            (draft.prometheus.ip, draft.prometheus.port) = (Some(address.ip()), Some(address.port()));
+            Ok(())
+        },
+    )
+    .option("prometheus-listen")
+    .family("prometheus.tcp"),
+    Key::set("prometheus.tcp.port", "PORT", "", "Its port alone", |draft, text, _| {
+        draft.prometheus.port = Some(value::number_within(text, 0, 65_535)?);
+        Ok(())
+    })
+    .family("prometheus.tcp"),
+    Key::set("prometheus.tcp.ip", "ADDR", "", "Its address alone", |draft, text, _| {
+        draft.prometheus.ip = Some(text.parse().map_err(|_| format!("'{text}' is no address"))?);
+        Ok(())
+    })
+    .family("prometheus.tcp"),
+    Key::set(
         "data_dir",
         "DIR",
         "liebre in the user's data directory",

@@ -18,6 +18,7 @@ use super::{
     content::Content,
     exception::{Exception, ReplyCode},
     settle::settle_all,
+    statistics::Tally,
     transaction::Transaction,
 };
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
         Route,
         deliveries::{ChannelDeliveries, SettleRun},
         queue::SharedQueue,
+        statistics::PublishCounts,
         subscription::{Prefetch, Subscription},
     },
     wire::{frame::ChannelNumber, method::MethodId},
@@ -46,6 +48,10 @@ pub struct Channel {
     pub transaction: Option<Box<Transaction>>,
     /// How many published messages have no confirm yet, for tools.
     pub unconfirmed_count: Arc<AtomicU64>,
+    /// What is published on it, for tools.
+    pub published: Arc<PublishCounts>,
+    /// What its exchange is yet to be told.
+    pub(super) tally: Tally,
     /// The last route.
     pub memo: Option<Memo>,
     /// `basic.qos`: of consumers to come.
@@ -83,6 +89,8 @@ impl Channel {
             confirms: None,
             transaction: None,
             unconfirmed_count: Arc::default(),
+            published: Arc::default(),
+            tally: Tally::default(),
             memo: None,
             prefetch_count: 0,
             prefetch: Arc::default(),
@@ -148,7 +156,8 @@ impl Connection {
         }
         self.take_channel()?;
         let channel = Channel::new(number);
-        self.outbox.open_channel(number, ChannelDeliveries::new(Arc::clone(&channel.prefetch)));
+        let (prefetch, published) = (Arc::clone(&channel.prefetch), Arc::clone(&channel.published));
+        self.outbox.open_channel(number, ChannelDeliveries::new(prefetch, published));
         let index = usize::from(number.0);
         if self.channels.len() <= index {
             self.channels.resize_with(index + 1, || None);
@@ -203,6 +212,9 @@ impl Connection {
     pub(super) fn release(&mut self, channels: Vec<ChannelDeliveries>) {
         let mut unused = Vec::new();
         for deliveries in &channels {
+            if let Some(vhost) = &self.vhost {
+                vhost.statistics().end_channel(deliveries.statistics());
+            }
             for subscription in deliveries.subscriptions() {
                 let Subscription { id, queue, .. } = &**subscription;
                 if queue.cancel(*id) {

@@ -21,6 +21,8 @@ pub struct Confirms {
     appended: u64,
     /// Numbers up to here are answered.
     confirmed: u64,
+    /// Of these, those that were refused.
+    refused: u64,
     /// What waits for a sync: in order, each with the last number that is safe with it.
     waiting: VecDeque<(Lsn, u64)>,
 }
@@ -63,6 +65,7 @@ impl Confirms {
     /// What was published was refused.
     pub fn refused(&mut self, confirms: &mut Vec<Confirm>) {
         let numbers = self.appended + 1..=self.published;
+        self.refused += self.published - self.appended;
         self.appended = self.published;
         confirms.extend(numbers.map(|number| Confirm {
             number: PublishNumber(number),
@@ -90,6 +93,7 @@ impl Confirms {
     /// The log failed: nothing that waits will be safe.
     pub fn failed(&mut self, confirms: &mut Vec<Confirm>) {
         if let Some((_, last)) = std::mem::take(&mut self.waiting).pop_back() {
+            self.refused += last.saturating_sub(self.confirmed);
             self.confirm_up_to(last, false, confirms);
         }
     }
@@ -98,6 +102,12 @@ impl Confirms {
     #[must_use]
     pub fn unconfirmed_count(&self) -> u64 {
         self.published - self.confirmed
+    }
+
+    /// Messages confirmed. Those that overtook others count when the others do.
+    #[must_use]
+    pub fn acked_count(&self) -> u64 {
+        self.confirmed.saturating_sub(self.refused)
     }
 
     /// What the last one waits for.

@@ -13,6 +13,7 @@ use crate::{
     vhost::{
         broker::generated_name,
         declare::DeclareQueueError,
+        deliveries::ChannelDeliveries,
         queue::{Deleted, Got, JoinError},
         reply_to::REPLY_TO,
         subscription::{Subscription, SubscriptionParts},
@@ -126,6 +127,7 @@ impl Connection {
             match queue.get(&self.outbox, number, get.no_ack).map_err(|Deleted| self.no_queue(&name))? {
                 Got::Message => {}
                 Got::Nothing => {
+                    self.outbox.with_channel(number, ChannelDeliveries::count_get_empty);
                     let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
                     self.outbox.write_method(number, &AMQPClass::Basic(empty));
                 }

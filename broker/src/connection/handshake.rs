@@ -129,9 +129,9 @@ impl Connection {
                 return Err(Exception::new(ReplyCode::CommandInvalid, text));
             }
         };
-        let user = login.ok_or(Refusal::Malformed).and_then(|login| self.log_in(&login));
-        self.node.amqp_logins.count(user.is_ok());
-        match user {
+        let logged_in = login.ok_or(Refusal::Malformed).and_then(|login| self.log_in(&login));
+        self.node.statistics.amqp_logins.count(logged_in.is_ok());
+        match logged_in {
             Ok(user) => {
                 self.info.update(|facts| facts.user = Some(user.name.clone()));
                 (self.user, self.password) = (Some(user.name), Some(user.password));

@@ -26,6 +26,7 @@ mod reply_to;
 mod rights;
 mod seat;
 pub mod settle;
+pub mod statistics;
 #[cfg(test)]
 mod tests;
 pub mod transaction;

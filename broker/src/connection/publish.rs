@@ -38,6 +38,8 @@ pub(super) struct PublishRun {
     messages: Vec<Message>,
     /// Channels in confirm mode that published in this run.
     confirming: Vec<ChannelNumber>,
+    /// Channels whose exchanges are yet to be told what was published to them.
+    counted: Vec<ChannelNumber>,
     /// It waits until the queues it goes to are on stable storage.
     pub(super) is_held: bool,
 }
@@ -104,6 +106,7 @@ impl Connection {
         if is_apart {
             self.flush_messages();
         }
+        self.count_published(number, &message, route.as_ref());
         let is_replied = !replies.is_empty() && self.deliver_replies(&replies, &message);
         let channel = self.open_channel(number)?;
         let is_mandatory = channel.content.is_mandatory();
@@ -121,8 +124,9 @@ impl Connection {
                 self.run.route = Some(route);
                 self.run.messages.push(message);
             }
-            None if is_mandatory && !is_replied => self.return_unroutable(number, &message),
-            None => {}
+            None if is_replied => {}
+            None if is_mandatory => self.return_unroutable(number, &message),
+            None => self.count_dropped(number),
         }
         Ok(())
     }
@@ -198,6 +202,9 @@ impl Connection {
 
     /// `basic.return`, before the confirm that the message gets all the same.
     pub(super) fn return_unroutable(&self, number: ChannelNumber, message: &Message) {
+        if let Some(Some(channel)) = self.channels.get(usize::from(number.0)) {
+            channel.published.return_unroutable.add(1);
+        }
         self.outbox.write_content(number, message, |bytes| {
             let code = ReplyCode::NoRoute;
             write_return(bytes, number, code as u16, code.name(), message.route());
@@ -228,7 +235,38 @@ impl Connection {
             return;
         }
         self.flush_messages();
+        self.flush_tallies();
         self.await_sync();
+    }
+
+    /// Counts a message for tools.
+    pub(super) fn count_published(
+        &mut self,
+        number: ChannelNumber,
+        message: &Message,
+        route: Option<&Route>,
+    ) {
+        let Self { vhost: Some(vhost), channels, run, .. } = self else { return };
+        let Some(Some(channel)) = channels.get_mut(usize::from(number.0)) else { return };
+        channel.published.publish.add(1);
+        let places = route.map_or(0, |route| route.queues.len());
+        if channel.tally.count(vhost, message.exchange(), places) {
+            run.counted.push(number);
+        }
+    }
+
+    fn count_dropped(&self, number: ChannelNumber) {
+        if let Some(Some(channel)) = self.channels.get(usize::from(number.0)) {
+            channel.published.drop_unroutable.add(1);
+        }
+    }
+
+    fn flush_tallies(&mut self) {
+        for number in self.run.counted.drain(..) {
+            if let Some(Some(channel)) = self.channels.get_mut(usize::from(number.0)) {
+                channel.tally.flush();
+            }
+        }
     }
 
     /// Asks the log to tell when the last message of this connection is synced, unless it was asked. It may
@@ -288,6 +326,7 @@ impl Connection {
         let mut answers = Vec::new();
         decide(confirms, &mut answers);
         channel.unconfirmed_count.store(confirms.unconfirmed_count(), Relaxed);
+        channel.published.confirm.raise_to(confirms.acked_count());
         if answers.is_empty() {
             return;
         }

@@ -16,10 +16,11 @@ use super::{
     alarm::{Alarm, Alarms},
     exception::{Exception, ReplyCode},
     seat::Usage,
+    statistics::{ConnectionStatistics, NodeStatistics},
 };
 use crate::{
     limits::NodeLimits,
-    model::{arguments::Arguments, name::Name},
+    model::{arguments::Arguments, name::Name, statistics::ConnectionRow},
     vhost::{Vhost, broker::Broker, declare::DeclareQueueError, outbox::Outbox, queue::ConnectionId},
     wire::frame::ChannelNumber,
 };
@@ -46,19 +47,8 @@ pub struct Node {
     connections: DashMap<ConnectionId, Arc<ConnectionInfo>>,
     /// Connections ever opened and closed.
     pub churn: Churn,
-    /// Logins over AMQP.
-    pub amqp_logins: Logins,
-    /// Logins to the management API: every request is one.
-    pub http_logins: Logins,
-}
-
-/// How often somebody tried to log in.
-#[derive(Debug, Default)]
-pub struct Logins {
-    /// With a password that was right.
-    pub succeeded: AtomicU64,
-    /// Otherwise.
-    pub failed: AtomicU64,
+    /// What was looked at.
+    pub statistics: NodeStatistics,
 }
 
 /// How many there ever were.
@@ -97,6 +87,7 @@ pub struct ConnectionInfo {
     pub traffic: Traffic,
     /// One of its deliveries was unsettled for too long.
     pub(super) has_overdue: AtomicBool,
+    pub(super) statistics: Mutex<ConnectionStatistics>,
     facts: Mutex<Facts>,
 }
 
@@ -168,8 +159,7 @@ impl Node {
             usages: DashMap::new(),
             connections: DashMap::new(),
             churn: Churn::default(),
-            amqp_logins: Logins::default(),
-            http_logins: Logins::default(),
+            statistics: NodeStatistics::default(),
         }
     }
 
@@ -217,6 +207,11 @@ impl Node {
     #[must_use]
     pub fn connection(&self, id: ConnectionId) -> Option<Arc<ConnectionInfo>> {
         self.connections.get(&id).map(|info| Arc::clone(&info))
+    }
+
+    /// Calls `f` with every connection, in no order.
+    pub(super) fn each_connection(&self, f: impl Fn(&ConnectionInfo)) {
+        self.connections.iter().for_each(|info| f(&info));
     }
 
     /// How many connections there are.
@@ -270,23 +265,18 @@ impl Node {
     }
 
     pub(super) fn remove(&self, id: ConnectionId) {
-        if self.connections.remove(&id).is_some() {
+        if let Some((_, info)) = self.connections.remove(&id) {
+            info.end_statistics(&self.broker);
             self.churn.connections_closed.fetch_add(1, Relaxed);
         }
     }
 }
 
-impl Logins {
-    /// One more.
-    pub fn count(&self, is_let_in: bool) {
-        let counter = if is_let_in { &self.succeeded } else { &self.failed };
-        counter.fetch_add(1, Relaxed);
-    }
-
-    /// From now on.
-    pub fn reset(&self) {
-        self.succeeded.store(0, Relaxed);
-        self.failed.store(0, Relaxed);
+impl Traffic {
+    /// Bytes received and sent.
+    #[must_use]
+    pub fn row(&self) -> ConnectionRow {
+        [self.received_bytes.load(Relaxed), self.sent_bytes.load(Relaxed)]
     }
 }
 
@@ -316,6 +306,7 @@ impl ConnectionInfo {
             outbox,
             traffic: Traffic::default(),
             has_overdue: AtomicBool::new(false),
+            statistics: Mutex::default(),
             facts,
         }
     }
@@ -336,6 +327,11 @@ impl ConnectionInfo {
     #[must_use]
     pub fn facts(&self) -> Facts {
         self.lock().clone()
+    }
+
+    /// Looks at what it says of itself, without a copy.
+    pub fn read<R>(&self, look: impl FnOnce(&Facts) -> R) -> R {
+        look(&self.lock())
     }
 
     /// Makes the connection close with 320 and this text, soon.

@@ -93,6 +93,11 @@ impl Connection {
         let mut settles = Settles::new();
         self.outbox.with_channel(number, |deliveries| deliveries.take_held(&mut settles));
         let has_settled = !settles.is_empty();
+        for run in &runs {
+            run.messages
+                .iter()
+                .for_each(|held| self.count_published(number, &held.message, Some(&run.route)));
+        }
         let Committed { lsn, returned } = match vhost.commit(runs, &mut settles) {
             Ok(committed) => committed,
             Err(error) => {

@@ -16,8 +16,8 @@ pub(super) enum Answer {
     Object(Value),
     /// 200 with a list that can be sorted.
     Listing(Vec<Value>),
-    /// 200 with a list that can be sorted and cut into pages.
-    Pages(Vec<Value>),
+    /// 200 with a list that is sorted, and cut into pages, as the query asked.
+    Selected(Value),
     /// 201, and where it is when the path does not say so.
     Created(Option<String>),
     /// 200 with an object that is to be saved under this name.
@@ -44,7 +44,7 @@ impl Answer {
         let response = match self {
             Self::Object(object) => ok(&ListQuery::parse(query)?.select(object)),
             Self::Listing(items) => ok(&ListQuery::parse(query)?.apply_unpaged(items)),
-            Self::Pages(items) => ok(&ListQuery::parse(query)?.apply(items)?),
+            Self::Selected(value) => ok(&value),
             Self::Created(location) => created(location),
             Self::Download(object, name) => attached(ok(&ListQuery::parse(query)?.select(object)), name),
             Self::SeeOther(location) => see_other(&location),

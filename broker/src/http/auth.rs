@@ -57,7 +57,7 @@ impl Caller {
         let user = node.broker.authenticate(&credentials.user, &credentials.password);
         let is_local = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
         let is_far = |user: &User| node.broker.is_loopback_user(&user.name) && !is_local;
-        node.http_logins.count(user.as_ref().is_some_and(|user| !is_far(user)));
+        node.statistics.http_logins.count(user.as_ref().is_some_and(|user| !is_far(user)));
         let Some(user) = user else {
             tracing::warn!("HTTP access denied: user {:?} - invalid credentials", credentials.user);
             return Err(HttpError::LoginFailed);

@@ -10,19 +10,41 @@ use super::{
     answer::{Answer, Answered},
     connections::{self, connection_details},
     consumers::{self, Peers},
+    query::ListQuery,
+    rates::{Fields, MessageStats},
     request::{Request, not_allowed},
 };
 use crate::{
     connection::registry::{ChannelFacts, ConnectionInfo, Node},
-    model::name::Name,
-    vhost::queue::ConnectionId,
+    model::{
+        name::Name,
+        statistics::{Curve, Ranges},
+        timestamp::Timestamp,
+    },
+    vhost::{queue::ConnectionId, statistics::IDLE_AFTER},
     wire::frame::ChannelNumber,
 };
+
+/// A channel in a listing.
+struct Channel {
+    name: String,
+    owner: Arc<Owner>,
+    number: u16,
+    facts: ChannelFacts,
+}
+
+/// Its connection.
+struct Owner {
+    name: String,
+    info: Arc<ConnectionInfo>,
+    vhost: Option<Name>,
+    user: Option<Name>,
+}
 
 /// `channels`, `channels/{channel}`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(request, None)),
+        ([], &Method::GET) => list(request, None),
         ([channel], &Method::GET) => show(request, channel),
         ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
@@ -30,15 +52,32 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
 }
 
 /// The channels of the connections that the caller may see, of all vhosts or of one.
-pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answer {
-    let visible = connections::visible(request, vhost);
-    Answer::Pages(visible.iter().flat_map(|info| views(request.node(), info)).collect())
+pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answered {
+    listing(request, &connections::visible(request, vhost))
 }
 
-/// The channels of one connection, as listings have them.
-pub(super) fn views(node: &Node, info: &ConnectionInfo) -> Vec<Value> {
-    let channels = info.facts().channels;
-    channels.iter().map(|(number, facts)| view(node, info, *number, facts)).collect()
+/// The channels of these connections.
+pub(super) fn listing(request: &Request, connections: &[Arc<ConnectionInfo>]) -> Answered {
+    let query = ListQuery::parse(&request.query)?;
+    let ranges = wanted_ranges(request)?;
+    let mut channels = Vec::new();
+    for info in connections {
+        let owner = Arc::new(Owner::of(info));
+        let of_connection = info.read(|facts| facts.channels.clone());
+        channels.extend(of_connection.into_iter().map(|(number, facts)| Channel {
+            name: format!("{} ({number})", owner.name),
+            owner: Arc::clone(&owner),
+            number,
+            facts,
+        }));
+    }
+    let view = |channel: &Channel, wants: &dyn Fn(&str) -> bool| {
+        view(request.node(), channel, &ranges, wants).into_value()
+    };
+    let order = |one: &Channel, other: &Channel| {
+        (one.owner.info.id, one.number).cmp(&(other.owner.info.id, other.number))
+    };
+    Ok(Answer::Selected(query.list(channels, order, |channel| &channel.name, view)?))
 }
 
 /// As tools call it: `127.0.0.1:51234 -> 127.0.0.1:5672 (1)`.
@@ -55,10 +94,24 @@ fn show(request: &Request, name: &str) -> Answered {
     let node = request.node();
     let (info, number) = find(node, name).ok_or(HttpError::ObjectNotFound)?;
     connections::check_visible(request, &info)?;
-    let channel = info.facts().channels.get(&number).cloned().ok_or(HttpError::ObjectNotFound)?;
-    let mut object = view(node, &info, number, &channel);
-    object["consumer_details"] = consumers_of(request, &info, number).into();
-    Ok(Answer::Object(object))
+    let ranges = wanted_ranges(request)?;
+    let facts = info.read(|facts| facts.channels.get(&number).cloned()).ok_or(HttpError::ObjectNotFound)?;
+    let owner = Arc::new(Owner::of(&info));
+    let channel = Channel { name: channel_name(&info, number), owner, number, facts };
+    let mut fields = view(node, &channel, &ranges, &|_| true);
+    fields.put("consumer_details", || consumers_of(request, &info, number).into());
+    // What goes to which exchange and comes from which queue is not counted.
+    fields.put("publishes", || json!([]));
+    fields.put("deliveries", || json!([]));
+    Ok(Answer::Object(fields.into_value()))
+}
+
+/// A channel without its statistics would be nothing.
+fn wanted_ranges(request: &Request) -> Result<Ranges, HttpError> {
+    match request.is_without_stats() {
+        true => Err(HttpError::bad_request("Stats in management UI are disabled on this node")),
+        false => request.ranges(),
+    }
 }
 
 fn find(node: &Node, name: &str) -> Option<(Arc<ConnectionInfo>, u16)> {
@@ -70,38 +123,53 @@ fn consumers_of(request: &Request, info: &ConnectionInfo, number: u16) -> Vec<Va
     let subscriptions = info.outbox.with_channel(ChannelNumber(number), |deliveries| {
         deliveries.subscriptions().cloned().collect::<Vec<_>>()
     });
-    let vhost = info.facts().vhost.and_then(|name| request.broker().vhost(&name));
+    let vhost = info.read(|facts| facts.vhost.clone()).and_then(|name| request.broker().vhost(&name));
     let (Some(subscriptions), Some(vhost)) = (subscriptions, vhost) else { return Vec::new() };
     let peers = Peers::of(request.node());
     let view = |subscription| consumers::view(request.node(), &vhost, subscription, &peers);
     subscriptions.iter().filter_map(|subscription| view(subscription)).collect()
 }
 
-fn view(node: &Node, info: &ConnectionInfo, number: u16, channel: &ChannelFacts) -> Value {
-    let facts = info.facts();
-    let counts = info.outbox.with_channel(ChannelNumber(number), |deliveries| {
-        let (unsettled_count, held_count) = (deliveries.unsettled_count(), deliveries.held_count());
-        (deliveries.consumer_count(), unsettled_count, held_count, deliveries.prefetch().limit())
+impl Owner {
+    fn of(info: &Arc<ConnectionInfo>) -> Self {
+        let (vhost, user) = info.read(|facts| (facts.vhost.clone(), facts.user.clone()));
+        Self { name: info.name(), info: Arc::clone(info), vhost, user }
+    }
+}
+
+fn view<'w>(node: &Node, channel: &Channel, ranges: &Ranges, wants: &'w dyn Fn(&str) -> bool) -> Fields<'w> {
+    let Channel { name, owner, number, facts } = channel;
+    let Owner { info, vhost, user, .. } = &**owner;
+    let looked = info.outbox.with_channel(ChannelNumber(*number), |deliveries| {
+        let statistics = deliveries.statistics();
+        let counts = (deliveries.consumer_count(), deliveries.unsettled_count(), deliveries.held_count());
+        (counts, deliveries.prefetch().limit(), statistics.curve(ranges), statistics.changed_at())
     });
-    let (consumer_count, unsettled_count, held_count, global_prefetch_count) = counts.unwrap_or_default();
-    json!({
-        "name": channel_name(info, number),
-        "number": number,
-        "pid": channel_pid(node, info.id, number),
-        "node": node.name,
-        "vhost": facts.vhost.as_deref(),
-        "user": facts.user.as_deref(),
-        "user_who_performed_action": facts.user.as_deref(),
-        "connection_details": connection_details(info),
-        "state": "running",
-        "prefetch_count": channel.prefetch_count,
-        "global_prefetch_count": global_prefetch_count,
-        "consumer_count": consumer_count,
-        "confirm": channel.is_confirm,
-        "transactional": channel.is_transactional,
-        "messages_unacknowledged": unsettled_count,
-        "messages_unconfirmed": channel.unconfirmed_count.load(Relaxed),
-        "messages_uncommitted": channel.uncommitted_count.load(Relaxed),
-        "acks_uncommitted": held_count,
-    })
+    let mut fields = Fields::new(wants);
+    fields.put("name", || name.as_str().into());
+    fields.put("number", || (*number).into());
+    fields.put("pid", || channel_pid(node, info.id, *number).into());
+    fields.put("node", || node.name.as_str().into());
+    fields.put("vhost", || vhost.as_deref().into());
+    fields.put("user", || user.as_deref().into());
+    fields.put("user_who_performed_action", || user.as_deref().into());
+    fields.put("connection_details", || connection_details(info));
+    fields.put("state", || "running".into());
+    fields.put("prefetch_count", || facts.prefetch_count.into());
+    let ((consumer_count, unsettled_count, held_count), global_prefetch_count, curve, changed_at) =
+        looked.unwrap_or_else(|| ((0, 0, 0), 0, Curve::zero(ranges), None));
+    fields.put("global_prefetch_count", || global_prefetch_count.into());
+    fields.put("consumer_count", || consumer_count.into());
+    fields.put("confirm", || facts.is_confirm.into());
+    fields.put("transactional", || facts.is_transactional.into());
+    fields.put("messages_unacknowledged", || unsettled_count.into());
+    fields.put("messages_unconfirmed", || facts.unconfirmed_count.load(Relaxed).into());
+    fields.put("messages_uncommitted", || facts.uncommitted_count.load(Relaxed).into());
+    fields.put("acks_uncommitted", || held_count.into());
+    fields.put_message_stats(MessageStats::Channels, &curve, ranges);
+    let changed_at = changed_at.unwrap_or(info.connected_since_epoch().as_secs());
+    if changed_at + IDLE_AFTER <= ranges.now {
+        fields.put("idle_since", || Timestamp(changed_at * 1_000).rfc3339().into());
+    }
+    fields
 }

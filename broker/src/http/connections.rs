@@ -14,11 +14,16 @@ use super::{
     auth::Right,
     channels,
     json::arguments_to_json,
+    query::ListQuery,
+    rates::{CONNECTION_BYTES, Fields},
     request::{Request, not_allowed},
 };
 use crate::{
-    connection::registry::{ConnectionInfo, Node},
-    model::name::Name,
+    connection::registry::{ConnectionInfo, Facts, Node},
+    model::{
+        name::Name,
+        statistics::{Ranges, SampleKind},
+    },
     vhost::queue::ConnectionId,
 };
 
@@ -29,21 +34,23 @@ const REASON: &str = "Closed via management plugin";
 /// `connections/username/{user}`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(request, None)),
+        ([], &Method::GET) => list(request, None),
         (["username", user], &Method::GET) => {
-            let of_user = visible(request, None).into_iter().filter(|info| is_of(info, user));
-            Ok(Answer::Pages(of_user.map(|info| view(request.node(), &info)).collect()))
+            let mut of_user = visible(request, None);
+            of_user.retain(|info| is_of(info, user));
+            listing(request, of_user)
         }
         (["username", user], _) => close_all(request, user),
         ([connection], &Method::GET) => {
             let info = visible_one(request, connection)?;
-            Ok(Answer::Object(view(request.node(), &info)))
+            let ranges = wanted_ranges(request)?;
+            Ok(Answer::Object(view(request.node(), &info, ranges.as_ref(), &|_| true)))
         }
         ([connection], &Method::DELETE) => close(request, connection),
         ([_], _) => not_allowed("HEAD, GET, DELETE, OPTIONS"),
         ([connection, "channels"], &Method::GET) => {
             let info = visible_one(request, connection)?;
-            Ok(Answer::Pages(channels::views(request.node(), &info)))
+            channels::listing(request, &[info])
         }
         // Only AMQP 1.0 has sessions.
         ([connection, "sessions"], _) => {
@@ -55,8 +62,21 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
 }
 
 /// The connections that the caller may see, of all vhosts or of one.
-pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answer {
-    Answer::Pages(visible(request, vhost).iter().map(|info| view(request.node(), info)).collect())
+pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answered {
+    listing(request, visible(request, vhost))
+}
+
+fn listing(request: &Request, connections: Vec<Arc<ConnectionInfo>>) -> Answered {
+    let query = ListQuery::parse(&request.query)?;
+    let ranges = wanted_ranges(request)?;
+    let named: Vec<_> = connections.into_iter().map(|info| (info.name(), info)).collect();
+    let listing = query.list(
+        named,
+        |(_, one), (_, other)| one.id.cmp(&other.id),
+        |(name, _)| name,
+        |(_, info), wants| view(request.node(), info, ranges.as_ref(), wants),
+    );
+    Ok(Answer::Selected(listing?))
 }
 
 /// As [`list`].
@@ -64,9 +84,10 @@ pub(super) fn visible(request: &Request, vhost: Option<&Name>) -> Vec<Arc<Connec
     let sees_all = request.caller.has(Right::Monitoring);
     let mut connections = request.node().connections();
     connections.retain(|info| {
-        let facts = info.facts();
-        let is_in_vhost = vhost.is_none() || facts.vhost.as_ref() == vhost;
-        is_in_vhost && (sees_all || request.caller.is(facts.user.as_ref()))
+        info.read(|facts| {
+            let is_in_vhost = vhost.is_none() || facts.vhost.as_ref() == vhost;
+            is_in_vhost && (sees_all || request.caller.is(facts.user.as_ref()))
+        })
     });
     connections
 }
@@ -125,12 +146,12 @@ fn reason(request: &Request) -> String {
 }
 
 fn is_of(info: &ConnectionInfo, user: &str) -> bool {
-    info.facts().user.is_some_and(|own| own.as_str() == user)
+    info.read(|facts| facts.user.as_ref().is_some_and(|own| own.as_str() == user))
 }
 
 /// The caller's own connection, or one that its right covers.
 fn check_own(request: &Request, info: &ConnectionInfo, right: Right) -> Result<(), HttpError> {
-    if request.caller.has(right) || request.caller.is(info.facts().user.as_ref()) {
+    if request.caller.has(right) || info.read(|facts| request.caller.is(facts.user.as_ref())) {
         return Ok(());
     }
     Err(HttpError::NotAuthorised("User not authorised to access object".into()))
@@ -141,45 +162,65 @@ fn state(node: &Node, state: &'static str) -> &'static str {
     if state == "running" && node.alarms.any() { "blocking" } else { state }
 }
 
-fn view(node: &Node, info: &ConnectionInfo) -> Value {
-    let (facts, traffic) = (info.facts(), &info.traffic);
-    let mut object = json!({
-        "name": info.name(),
-        "pid": connection_pid(node, info.id),
-        "node": node.name,
-        "vhost": facts.vhost.as_deref(),
-        "user": facts.user.as_deref(),
-        "user_who_performed_action": facts.user.as_deref(),
-        "type": "network",
-        "protocol": "AMQP 0-9-1",
-        "auth_mechanism": facts.auth_mechanism,
-        "state": state(node, facts.state),
-        "host": info.local.ip().to_string(),
-        "port": info.local.port(),
-        "peer_host": info.peer.ip().to_string(),
-        "peer_port": info.peer.port(),
-        "ssl": false,
-        "ssl_protocol": null,
-        "ssl_key_exchange": null,
-        "ssl_cipher": null,
-        "ssl_hash": null,
-        "peer_cert_subject": null,
-        "peer_cert_issuer": null,
-        "peer_cert_validity": null,
-        "channels": facts.channels.len(),
-        "channel_max": facts.channel_max,
-        "frame_max": facts.frame_max,
-        "timeout": facts.heartbeat_secs,
-        "connected_at": u64::try_from(info.connected_since_epoch().as_millis()).unwrap_or(u64::MAX),
-        "client_properties": arguments_to_json(&facts.client_properties),
-        "recv_oct": traffic.received_bytes.load(Relaxed),
-        "recv_cnt": traffic.receives.load(Relaxed),
-        "send_oct": traffic.sent_bytes.load(Relaxed),
-        "send_cnt": traffic.sends.load(Relaxed),
-        "send_pend": info.outbox.unsent_bytes(),
-    });
-    if let Some(name) = facts.client_properties.text("connection_name") {
-        object["user_provided_name"] = name.into();
+/// None if the query wants no statistics.
+fn wanted_ranges(request: &Request) -> Result<Option<Ranges>, HttpError> {
+    Ok(Some(request.ranges()?).filter(|_| !request.is_without_stats()))
+}
+
+/// Without ranges only what it is called, and whose it is.
+fn view(node: &Node, info: &ConnectionInfo, ranges: Option<&Ranges>, wants: &dyn Fn(&str) -> bool) -> Value {
+    let facts = info.facts();
+    let mut fields = Fields::new(wants);
+    fields.put("name", || info.name().into());
+    fields.put("node", || node.name.as_str().into());
+    fields.put("vhost", || facts.vhost.as_deref().into());
+    fields.put("user", || facts.user.as_deref().into());
+    if let Some(ranges) = ranges {
+        put_facts(&mut fields, node, info, &facts);
+        put_traffic(&mut fields, info, ranges);
     }
-    object
+    fields.into_value()
+}
+
+fn put_facts(fields: &mut Fields<'_>, node: &Node, info: &ConnectionInfo, facts: &Facts) {
+    fields.put("pid", || connection_pid(node, info.id).into());
+    fields.put("user_who_performed_action", || facts.user.as_deref().into());
+    fields.put("type", || "network".into());
+    fields.put("protocol", || "AMQP 0-9-1".into());
+    fields.put("auth_mechanism", || facts.auth_mechanism.as_str().into());
+    fields.put("state", || state(node, facts.state).into());
+    fields.put("host", || info.local.ip().to_string().into());
+    fields.put("port", || info.local.port().into());
+    fields.put("peer_host", || info.peer.ip().to_string().into());
+    fields.put("peer_port", || info.peer.port().into());
+    fields.put("ssl", || false.into());
+    for name in [
+        "ssl_protocol",
+        "ssl_key_exchange",
+        "ssl_cipher",
+        "ssl_hash",
+        "peer_cert_subject",
+        "peer_cert_issuer",
+        "peer_cert_validity",
+    ] {
+        fields.put(name, || Value::Null);
+    }
+    fields.put("channels", || facts.channels.len().into());
+    fields.put("channel_max", || facts.channel_max.into());
+    fields.put("frame_max", || facts.frame_max.into());
+    fields.put("timeout", || facts.heartbeat_secs.into());
+    let connected_at = info.connected_since_epoch().as_millis();
+    fields.put("connected_at", || u64::try_from(connected_at).unwrap_or(u64::MAX).into());
+    fields.put("client_properties", || arguments_to_json(&facts.client_properties));
+    if let Some(name) = facts.client_properties.text("connection_name") {
+        fields.put("user_provided_name", || name.into());
+    }
+}
+
+fn put_traffic(fields: &mut Fields<'_>, info: &ConnectionInfo, ranges: &Ranges) {
+    let traffic = &info.traffic;
+    fields.put_figures(CONNECTION_BYTES, &info.curve(ranges), SampleKind::Data, ranges);
+    fields.put("recv_cnt", || traffic.receives.load(Relaxed).into());
+    fields.put("send_cnt", || traffic.sends.load(Relaxed).into());
+    fields.put("send_pend", || info.outbox.unsent_bytes().into());
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     HttpError,
@@ -12,6 +12,8 @@ use super::{
     json::arguments_to_json,
     messages,
     path::exchange_name,
+    query::ListQuery,
+    rates::{Fields, exchange_stats},
     request::{Request, durable, new_name, not_allowed, refused},
 };
 use crate::{
@@ -20,6 +22,7 @@ use crate::{
         binding::Destination,
         exchange::{Exchange, ExchangeKind},
         permission::Operation,
+        statistics::Ranges,
         topology::ALTERNATE_EXCHANGE,
     },
     vhost::Vhost,
@@ -29,12 +32,9 @@ use crate::{
 /// `…/bindings/destination`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(&request.vhosts())),
-        ([vhost], &Method::GET) => Ok(list(&[request.vhost(vhost)?])),
-        ([vhost, exchange], &Method::GET) => {
-            let (vhost, exchange) = find(request, vhost, exchange)?;
-            Ok(Answer::Object(view(&vhost, &exchange)))
-        }
+        ([], &Method::GET) => list(request, &request.vhosts()),
+        ([vhost], &Method::GET) => list(request, &[request.vhost(vhost)?]),
+        ([vhost, exchange], &Method::GET) => show(request, vhost, exchange),
         ([vhost, exchange], &Method::PUT) => declare(request, vhost, exchange_name(exchange)).await,
         ([vhost, exchange], &Method::DELETE) => delete(request, vhost, exchange).await,
         ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
@@ -53,11 +53,37 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     }
 }
 
-fn list(vhosts: &[Arc<Vhost>]) -> Answer {
-    let of_vhost = |vhost: &Arc<Vhost>| {
-        vhost.exchanges().iter().map(|exchange| view(vhost, exchange)).collect::<Vec<_>>()
-    };
-    Answer::Pages(vhosts.iter().flat_map(of_vhost).collect())
+fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
+    let query = ListQuery::parse(&request.query)?;
+    let ranges = wanted_ranges(request)?;
+    let mut exchanges = Vec::new();
+    for (place, vhost) in vhosts.iter().enumerate() {
+        exchanges.extend(vhost.exchanges().into_iter().map(|exchange| (place, vhost, exchange)));
+    }
+    let listing = query.list(
+        exchanges,
+        |(one_vhost, _, one), (vhost, _, other)| one_vhost.cmp(vhost).then_with(|| one.name.cmp(&other.name)),
+        |(.., exchange)| &exchange.name,
+        |(_, vhost, exchange), wants| view(vhost, exchange, ranges.as_ref(), wants).into_value(),
+    );
+    Ok(Answer::Selected(listing?))
+}
+
+fn show(request: &Request, vhost: &str, name: &str) -> Answered {
+    let (vhost, exchange) = find(request, vhost, name)?;
+    let ranges = wanted_ranges(request)?;
+    let mut fields = view(&vhost, &exchange, ranges.as_ref(), &|_| true);
+    if ranges.is_some() {
+        // What came over which channel and went to which queue is not counted.
+        fields.put("incoming", || json!([]));
+        fields.put("outgoing", || json!([]));
+    }
+    Ok(Answer::Object(fields.into_value()))
+}
+
+/// None if the query wants no statistics.
+fn wanted_ranges(request: &Request) -> Result<Option<Ranges>, HttpError> {
+    Ok(Some(request.ranges()?).filter(|_| !request.is_without_stats()))
 }
 
 async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
@@ -113,19 +139,31 @@ fn find(request: &Request, vhost: &str, name: &str) -> Result<(Arc<Vhost>, Excha
     Ok((vhost, exchange))
 }
 
-fn view(vhost: &Vhost, exchange: &Exchange) -> Value {
-    let mut object = json!({
-        "name": exchange.name.as_str(),
-        "vhost": vhost.name().as_str(),
-        "type": exchange.kind.as_str(),
-        "durable": exchange.is_durable,
-        "auto_delete": exchange.is_auto_delete,
-        "internal": exchange.is_internal,
-        "arguments": arguments_to_json(&exchange.arguments),
-    });
-    let policy = vhost.policy_of_exchange(&exchange.name);
-    if let Some(policy) = policy.as_deref().and_then(|policy| policy.policy.as_deref()) {
-        object["policy"] = policy.into();
+fn view<'w>(
+    vhost: &Vhost,
+    exchange: &Exchange,
+    ranges: Option<&Ranges>,
+    wants: &'w dyn Fn(&str) -> bool,
+) -> Fields<'w> {
+    let mut fields = Fields::new(wants);
+    fields.put("name", || exchange.name.as_str().into());
+    fields.put("vhost", || vhost.name().as_str().into());
+    fields.put("type", || exchange.kind.as_str().into());
+    fields.put("durable", || exchange.is_durable.into());
+    fields.put("auto_delete", || exchange.is_auto_delete.into());
+    fields.put("internal", || exchange.is_internal.into());
+    fields.put("arguments", || arguments_to_json(&exchange.arguments));
+    if fields.wants("policy")
+        && let Some(policy) = vhost.policy_of_exchange(&exchange.name)
+        && let Some(name) = policy.policy.as_deref()
+    {
+        fields.put("policy", || name.into());
     }
-    object
+    if let Some(ranges) = ranges.filter(|_| fields.wants("message_stats"))
+        && let Some(statistics) = vhost.known_exchange_statistics(&exchange.name)
+        && let Some(stats) = exchange_stats(&statistics.curve(ranges), ranges)
+    {
+        fields.put("message_stats", || stats);
+    }
+    fields
 }

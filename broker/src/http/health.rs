@@ -105,8 +105,8 @@ fn resource(alarm: Alarm) -> &'static str {
 }
 
 fn check_port(request: &Request, port: &str) -> Answered {
-    let port: u16 = port.parse().map_err(|_| HttpError::bad_request("Invalid port"))?;
-    let ports = Listener::all(&request.api).map(|listener| listener.address.port());
+    let port: u64 = port.parse().map_err(|_| HttpError::bad_request("Invalid port"))?;
+    let ports = Listener::all(&request.api).map(|listener| u64::from(listener.address.port()));
     if ports.contains(&port) {
         return Ok(Answer::Object(json!({ "status": "ok", "port": port })));
     }
@@ -115,7 +115,8 @@ fn check_port(request: &Request, port: &str) -> Answered {
 
 fn check_protocol(request: &Request, protocol: &str) -> Answered {
     // What people call the protocol.
-    let wanted = match protocol {
+    let protocol = protocol.to_ascii_lowercase();
+    let wanted = match protocol.as_str() {
         "amqp091" | "amqp0.9.1" | "amqp0-9-1" | "amqp0_9_1" => "amqp",
         other => other,
     };

@@ -15,7 +15,7 @@ use super::{
     request::Request,
 };
 use crate::{
-    connection::registry::Logins,
+    connection::statistics::LoginCounts,
     model::user::{HashingAlgorithm, PasswordHash},
 };
 
@@ -63,7 +63,7 @@ fn hash(password: &str) -> Answered {
 }
 
 fn attempts(request: &Request) -> Answer {
-    let view = |(protocol, logins): (&str, &Logins)| -> Value {
+    let view = |(protocol, logins): (&str, &LoginCounts)| -> Value {
         let (succeeded, failed) = (logins.succeeded.load(Relaxed), logins.failed.load(Relaxed));
         json!({
             "protocol": protocol,
@@ -80,8 +80,9 @@ fn reset_attempts(request: &Request) -> Answer {
     Answer::Done
 }
 
-fn logins(request: &Request) -> [(&'static str, &Logins); 2] {
-    [("http", &request.node().http_logins), ("amqp091", &request.node().amqp_logins)]
+fn logins(request: &Request) -> [(&'static str, &LoginCounts); 2] {
+    let statistics = &request.node().statistics;
+    [("http", &statistics.http_logins), ("amqp091", &statistics.amqp_logins)]
 }
 
 /// A value of a form: `+` is a space.

@@ -24,6 +24,7 @@ pub mod json;
 mod limits;
 mod login;
 mod messages;
+mod metrics;
 mod nodes;
 mod overview;
 mod own;
@@ -37,6 +38,7 @@ pub mod properties;
 pub mod properties_key;
 pub mod query;
 mod queues;
+mod rates;
 mod request;
 mod routes;
 mod stopped;
@@ -62,6 +64,7 @@ use crate::{
         Doors, EffectiveSetting, Server, admission::Admission, http::serve, journal::Journal,
         resources::Resources,
     },
+    storage::log::Log,
 };
 pub use error::HttpError;
 use routes::{Door, respond};
@@ -84,6 +87,8 @@ pub struct Api {
     pub unsafe_no_fsync: bool,
     /// Memory and disk, and their limits.
     pub resources: Arc<Resources>,
+    /// The message log, for what it does.
+    pub log: Option<Log>,
     /// When the broker was started.
     pub started_at: SystemTime,
     /// The time of day, for uptimes and rates.
@@ -109,6 +114,7 @@ pub fn start(server: &mut Server, doors: Doors) {
         data_dir: server.data_dir().to_owned(),
         unsafe_no_fsync: server.unsafe_no_fsync,
         resources: Arc::clone(&server.resources),
+        log: Some(server.log().clone()),
         started_at: server.started_at,
         clock: server.clock(),
         stop: server.stop.clone(),
@@ -120,6 +126,11 @@ pub fn start(server: &mut Server, doors: Doors) {
     let control = Arc::clone(&api);
     let respond = move |request, _| respond(Arc::clone(&control), Door::Control, request);
     server.attend(serve(doors.control, respond, server.stop.subscribe()));
+    if let Some(listener) = doors.prometheus {
+        let metrics = Arc::clone(&api);
+        let respond = move |request, _| metrics::respond(Arc::clone(&metrics), request);
+        server.attend(serve(listener, respond, server.stop.subscribe()));
+    }
     let respond = move |request, peer| self::respond(Arc::clone(&api), Door::Tcp(peer), request);
     server.attend(serve(doors.http, respond, server.stop.subscribe()));
 }

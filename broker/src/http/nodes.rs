@@ -4,18 +4,28 @@ use std::{thread::available_parallelism, time::Duration};
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
-    overview::exchange_types,
+    overview::{contexts, exchange_types},
+    rates::{CHURN, Fields, NODE_USE},
     request::{Request, not_allowed},
 };
-use crate::{connection::alarm::Alarm, product, server::process};
+use crate::{
+    connection::{alarm::Alarm, statistics::node_column as column},
+    limits::FILES_RESERVED,
+    model::statistics::SampleKind,
+    product,
+    server::process,
+};
 
 /// RabbitMQ's plugins whose work is built in.
 const PLUGINS: [&str; 1] = ["rabbitmq_management"];
+/// What Erlang's virtual machine allows if nobody says otherwise: some tools divide by it.
+pub(super) const TASKS_MAX: u32 = 1_048_576;
 /// What is logged goes there.
 const LOG: &str = "<stderr>";
 
@@ -23,8 +33,8 @@ const LOG: &str = "<stderr>";
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Monitoring)?;
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(Answer::Listing(vec![view(request)])),
-        ([node], &Method::GET) if *node == request.node().name => Ok(Answer::Object(view(request))),
+        ([], &Method::GET) => Ok(Answer::Listing(vec![view(request)?])),
+        ([node], &Method::GET) if *node == request.node().name => Ok(Answer::Object(view(request)?)),
         ([node, "memory", part @ ..], &Method::GET) if *node == request.node().name => {
             Ok(Answer::Object(json!({ "memory": memory(part.is_empty()) })))
         }
@@ -34,23 +44,57 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     }
 }
 
-fn view(request: &Request) -> Value {
+fn view(request: &Request) -> Result<Value, HttpError> {
+    let api = &request.api;
+    let ranges = request.ranges()?;
+    let mut object = json!({ "name": request.node().name, "type": "disc", "running": true });
+    if request.is_without_stats() {
+        return Ok(object);
+    }
+    add_facts(request, &mut object);
+    let all = |_: &str| true;
+    let mut fields = Fields::new(&all);
+    let uses = request.node().use_curve(&ranges);
+    fields.put_figures(NODE_USE, &uses, SampleKind::Node, &ranges);
+    fields.put_figures(CHURN, &request.node().churn_curve(&ranges), SampleKind::Node, &ranges);
+    // Milliseconds.
+    let average = |micros: f64, count: f64| if count > 0.0 { micros / 1_000.0 / count } else { 0.0 };
+    let (syncs, micros) = (column::SYNCS, column::SYNC_MICROS);
+    fields.put("io_sync_avg_time", || average(uses.values[micros] as f64, uses.values[syncs] as f64).into());
+    fields.put(
+        "io_sync_avg_time_details",
+        || json!({ "rate": average(uses.rates[micros], uses.rates[syncs]) }),
+    );
+    if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields.into_value()) {
+        object.extend(fields);
+    }
+    add_measured(request, &mut object);
+    if api.unsafe_no_fsync {
+        object["unsafe_no_fsync"] = true.into();
+    }
+    Ok(object)
+}
+
+fn add_facts(request: &Request, object: &mut Value) {
     let api = &request.api;
     let uptime = (api.clock)().duration_since(api.started_at).unwrap_or(Duration::ZERO);
-    let mut object = json!({
-        "name": request.node().name,
-        "type": "disc",
-        "running": true,
+    let facts = json!({
         "being_drained": api.admission.is_draining(),
         "uptime": u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
         "os_pid": std::process::id().to_string(),
         "processors": available_parallelism().map_or(1, usize::from),
-        "rates_mode": "none",
+        "rates_mode": "basic",
         "mem_alarm": request.node().alarms.has(Alarm::Memory),
         "disk_free_limit": api.resources.disk_free_limit(),
         "disk_free_alarm": request.node().alarms.has(Alarm::Disk),
+        // Tasks are to this process what Erlang's processes are to RabbitMQ; nothing limits them.
+        "proc_total": TASKS_MAX,
+        "run_queue": Handle::try_current().map_or(0, |runtime| runtime.metrics().global_queue_depth()),
+        // There is one node.
+        "net_ticktime": 60,
         "partitions": [],
         "cluster_links": [],
+        "metrics_gc_queue_length": {},
         "enabled_plugins": PLUGINS,
         "applications": [
             { "name": "liebre", "description": product::NAME, "version": product::VERSION },
@@ -63,12 +107,11 @@ fn view(request: &Request) -> Value {
         "config_files": [],
         "log_files": [LOG],
         "db_dir": api.data_dir.display().to_string(),
+        "contexts": contexts(request),
     });
-    if api.unsafe_no_fsync {
-        object["unsafe_no_fsync"] = true.into();
+    if let (Some(object), Value::Object(facts)) = (object.as_object_mut(), facts) {
+        object.extend(facts);
     }
-    add_measured(request, &mut object);
-    object
 }
 
 /// What the process takes, in bytes, or in percent of that.
@@ -80,19 +123,23 @@ fn memory(is_absolute: bool) -> Value {
     }
 }
 
-/// What the system may not tell.
+/// What the system may not tell, newer than when it was last looked at.
 fn add_measured(request: &Request, object: &mut Value) {
     let mut add = |name: &str, value: Option<u64>| {
         if let Some(value) = value {
             object[name] = value.into();
         }
     };
+    let resources = &request.api.resources;
     let memory = process::memory_used_bytes();
+    let files = process::open_files_max();
     add("mem_used", memory);
-    add("mem_limit", request.api.resources.memory_limit());
-    add("disk_free", process::disk_free_bytes(&request.api.data_dir));
+    add("disk_free", resources.disk_free());
     add("fd_used", process::open_file_count().map(|count| count as u64));
-    add("fd_total", process::open_files_max());
+    // Without a limit of its own, what there is.
+    add("mem_limit", resources.memory_limit().or_else(|| resources.memory_total()));
+    add("fd_total", files);
+    add("sockets_total", files.map(|files| files.saturating_sub(FILES_RESERVED as u64)));
     if memory.is_some() {
         object["mem_calculation_strategy"] = "rss".into();
         if request.has_flag("memory") {

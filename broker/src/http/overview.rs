@@ -1,6 +1,6 @@
 //! The broker at a glance, and other facts that are not about one object.
 
-use std::{net::SocketAddr, sync::atomic::Ordering::Relaxed};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -10,10 +10,14 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     connections,
+    rates::{CHURN, Fields, overview_stats},
     request::{Request, not_allowed},
-    vhosts::MessageTotals,
 };
-use crate::product;
+use crate::{
+    model::statistics::{Curve, SampleKind},
+    product,
+    vhost::Vhost,
+};
 
 /// `overview`, `whoami`, `version`, `extensions`
 pub(super) fn answer(request: &Request, name: &str) -> Answered {
@@ -21,7 +25,7 @@ pub(super) fn answer(request: &Request, name: &str) -> Answered {
         return not_allowed("HEAD, GET, OPTIONS");
     }
     Ok(match name {
-        "overview" => Answer::Object(overview(request)),
+        "overview" => Answer::Object(overview(request)?),
         "whoami" => Answer::Object(whoami(request)),
         "version" => Answer::Object(product::COMPATIBLE_VERSION.into()),
         "extensions" => Answer::Listing(Vec::new()),
@@ -56,14 +60,27 @@ pub(super) fn exchange_types() -> Value {
     ["direct", "fanout", "headers", "topic"].map(of_type).to_vec().into()
 }
 
+/// What answers HTTP.
+pub(super) fn contexts(request: &Request) -> Value {
+    json!([{
+        "ssl_opts": [],
+        "node": request.node().name,
+        "description": "RabbitMQ Management",
+        "path": "/",
+        "ip": request.api.http_address.ip().to_string(),
+        "port": request.api.http_address.port().to_string(),
+    }])
+}
+
 /// Who does not monitor sees sums over its own vhosts and connections, and neither node nor listeners.
-fn overview(request: &Request) -> Value {
+fn overview(request: &Request) -> Result<Value, HttpError> {
     let node = request.node();
-    let (queue_totals, object_totals) = totals(request);
+    let has_stats = !request.is_without_stats();
     let mut object = json!({
         "management_version": product::COMPATIBLE_VERSION,
-        "rates_mode": "none",
-        "sample_retention_policies": { "global": [], "basic": [], "detailed": [] },
+        "rates_mode": "basic",
+        "sample_retention_policies":
+            { "global": [600, 3_600, 28_800, 86_400], "basic": [600, 3_600], "detailed": [600] },
         "exchange_types": exchange_types(),
         "product_name": product::NAME,
         "product_version": product::VERSION,
@@ -76,74 +93,62 @@ fn overview(request: &Request) -> Value {
         "erlang_full_version": "none",
         "default_queue_type": "classic",
         "is_op_policy_updating_enabled": false,
-        "disable_stats": false,
-        "enable_queue_totals": false,
-        "message_stats": {},
-        "churn_rates": churn(request),
-        "queue_totals": queue_totals,
-        "object_totals": object_totals,
-        "statistics_db_event_queue": 0,
+        "disable_stats": !has_stats,
+        "enable_queue_totals": request.has_flag("enable_queue_totals"),
     });
+    add_stats(request, has_stats, &mut object)?;
     if request.api.unsafe_no_fsync {
         object["unsafe_no_fsync"] = true.into();
     }
     if request.caller.has(Right::Monitoring) {
         object["node"] = node.name.as_str().into();
         object["listeners"] = listeners(request);
-        object["contexts"] = json!([{
-            "ssl_opts": [],
-            "node": node.name,
-            "description": "RabbitMQ Management",
-            "path": "/",
-            "ip": request.api.http_address.ip().to_string(),
-            "port": request.api.http_address.port().to_string(),
-        }]);
+        object["contexts"] = contexts(request);
     }
-    object
+    Ok(object)
 }
 
-fn totals(request: &Request) -> (Value, Value) {
+/// Sums over the vhosts that the caller sees. What happened up to now is looked at before.
+fn add_stats(request: &Request, has_stats: bool, object: &mut Value) -> Result<(), HttpError> {
+    request.node().sample();
+    let ranges = request.ranges()?;
     let vhosts = match request.caller.has(Right::Monitoring) {
         true => request.broker().vhosts(),
         false => request.vhosts(),
     };
-    let mut messages = MessageTotals::default();
-    let (mut exchanges, mut queues, mut consumers) = (0, 0, 0);
-    for vhost in &vhosts {
-        messages.add(vhost);
-        exchanges += vhost.exchanges().len();
-        let of_vhost = vhost.queues();
-        queues += of_vhost.len();
-        consumers += of_vhost.iter().map(|queue| queue.counts().consumers).sum::<usize>();
+    if has_stats {
+        let mut curve = Curve::zero(&ranges);
+        vhosts.iter().for_each(|vhost| curve.add(&vhost.statistics().curve(&ranges)));
+        let all = |_: &str| true;
+        let (mut queue_totals, mut churn_rates) = (Fields::new(&all), Fields::new(&all));
+        queue_totals.put_lengths(&curve, &ranges);
+        let churn = request.node().churn_curve(&ranges);
+        churn_rates.put_figures(CHURN, &churn, SampleKind::Messages, &ranges);
+        object["message_stats"] = overview_stats(&curve, &ranges);
+        object["churn_rates"] = churn_rates.into_value();
+        object["queue_totals"] = queue_totals.into_value();
     }
-    let connections = connections::visible(request, None);
-    let channels: usize = connections.iter().map(|info| info.facts().channels.len()).sum();
-    let queue_totals = json!({
-        "messages": messages.ready + messages.unsettled,
-        "messages_ready": messages.ready,
-        "messages_unacknowledged": messages.unsettled,
-    });
-    let object_totals = json!({
-        "channels": channels,
-        "connections": connections.len(),
-        "consumers": consumers,
-        "exchanges": exchanges,
-        "queues": queues,
-    });
-    (queue_totals, object_totals)
+    object["object_totals"] = object_totals(request, &vhosts, has_stats);
+    if has_stats {
+        object["statistics_db_event_queue"] = 0.into();
+    }
+    Ok(())
 }
 
-fn churn(request: &Request) -> Value {
-    let churn = &request.node().churn;
-    json!({
-        "connection_created": churn.connections_created.load(Relaxed),
-        "connection_closed": churn.connections_closed.load(Relaxed),
-        "channel_created": churn.channels_created.load(Relaxed),
-        "channel_closed": churn.channels_closed.load(Relaxed),
-        "queue_declared": churn.queues_declared.load(Relaxed),
-        "queue_created": churn.queues_created.load(Relaxed),
-        "queue_deleted": churn.queues_deleted.load(Relaxed),
-    })
+/// Channels and consumers count as statistics.
+fn object_totals(request: &Request, vhosts: &[Arc<Vhost>], has_stats: bool) -> Value {
+    let connections = connections::visible(request, None);
+    let mut totals = json!({
+        "connections": connections.len(),
+        "exchanges": vhosts.iter().map(|vhost| vhost.exchange_count()).sum::<usize>(),
+        "queues": vhosts.iter().map(|vhost| vhost.queue_count()).sum::<usize>(),
+    });
+    if has_stats {
+        let channels = connections.iter().map(|info| info.read(|facts| facts.channels.len()));
+        totals["channels"] = channels.sum::<usize>().into();
+        totals["consumers"] = vhosts.iter().map(|vhost| vhost.statistics().consumers()).sum::<u64>().into();
+    }
+    totals
 }
 
 fn listeners(request: &Request) -> Value {

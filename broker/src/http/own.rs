@@ -219,8 +219,8 @@ fn status(request: &Request) -> Value {
         "tags": {},
         "unsafe_no_fsync": request.api.unsafe_no_fsync,
     });
-    if let Some((kind, watermark)) = memory_watermark(request.api.resources.limits()) {
-        status["memory_high_watermark"] = json!({ (kind): watermark });
-    }
+    let watermark = memory_watermark(request.api.resources.limits());
+    status["memory_high_watermark"] =
+        watermark.map_or(Value::Null, |(kind, watermark)| json!({ (kind): watermark }));
     status
 }

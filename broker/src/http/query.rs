@@ -74,29 +74,39 @@ impl ListQuery {
         self.page.as_ref().is_none_or(|page| page.name.takes(name))
     }
 
-    /// The listing of `items`, which come in their usual order.
-    pub fn apply(&self, items: Vec<Value>) -> Result<Value, HttpError> {
+    /// The listing of items that are only made where the query wants them: `view` makes one, with the fields that it
+    /// is told are wanted. `order` is their usual one.
+    pub fn list<T>(
+        &self,
+        mut items: Vec<T>,
+        order: impl Fn(&T, &T) -> Ordering,
+        name: impl Fn(&T) -> &str,
+        view: impl Fn(&T, &dyn Fn(&str) -> bool) -> Value,
+    ) -> Result<Value, HttpError> {
         let total_count = items.len();
-        let is_taken =
-            |item: &Value| self.takes_name(item.get("name").and_then(Value::as_str).unwrap_or_default());
-        self.apply_filtered(total_count, items.into_iter().filter(is_taken).collect())
-    }
-
-    /// The listing of the items that [`Self::takes_name`] let through, of `total_count` in all.
-    pub fn apply_filtered(&self, total_count: usize, mut items: Vec<Value>) -> Result<Value, HttpError> {
-        self.put_in_order(&mut items);
-        let Some(page) = &self.page else { return Ok(self.selected(items)) };
+        items.retain(|item| self.takes_name(name(item)));
+        match (&self.sort, &self.page) {
+            (Some(sort), _) => {
+                let root = sort.split('.').next().unwrap_or_default();
+                let key = |item: &T| field(&view(item, &|name| name == root), sort).cloned();
+                let mut keyed: Vec<_> = items.into_iter().map(|item| (key(&item), item)).collect();
+                keyed.sort_unstable_by(|(one, item), (other, other_item)| {
+                    compare(one.as_ref(), other.as_ref()).then_with(|| order(item, other_item))
+                });
+                items = keyed.into_iter().map(|(_, item)| item).collect();
+            }
+            (None, Some(page)) if !self.is_reverse => page.put_in_order(&mut items, order),
+            (None, _) => items.sort_unstable_by(order),
+        }
+        if self.is_reverse {
+            items.reverse();
+        }
+        let wants = |name: &str| self.columns.as_ref().is_none_or(|columns| columns.0.contains_key(name));
+        let made = |item: &T| self.select(view(item, &wants));
+        let Some(page) = &self.page else { return Ok(items.iter().map(made).collect()) };
         let filtered_count = items.len();
         let items = page.cut(items)?;
-        Ok(json!({
-            "total_count": total_count,
-            "item_count": items.len(),
-            "filtered_count": filtered_count,
-            "page": page.number,
-            "page_size": page.size,
-            "page_count": page.count_of(filtered_count),
-            "items": self.selected(items),
-        }))
+        Ok(page.wrap((total_count, filtered_count), items.iter().map(made).collect()))
     }
 
     /// The listing of items that have no pages (bindings, users, permissions, policies, consumers, nodes).
@@ -151,8 +161,32 @@ impl Page {
         items.div_ceil(self.items_max())
     }
 
+    /// Puts the items up to the page's end in their places; of what is behind nothing is shown.
+    fn put_in_order<T>(&self, items: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
+        let pages = usize::try_from(self.number).unwrap_or(usize::MAX);
+        let end = pages.saturating_mul(self.items_max());
+        let shown = match end < items.len() {
+            true => items.select_nth_unstable_by(end, &order).0,
+            false => items,
+        };
+        shown.sort_unstable_by(order);
+    }
+
+    /// The page's items with their counts.
+    fn wrap(&self, (total_count, filtered_count): (usize, usize), items: Vec<Value>) -> Value {
+        json!({
+            "total_count": total_count,
+            "item_count": items.len(),
+            "filtered_count": filtered_count,
+            "page": self.number,
+            "page_size": self.size,
+            "page_count": self.count_of(filtered_count),
+            "items": items,
+        })
+    }
+
     /// The first page is there even when nothing is on it.
-    fn cut(&self, items: Vec<Value>) -> Result<Vec<Value>, HttpError> {
+    fn cut<T>(&self, items: Vec<T>) -> Result<Vec<T>, HttpError> {
         let (count, size) = (items.len(), self.items_max());
         let before = usize::try_from(self.number - 1).ok().and_then(|pages| pages.checked_mul(size));
         match before {
@@ -301,7 +335,20 @@ mod tests {
     }
 
     fn list(query: &str, items: Vec<Value>) -> Result<Value, HttpError> {
-        ListQuery::parse(query)?.apply(items)
+        list_with(&ListQuery::parse(query)?, items)
+    }
+
+    fn list_with(query: &ListQuery, items: Vec<Value>) -> Result<Value, HttpError> {
+        let name = |item: &Value| item["name"].as_str().unwrap_or_default().to_owned();
+        let named: Vec<_> =
+            items.into_iter().enumerate().map(|(place, item)| (place, name(&item), item)).collect();
+        let order = |(one, ..): &(usize, String, Value), (other, ..): &(usize, String, Value)| one.cmp(other);
+        query.list(named, order, |(_, name, _)| name, |(.., item), wants| only(item, wants))
+    }
+
+    fn only(item: &Value, wants: &dyn Fn(&str) -> bool) -> Value {
+        let fields = item.as_object().unwrap().iter().filter(|(name, _)| wants(name));
+        Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     fn names(query: &str) -> Vec<String> {
@@ -330,7 +377,7 @@ mod tests {
         ] {
             let query_value = ListQuery::parse(query).unwrap();
             assert_eq!(query_value.select(item.clone()), expected, "{query}");
-            assert_eq!(query_value.apply(vec![item.clone()]), Ok(json!([expected])), "{query}");
+            assert_eq!(list_with(&query_value, vec![item.clone()]), Ok(json!([expected])), "{query}");
         }
     }
 
@@ -390,17 +437,20 @@ mod tests {
     }
 
     #[test]
-    fn names_are_filtered_by_part_or_pattern_in_any_case() {
-        assert_eq!(names("page=1&name=L-Q"), ["l-Qd", "l-qa", "l-qb"]);
-        assert_eq!(names("page=1&name=%5El-Q.%24&use_regex=true"), ["l-Qd", "l-qa", "l-qb"]);
-        assert_eq!(names("page=1&name=l.q"), Vec::<String>::new());
-        assert_eq!(names("page=1&name=l.q&use_regex=true"), ["l-Qd", "l-qa", "l-qb"]);
-        assert_eq!(names("page=1&name=&use_regex=true").len(), 6);
-        assert_eq!(names("name=l-q").len(), 6);
-        let query = ListQuery::parse("page=1&name=l-q").unwrap();
-        assert!(query.takes_name("L-Q") && !query.takes_name("x"));
-        let page = query.apply_filtered(20, items()).unwrap();
-        assert_eq!((&page["total_count"], &page["filtered_count"]), (&json!(20), &json!(6)));
+    fn only_what_is_wanted_is_made() {
+        let made = std::cell::RefCell::new(Vec::new());
+        let query = "page=2&page_size=2&columns=z&sort=k.v";
+        let items: Vec<u64> = (0..9).rev().collect();
+        let view = |item: &u64, wants: &dyn Fn(&str) -> bool| {
+            made.borrow_mut().push((*item, ["k", "z"].map(wants)));
+            json!({"k": {"v": item}, "z": item * 10})
+        };
+        let page =
+            ListQuery::parse(query).unwrap().list(items, |one, other| other.cmp(one), |_| "", view).unwrap();
+        assert_eq!(page["items"], json!([{"z": 20}, {"z": 30}]));
+        let made = made.into_inner();
+        assert!(made[..9].iter().all(|(_, wanted)| *wanted == [true, false]));
+        assert_eq!(made[9..], [(2, [false, true]), (3, [false, true])]);
     }
 
     #[test]

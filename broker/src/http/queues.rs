@@ -14,6 +14,8 @@ use super::{
     consumers::{self, Peers},
     json::arguments_to_json,
     messages,
+    query::ListQuery,
+    rates::{Fields, MessageStats},
     request::{Request, durable, new_name, not_allowed, refused},
 };
 use crate::{
@@ -22,6 +24,8 @@ use crate::{
         binding::Destination,
         permission::Operation,
         queue::{QueueOptions, QueueType},
+        statistics::Ranges,
+        timestamp::Timestamp,
     },
     vhost::{Vhost, declare::DeclareQueueError, queue::SharedQueue, ticket::Ticket},
 };
@@ -30,8 +34,8 @@ use crate::{
 /// `…/actions`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([] | ["detailed"], &Method::GET) => Ok(list(request, &request.vhosts())),
-        ([vhost], &Method::GET) => Ok(list(request, &[request.vhost(vhost)?])),
+        ([] | ["detailed"], &Method::GET) => list(request, &request.vhosts()),
+        ([vhost], &Method::GET) => list(request, &[request.vhost(vhost)?]),
         ([vhost, queue], &Method::GET) => show(request, vhost, queue),
         ([vhost, queue], &Method::PUT) => declare(request, vhost, queue).await,
         ([vhost, queue], &Method::DELETE) => delete(request, vhost, queue).await,
@@ -47,21 +51,34 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     }
 }
 
-fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answer {
-    let peers = Peers::of(request.node());
-    let of_vhost = |vhost: &Arc<Vhost>| {
-        let queues = vhost.queues();
-        queues.iter().map(|queue| view(request, vhost, queue, &peers)).collect::<Vec<_>>()
-    };
-    Answer::Pages(vhosts.iter().flat_map(of_vhost).collect())
+fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
+    let query = ListQuery::parse(&request.query)?;
+    let view = View::of(request)?;
+    let mut queues = Vec::new();
+    for (place, vhost) in vhosts.iter().enumerate() {
+        queues.extend(vhost.queues_unordered().into_iter().map(|queue| (place, vhost, queue)));
+    }
+    let listing = query.list(
+        queues,
+        |(one_vhost, _, one), (vhost, _, other)| one_vhost.cmp(vhost).then_with(|| one.name.cmp(&other.name)),
+        |(.., queue)| &queue.name,
+        |(_, vhost, queue), wants| view.fields(vhost, queue, wants).into_value(),
+    );
+    Ok(Answer::Selected(listing?))
 }
 
 fn show(request: &Request, vhost: &str, name: &str) -> Answered {
     let (vhost, queue) = find(request, vhost, name)?;
-    let peers = Peers::of(request.node());
-    let mut object = view(request, &vhost, &queue, &peers);
-    object["consumer_details"] = consumers::views(request.node(), &vhost, &queue, &peers).into();
-    Ok(Answer::Object(object))
+    let view = View::of(request)?;
+    let mut fields = view.fields(&vhost, &queue, &|_| true);
+    if !request.is_without_stats() {
+        fields
+            .put("consumer_details", || consumers::views(request.node(), &vhost, &queue, &view.peers).into());
+        // What came from which exchange and went to which channel is not counted.
+        fields.put("incoming", || json!([]));
+        fields.put("deliveries", || json!([]));
+    }
+    Ok(Answer::Object(fields.into_value()))
 }
 
 async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
@@ -144,49 +161,153 @@ fn not_used(error: &DeclareQueueError, queue: &str, vhost: &Vhost) -> HttpError 
     }
 }
 
-fn view(request: &Request, vhost: &Vhost, queue: &SharedQueue, peers: &Peers) -> Value {
-    let node = request.node();
-    let (counts, options) = (queue.counts(), &queue.options);
-    let subscriptions = queue.subscriptions();
-    let exclusive = subscriptions.iter().find(|subscription| subscription.is_exclusive);
-    let has_single = options.rules.is_single_active;
-    let single = subscriptions.iter().find(|subscription| has_single && queue.is_active(subscription.id));
-    let policy = queue.policy();
-    let policy = policy.as_deref();
-    let exclusive_pid = exclusive.and_then(|subscription| peers.channel_pid(node, subscription));
-    let mut object = json!({
-        "name": queue.name.as_str(),
-        "vhost": vhost.name().as_str(),
-        "type": options.queue_type.as_str(),
-        "durable": options.is_durable,
-        "auto_delete": options.is_auto_delete,
-        "exclusive": options.is_exclusive,
-        "arguments": arguments_to_json(&options.arguments),
-        "node": node.name,
-        "state": "running",
-        "policy": policy.and_then(|policy| policy.policy.as_deref()),
-        "operator_policy": policy.and_then(|policy| policy.operator_policy.as_deref()),
-        "effective_policy_definition":
-            policy.map_or_else(|| json!({}), |policy| arguments_to_json(&policy.definition)),
-        "exclusive_consumer_tag": exclusive.map(|subscription| subscription.tag.as_str()),
-        "exclusive_consumer_pid": exclusive_pid,
-        "single_active_consumer_tag": single.map(|subscription| subscription.tag.as_str()),
-        "messages": counts.ready + counts.unsettled,
-        "messages_ready": counts.ready,
-        "messages_unacknowledged": counts.unsettled,
-        "message_bytes": counts.ready_bytes + counts.unsettled_bytes,
-        "message_bytes_ready": counts.ready_bytes,
-        "message_bytes_unacknowledged": counts.unsettled_bytes,
-        "consumers": counts.consumers,
-    });
-    if options.queue_type == QueueType::Quorum {
-        object["leader"] = node.name.as_str().into();
-        object["members"] = json!([node.name]);
-        object["online"] = json!([node.name]);
-    }
-    if let Some(owner) = queue.owner {
-        object["owner_pid"] = connection_pid(node, owner).into();
-        object["owner_pid_details"] = node.connection(owner).map(|info| connection_details(&info)).into();
-    }
-    object
+/// What is shown of queues.
+struct View<'a> {
+    request: &'a Request,
+    peers: Peers,
+    ranges: Ranges,
+    has_stats: bool,
+    has_totals: bool,
 }
+
+impl<'a> View<'a> {
+    fn of(request: &'a Request) -> Result<Self, HttpError> {
+        let has_stats = !request.is_without_stats();
+        Ok(Self {
+            request,
+            peers: Peers::of(request.node()),
+            ranges: request.ranges()?,
+            has_stats,
+            has_totals: has_stats || request.has_flag("enable_queue_totals"),
+        })
+    }
+
+    fn fields<'w>(&self, vhost: &Vhost, queue: &SharedQueue, wants: &'w dyn Fn(&str) -> bool) -> Fields<'w> {
+        let (node, options) = (self.request.node(), &queue.options);
+        let mut fields = Fields::new(wants);
+        fields.put("name", || queue.name.as_str().into());
+        fields.put("vhost", || vhost.name().as_str().into());
+        fields.put("type", || options.queue_type.as_str().into());
+        fields.put("durable", || options.is_durable.into());
+        fields.put("auto_delete", || options.is_auto_delete.into());
+        fields.put("exclusive", || options.is_exclusive.into());
+        fields.put("arguments", || arguments_to_json(&options.arguments));
+        fields.put("node", || node.name.as_str().into());
+        // RabbitMQ's word for a queue of which nothing is asked.
+        fields.put("state", || if self.has_totals { "running" } else { "live" }.into());
+        if options.queue_type == QueueType::Quorum {
+            fields.put("leader", || node.name.as_str().into());
+            fields.put("members", || json!([node.name]));
+            fields.put("online", || json!([node.name]));
+        }
+        if self.has_stats {
+            self.put_policy(&mut fields, queue);
+            self.put_consumers(&mut fields, queue);
+            self.put_stats(&mut fields, queue);
+        } else if self.has_totals {
+            let counts = queue.counts();
+            fields.put("messages", || (counts.ready + counts.unsettled).into());
+            fields.put("messages_ready", || counts.ready.into());
+            fields.put("messages_unacknowledged", || counts.unsettled.into());
+        }
+        fields
+    }
+
+    fn put_policy(&self, fields: &mut Fields<'_>, queue: &SharedQueue) {
+        let is_wanted = ["policy", "operator_policy", "effective_policy_definition"];
+        if is_wanted.iter().any(|name| fields.wants(name)) {
+            let policy = queue.policy();
+            let policy = policy.as_deref();
+            fields.put("policy", || policy.and_then(|policy| policy.policy.as_deref()).into());
+            fields.put("operator_policy", || {
+                policy.and_then(|policy| policy.operator_policy.as_deref()).into()
+            });
+            fields.put("effective_policy_definition", || {
+                policy.map_or_else(|| json!({}), |policy| arguments_to_json(&policy.definition))
+            });
+        }
+        if let Some(owner) = queue.owner {
+            let node = self.request.node();
+            fields.put("owner_pid", || connection_pid(node, owner).into());
+            fields.put("owner_pid_details", || {
+                node.connection(owner).map(|info| connection_details(&info)).into()
+            });
+        }
+    }
+
+    fn put_consumers(&self, fields: &mut Fields<'_>, queue: &SharedQueue) {
+        let is_wanted = ["exclusive_consumer_tag", "exclusive_consumer_pid", "single_active_consumer_tag"];
+        if !is_wanted.iter().any(|name| fields.wants(name)) {
+            return;
+        }
+        let (node, has_single) = (self.request.node(), queue.options.rules.is_single_active);
+        let subscriptions = queue.subscriptions();
+        let exclusive = subscriptions.iter().find(|subscription| subscription.is_exclusive);
+        let single =
+            || subscriptions.iter().find(|subscription| has_single && queue.is_active(subscription.id));
+        fields
+            .put("exclusive_consumer_tag", || exclusive.map(|subscription| subscription.tag.as_str()).into());
+        fields.put("exclusive_consumer_pid", || {
+            exclusive.and_then(|subscription| self.peers.channel_pid(node, subscription)).into()
+        });
+        fields.put("single_active_consumer_tag", || {
+            single().map(|subscription| subscription.tag.as_str()).into()
+        });
+    }
+
+    fn put_stats(&self, fields: &mut Fields<'_>, queue: &SharedQueue) {
+        if !STATS.iter().any(|name| fields.wants(name)) {
+            return;
+        }
+        let (counts, report) = (queue.counts(), queue.report(&self.ranges));
+        let (paged, paged_bytes) = report.paged;
+        let capacity =
+            || if counts.consumers == 0 { 0.into() } else { Value::from(report.consumer_capacity) };
+        fields.put_lengths(&report.curve, &self.ranges);
+        fields.put_message_stats(MessageStats::Queue, &report.curve, &self.ranges);
+        fields.put("messages_ram", || (counts.ready + counts.unsettled).saturating_sub(paged).into());
+        fields.put("messages_ready_ram", || counts.ready.saturating_sub(paged).into());
+        fields.put("messages_unacknowledged_ram", || counts.unsettled.into());
+        fields.put("messages_paged_out", || paged.into());
+        let bytes = counts.ready_bytes + counts.unsettled_bytes;
+        fields.put("message_bytes", || bytes.into());
+        fields.put("message_bytes_ready", || counts.ready_bytes.into());
+        fields.put("message_bytes_unacknowledged", || counts.unsettled_bytes.into());
+        fields.put("message_bytes_ram", || bytes.saturating_sub(paged_bytes).into());
+        fields.put("message_bytes_paged_out", || paged_bytes.into());
+        fields.put("head_message_timestamp", || report.head_timestamp.into());
+        fields.put("consumers", || counts.consumers.into());
+        fields.put("consumer_capacity", capacity);
+        fields.put("consumer_utilisation", capacity);
+        fields.put("memory", || report.memory.into());
+        if let Some(since) = report.idle_since {
+            fields.put("idle_since", || Timestamp(since * 1_000).rfc3339().into());
+        }
+    }
+}
+
+/// The fields for which a queue's statistics are looked at.
+const STATS: [&str; 22] = [
+    "messages",
+    "messages_details",
+    "messages_ready",
+    "messages_ready_details",
+    "messages_unacknowledged",
+    "messages_unacknowledged_details",
+    "message_stats",
+    "messages_ram",
+    "messages_ready_ram",
+    "messages_unacknowledged_ram",
+    "messages_paged_out",
+    "message_bytes",
+    "message_bytes_ready",
+    "message_bytes_unacknowledged",
+    "message_bytes_ram",
+    "message_bytes_paged_out",
+    "head_message_timestamp",
+    "consumers",
+    "consumer_capacity",
+    "consumer_utilisation",
+    "memory",
+    "idle_since",
+];

@@ -15,7 +15,7 @@ use super::{
     answer::{Answer, Answered},
     auth::{Caller, Right},
     bindings, channels, cluster, connections, consumers, definitions, exchanges, health, limits, login,
-    messages, nodes, overview, own, pages, parameters, path, permissions, policies, queues,
+    messages, metrics, nodes, overview, own, pages, parameters, path, permissions, policies, queues,
     request::Request,
     table, topic_permissions, users, vhosts,
 };
@@ -53,6 +53,7 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let names = match names.as_slice() {
         ["api", names @ ..] if !matches!(names, [] | ["index.html"]) => names,
+        ["metrics", names @ ..] => return scrape(&api, door, &parts, names),
         names => return pages::answer(&parts.method, names),
     };
     let route = table::find(names).ok_or(HttpError::ObjectNotFound)?;
@@ -67,10 +68,7 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
     if names == ["login"] {
         return log_in(&api, &parts.method, body, peer).await;
     }
-    let caller = match door {
-        Door::Control => Caller::Control,
-        Door::Tcp(peer) => Caller::log_in(&api.node, &parts.headers, peer.map(|peer| peer.ip()))?,
-    };
+    let caller = caller(&api, door, &parts)?;
     let body = read(body, body_max(&caller, names)).await?;
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -118,6 +116,23 @@ fn check_origin(parts: &Parts) -> Result<(), HttpError> {
     let host = text(header::HOST).unwrap_or_default();
     let is_own = |scheme: &str| origin.strip_prefix(scheme.as_bytes()).is_some_and(|origin| origin == host);
     if is_own("http://") || is_own("https://") { Ok(()) } else { Err(HttpError::ForeignOrigin) }
+}
+
+/// Who asks.
+fn caller(api: &Api, door: Door, parts: &Parts) -> Result<Caller, HttpError> {
+    match door {
+        Door::Control => Ok(Caller::Control),
+        Door::Tcp(peer) => Caller::log_in(&api.node, &parts.headers, peer.map(|peer| peer.ip())),
+    }
+}
+
+/// The metrics, for callers who monitor; on a port of their own they are for anybody.
+fn scrape(api: &Api, door: Door, parts: &Parts, names: &[&str]) -> Result<Response, HttpError> {
+    caller(api, door, parts)?.require(Right::Monitoring)?;
+    match parts.method {
+        Method::GET | Method::HEAD => metrics::answer(api, names, parts.uri.query().unwrap_or_default()),
+        _ => Err(HttpError::MethodNotAllowed { allow: "HEAD, GET, OPTIONS" }),
+    }
 }
 
 /// The first name is a noun, or what the noun's file holds besides.

@@ -147,6 +147,14 @@ pub(super) const ROUTES: &[Route] = &[
     route("liebre/vm-memory-high-watermark", PUT),
     route("liebre/environment", GET),
     route("liebre/status", GET),
+    route("liebre/log", GET),
+    route("liebre/process", GET),
+    route("liebre/log-level", PUT),
+    route("liebre/listeners", PUT),
+    route("liebre/maintenance", PUT),
+    route("liebre/stop-app", POST),
+    route("liebre/start-app", POST),
+    route("liebre/reset", POST),
 ];
 
 /// The route of a path below `/api`.

@@ -10,6 +10,7 @@ mod garbage;
 mod limits;
 mod matrix;
 mod messages;
+mod metrics;
 mod operation;
 mod own_node;
 mod parameters;

@@ -13,11 +13,18 @@ use super::{
     channels,
     cluster::find_node,
     connections, permissions,
+    query::ListQuery,
+    rates::{Fields, MessageStats, VHOST_BYTES},
     request::{Request, durable, new_name, not_allowed, words},
     topic_permissions,
 };
 use crate::{
-    model::{definition::VhostDefinition, name::Name, permission::Permission},
+    model::{
+        definition::VhostDefinition,
+        name::Name,
+        permission::Permission,
+        statistics::{Ranges, SampleKind},
+    },
     vhost::{Vhost, broker::DeleteVhostError, ticket::Ticket},
 };
 
@@ -28,7 +35,7 @@ pub(super) const DEFAULT_QUEUE_TYPE: &str = "classic";
 /// `…/deletion/protection`, `…/start/{node}`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(request)),
+        ([], &Method::GET) => list(request),
         ([vhost], &Method::GET) => show(request, vhost),
         ([vhost], &Method::PUT) => put(request, vhost).await,
         ([vhost], &Method::DELETE) => delete(request, vhost).await,
@@ -43,11 +50,11 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         }
         ([vhost, "connections"], &Method::GET) => {
             let vhost = request.vhost(vhost)?;
-            Ok(connections::list(request, Some(vhost.name())))
+            connections::list(request, Some(vhost.name()))
         }
         ([vhost, "channels"], &Method::GET) => {
             let vhost = request.vhost(vhost)?;
-            Ok(channels::list(request, Some(vhost.name())))
+            channels::list(request, Some(vhost.name()))
         }
         ([] | [_, "permissions" | "topic-permissions" | "connections" | "channels"], _) => {
             not_allowed("HEAD, GET, OPTIONS")
@@ -56,36 +63,30 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     }
 }
 
-/// Messages in the queues of vhosts.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct MessageTotals {
-    pub(super) ready: usize,
-    pub(super) unsettled: usize,
-}
-
-impl MessageTotals {
-    /// Sums up one vhost.
-    pub(super) fn add(&mut self, vhost: &Vhost) {
-        for queue in vhost.queues() {
-            let counts = queue.counts();
-            self.ready += counts.ready;
-            self.unsettled += counts.unsettled;
-        }
-    }
-}
-
 /// Who monitors sees all vhosts, others those that they may enter.
-fn list(request: &Request) -> Answer {
+fn list(request: &Request) -> Answered {
+    let query = ListQuery::parse(&request.query)?;
+    let ranges = wanted_ranges(request)?;
     let vhosts = match request.caller.has(Right::Monitoring) {
         true => request.broker().vhosts(),
         false => request.vhosts(),
     };
-    Answer::Pages(vhosts.iter().map(|vhost| view(request, vhost)).collect())
+    let view =
+        |vhost: &Arc<Vhost>, wants: &dyn Fn(&str) -> bool| view(request, vhost, ranges.as_ref(), wants);
+    let order = |one: &Arc<Vhost>, other: &Arc<Vhost>| one.name().cmp(other.name());
+    Ok(Answer::Selected(query.list(vhosts, order, |vhost| vhost.name().as_str(), view)?))
 }
 
 fn show(request: &Request, name: &str) -> Answered {
     request.require(Right::Administrator)?;
-    Ok(Answer::Object(view(request, &*find(request, name)?)))
+    let vhost = find(request, name)?;
+    Ok(Answer::Object(view(request, &vhost, wanted_ranges(request)?.as_ref(), &|_| true)))
+}
+
+/// None if the query wants no statistics. What happened up to now is looked at.
+fn wanted_ranges(request: &Request) -> Result<Option<Ranges>, HttpError> {
+    request.node().sample();
+    Ok(Some(request.ranges()?).filter(|_| !request.is_without_stats()))
 }
 
 /// What the body does not say stays as it was.
@@ -194,26 +195,29 @@ pub(super) fn definition(
     })
 }
 
-fn view(request: &Request, vhost: &Vhost) -> Value {
+fn view(request: &Request, vhost: &Vhost, ranges: Option<&Ranges>, wants: &dyn Fn(&str) -> bool) -> Value {
     let definition = vhost.definition();
-    let mut totals = MessageTotals::default();
-    totals.add(vhost);
     let default_queue_type = definition.default_queue_type.as_deref().unwrap_or(DEFAULT_QUEUE_TYPE);
-    json!({
-        "name": definition.name.as_str(),
-        "description": definition.description,
-        "tags": definition.tags,
-        "default_queue_type": default_queue_type,
-        "protected_from_deletion": definition.is_protected,
-        "metadata": {
+    let mut fields = Fields::new(wants);
+    fields.put("name", || definition.name.as_str().into());
+    fields.put("description", || definition.description.as_str().into());
+    fields.put("tags", || definition.tags.clone().into());
+    fields.put("default_queue_type", || default_queue_type.into());
+    fields.put("protected_from_deletion", || definition.is_protected.into());
+    fields.put("metadata", || {
+        json!({
             "description": definition.description,
             "tags": definition.tags,
             "default_queue_type": default_queue_type,
-        },
-        "tracing": false,
-        "cluster_state": { (request.node().name.as_str()): "running" },
-        "messages": totals.ready + totals.unsettled,
-        "messages_ready": totals.ready,
-        "messages_unacknowledged": totals.unsettled,
-    })
+        })
+    });
+    fields.put("tracing", || false.into());
+    fields.put("cluster_state", || json!({ (request.node().name.as_str()): "running" }));
+    if let Some(ranges) = ranges {
+        let curve = vhost.statistics().curve(ranges);
+        fields.put_lengths(&curve, ranges);
+        fields.put_figures(VHOST_BYTES, &curve, SampleKind::Data, ranges);
+        fields.put_message_stats(MessageStats::Channels, &curve, ranges);
+    }
+    fields.into_value()
 }

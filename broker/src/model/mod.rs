@@ -17,6 +17,7 @@ pub mod policy;
 pub mod queue;
 pub mod queue_id;
 pub mod routing;
+pub mod statistics;
 pub mod timestamp;
 pub mod topic_permission;
 pub mod topology;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, thread};
 
 use tokio::sync::watch;
 
-use super::{DefaultUser, Settings, StartError, timers::WallClock};
+use super::{DefaultUser, Settings, StartError, socket::elapsed, timers::WallClock};
 use crate::{
     connection::registry::Node,
     model::{
@@ -58,7 +58,8 @@ pub(super) async fn boot(
     let (store, writer) = RedbStore::open(data_dir).map_err(StartError::Store)?;
     let definitions = spawn("definitions", move || writer.run())?;
     let disk = RealDisk::open(&data_dir.path().join(MESSAGES)).map_err(StartError::Store)?;
-    let options = LogOptions { unsafe_no_fsync: settings.unsafe_no_fsync, ..LogOptions::default() };
+    let options =
+        LogOptions { unsafe_no_fsync: settings.unsafe_no_fsync, clock: elapsed, ..LogOptions::default() };
     if options.unsafe_no_fsync {
         tracing::warn!("{NO_FSYNC_WARNING}");
     }

@@ -11,6 +11,7 @@ pub mod journal;
 mod listener;
 pub mod process;
 pub mod resources;
+mod sampler;
 mod socket;
 mod timers;
 pub mod watermark;
@@ -42,7 +43,7 @@ use resources::{Limits, Resources};
 use crate::{
     connection::registry::Node,
     limits::NodeLimits,
-    storage::{LogError, StoreError},
+    storage::{LogError, StoreError, log::Log},
 };
 
 /// What the operator chose.
@@ -52,6 +53,8 @@ pub struct Settings {
     pub amqp_listen: Vec<SocketAddr>,
     /// Where the management API answers.
     pub http_listen: SocketAddr,
+    /// Where Prometheus reads, without a login.
+    pub prometheus_listen: PrometheusListen,
     /// Where everything durable is.
     pub data_dir: PathBuf,
     /// Messages are confirmed before they are on stable storage.
@@ -85,6 +88,17 @@ pub struct EffectiveSetting {
     pub value: String,
     /// In words.
     pub source: String,
+}
+
+/// Where Prometheus reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrometheusListen {
+    /// The usual port, if nobody else has it.
+    IfFree(SocketAddr),
+    /// The operator wants it there.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
 }
 
 /// The user and vhost that a fresh data directory gets.
@@ -189,6 +203,8 @@ pub struct Server {
 pub struct Doors {
     /// For callers who log in.
     pub http: TcpListener,
+    /// For Prometheus, who need not.
+    pub prometheus: Option<TcpListener>,
     /// Inside the data directory, for whoever may enter it.
     pub control: UnixListener,
 }
@@ -206,16 +222,19 @@ impl Server {
             .map(|address| bind("--amqp-listen", *address, settings.backlog))
             .collect::<Result<_, _>>()?;
         let http = bind("--http-listen", settings.http_listen, settings.backlog)?;
+        let prometheus = bind_prometheus(settings.prometheus_listen, settings.backlog)?;
         let control = base::bind_control(data_dir)?;
         let mut tasks = JoinSet::new();
         amqp.iter().for_each(|listener| announce(listener, "amqp"));
         announce(&http, "http");
+        prometheus.iter().for_each(|listener| announce(listener, "http/prometheus"));
         let amqp_addresses: Vec<_> = amqp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let resources = Arc::new(Resources::new(data_dir.path(), settings.limits));
         // Before anybody can publish.
         resources.look(&node);
         let log = writers.log().clone();
-        tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log, stop.subscribe()));
+        tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log.clone(), stop.subscribe()));
+        tasks.spawn(sampler::run(Arc::clone(&node), Arc::clone(&resources), log, stop.subscribe()));
         tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
         tasks.spawn(timers::watch_deliveries(Arc::clone(&node), stop.subscribe()));
         let mut connections = JoinSet::new();
@@ -227,6 +246,11 @@ impl Server {
         // Started again, it is where clients know it, also if the system chose the ports.
         base.settings.amqp_listen.clone_from(&amqp_addresses);
         base.settings.http_listen = http.local_addr().unwrap_or(base.settings.http_listen);
+        if let (PrometheusListen::At(_), Some(Ok(address))) =
+            (base.settings.prometheus_listen, prometheus.as_ref().map(TcpListener::local_addr))
+        {
+            base.settings.prometheus_listen = PrometheusListen::At(address);
+        }
         let server = Self {
             node,
             amqp_addresses,
@@ -242,7 +266,13 @@ impl Server {
             writers,
             base,
         };
-        Ok((server, Doors { http, control }))
+        Ok((server, Doors { http, prometheus, control }))
+    }
+
+    /// The message log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        self.writers.log()
     }
 
     /// Where everything durable is.
@@ -298,6 +328,19 @@ impl Server {
 fn bind(option: &'static str, address: SocketAddr, backlog: i32) -> Result<TcpListener, StartError> {
     let bound = listener::listen(address, backlog);
     bound.map_err(|error| StartError::Listen { option, address, error })
+}
+
+/// Somebody else may have the usual port, another broker on this machine for instance: that is no reason not to start.
+fn bind_prometheus(listen: PrometheusListen, backlog: i32) -> Result<Option<TcpListener>, StartError> {
+    match listen {
+        PrometheusListen::At(address) => bind("--prometheus-listen", address, backlog).map(Some),
+        PrometheusListen::IfFree(address) => {
+            let bound = listener::listen(address, backlog);
+            let refused = |error| tracing::warn!("no metrics for Prometheus at {address}: {error}");
+            Ok(bound.map_err(refused).ok())
+        }
+        PrometheusListen::Off => Ok(None),
+    }
 }
 
 fn announce(listener: &TcpListener, protocol: &str) {

@@ -74,6 +74,18 @@ impl Resources {
         *self.lock()
     }
 
+    /// Free space where the data directory is, bytes.
+    #[must_use]
+    pub fn disk_free(&self) -> Option<u64> {
+        process::disk_free_bytes(&self.data_dir)
+    }
+
+    /// The machine's memory, or the container's, bytes.
+    #[must_use]
+    pub fn memory_total(&self) -> Option<u64> {
+        self.memory_total
+    }
+
     /// Free space below this sets the disk alarm, bytes.
     #[must_use]
     pub fn disk_free_limit(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::Pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, LazyLock, atomic::Ordering::Relaxed},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -331,4 +331,10 @@ pub(super) fn with_arena<R>(f: impl FnOnce(&mut Arena) -> R) -> R {
 #[expect(clippy::disallowed_methods, reason = "the server layer reads the clock")]
 pub(super) fn now() -> Instant {
     Instant::now()
+}
+
+/// The time since this was first asked.
+pub(super) fn elapsed() -> Duration {
+    static FIRST: LazyLock<Instant> = LazyLock::new(now);
+    now().saturating_duration_since(*FIRST)
 }

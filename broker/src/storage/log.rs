@@ -29,6 +29,7 @@ use crate::{
         aside::{Aside, Chunk},
         disk::Disk,
         log_file::MARK_SIZE,
+        log_statistics::LogStatistics,
         pending::{Batch, Pending, Start},
         reader::Reader,
         record::{Body, HEAD_SIZE, Lsn, Record},
@@ -62,6 +63,8 @@ pub struct LogOptions {
     pub unsynced_max_bytes: u64,
     /// Does not sync records: what was confirmed is lost when the machine stops. For tests and throw-away data.
     pub unsafe_no_fsync: bool,
+    /// The time, from any beginning: for how long a sync took.
+    pub clock: fn() -> Duration,
     /// Goes into the epochs of files, so that nobody can publish bytes that pass for a record.
     pub salt: u32,
 }
@@ -76,6 +79,7 @@ impl Default for LogOptions {
             spares_max: 4,
             unsynced_max_bytes: 16 << 20,
             unsafe_no_fsync: false,
+            clock: || Duration::ZERO,
             salt: rand::random(),
         }
     }
@@ -125,6 +129,7 @@ pub(super) struct Shared {
     aside: Aside,
     /// What the ready messages of all queues take in memory.
     ready_bytes: AtomicUsize,
+    statistics: LogStatistics,
     options: LogOptions,
 }
 
@@ -224,6 +229,12 @@ impl Log {
         self.shared.unsynced_bytes.load(Ordering::Relaxed)
     }
 
+    /// What its thread does.
+    #[must_use]
+    pub fn statistics(&self) -> &LogStatistics {
+        &self.shared.statistics
+    }
+
     /// The failure after which nothing is stored any more.
     #[must_use]
     pub fn failure(&self) -> Option<LogError> {
@@ -259,12 +270,17 @@ impl Shared {
             reader: Reader::new(Arc::clone(&disk)),
             aside: Aside::new(disk),
             ready_bytes: AtomicUsize::new(0),
+            statistics: LogStatistics::default(),
             options,
         }
     }
 
     pub(super) fn options(&self) -> &LogOptions {
         &self.options
+    }
+
+    pub(super) fn statistics(&self) -> &LogStatistics {
+        &self.statistics
     }
 
     pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {

@@ -269,9 +269,15 @@ impl LogWriter {
                 return if is_closed { Err(error) } else { Ok(Step::Stalled) };
             }
         }
+        let statistics = self.shared.statistics();
+        statistics.count_batch(u64::from(batch.record_count), batch.bytes.len() as u64);
         if !self.shared.options().unsafe_no_fsync {
+            let clock = self.shared.options().clock;
+            let begin = clock();
             let synced = self.files.newest.file().and_then(|file| file.sync_data());
             synced.map_err(|error| LogError::sync(&log_name(batch.file), &error))?;
+            let micros = clock().saturating_sub(begin).as_micros();
+            statistics.sync_micros.add(u64::try_from(micros).unwrap_or(u64::MAX));
         }
         self.synced = batch.last_lsn();
         self.is_tail_unproven = batch.record_count > 0;

@@ -40,6 +40,7 @@ mod live;
 pub mod log;
 mod log_error;
 mod log_file;
+pub mod log_statistics;
 mod log_writer;
 mod packer;
 mod pending;

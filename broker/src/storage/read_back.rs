@@ -70,6 +70,7 @@ impl Log {
             (None, Some(last)) if placed.len() == COUNT_MAX => back.next = Position(last.position.0 + 1),
             (None, _) => {}
         }
+        self.shared.statistics().count_reads(back.messages.len() as u64, bytes as u64);
         back
     }
 

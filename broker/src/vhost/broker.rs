@@ -3,7 +3,7 @@
 use std::{
     ops::ControlFlow,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -30,6 +30,7 @@ use crate::{
         pattern::Pattern,
         permission::Permission,
         queue::ConsumerId,
+        statistics::{VHOST_COLUMNS, VhostRow, add_change},
         timestamp::Timestamp,
         topic_permission::TopicPermission,
         user::{PasswordHash, User},
@@ -55,6 +56,8 @@ pub struct Broker {
     loopback_users: RwLock<Vec<String>>,
     next_consumer: AtomicU64,
     next_connection: AtomicU64,
+    /// What vhosts counted that are no more.
+    ended: Mutex<VhostRow>,
 }
 
 /// The user or vhost that a change is about is not there.
@@ -94,6 +97,7 @@ impl Broker {
             loopback_users: RwLock::new(vec![LOOPBACK_USER.to_owned()]),
             next_consumer: AtomicU64::new(1),
             next_connection: AtomicU64::new(1),
+            ended: Mutex::default(),
         };
         let mut lost = loaded.lost;
         for definition in loaded.definitions {
@@ -175,6 +179,7 @@ impl Broker {
         }
         let (_, vhost) = self.vhosts.remove(name).ok_or(DeleteVhostError::NoVhost)?;
         let (mut changes, ended) = vhost.end();
+        self.add_ended(&vhost);
         let keys = access.remove_vhost(name).into_iter().chain(self.parameters.remove_vhost(name));
         changes.extend(keys.map(Change::Delete));
         changes.push(Change::Delete(DefinitionKey::Vhost(name.clone())));
@@ -353,6 +358,16 @@ impl Broker {
         self.submit(keys.into_iter().map(Change::Delete).collect())
     }
 
+    /// All that was ever counted of messages, also in vhosts that are no more, and what is in queues.
+    #[must_use]
+    pub fn message_totals(&self) -> VhostRow {
+        let mut totals = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        for vhost in self.vhosts.iter() {
+            add_change(&mut totals, &vhost.statistics().totals(), &[0; VHOST_COLUMNS]);
+        }
+        totals
+    }
+
     /// Clock and timers of its queues.
     #[must_use]
     pub fn upkeep(&self) -> &Upkeep {
@@ -453,6 +468,11 @@ impl Broker {
         let Ok(permission) = TopicPermission::parse(&write, &read, &user, &vhost) else { return false };
         self.write_access().put_topic_permission(TopicGrant { user, vhost, exchange, permission });
         true
+    }
+
+    fn add_ended(&self, vhost: &Vhost) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        add_change(&mut ended, &vhost.statistics().totals(), &[0; VHOST_COLUMNS]);
     }
 
     fn insert_vhost(&self, definition: VhostDefinition) {

@@ -260,6 +260,7 @@ impl Vhost {
         self.outdate_routes(&mut places);
         places.queues.remove(&queue.id);
         let removed = places.topology.remove_queue(&queue.name);
+        self.statistics().forget_exchanges(&removed.exchanges);
         let changes = self.changes_of_removal(&places, Some(queue), &removed);
         let (log, id) = (Arc::clone(&self.log), queue.id);
         let ticket = match queue.is_stored() {

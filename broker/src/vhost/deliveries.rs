@@ -14,6 +14,7 @@ use super::{
     ages::Ages,
     queue::SharedQueue,
     reply_to::{ReplyAddress, ReplyConsumer},
+    statistics::{ChannelStatistics, PublishCounts},
     subscription::{Prefetch, Subscription},
 };
 use crate::model::{
@@ -42,6 +43,7 @@ pub struct ChannelDeliveries {
     /// `basic.qos` with `global`: shared by all consumers of the channel.
     prefetch: Arc<Prefetch>,
     ages: Ages,
+    statistics: ChannelStatistics,
 }
 
 /// Where a delivery came from.
@@ -133,7 +135,7 @@ impl Origin {
 impl ChannelDeliveries {
     /// A new channel's.
     #[must_use]
-    pub fn new(prefetch: Arc<Prefetch>) -> Self {
+    pub fn new(prefetch: Arc<Prefetch>, published: Arc<PublishCounts>) -> Self {
         Self {
             last_tag: 0,
             ring: VecDeque::new(),
@@ -146,6 +148,7 @@ impl ChannelDeliveries {
             reply_consumer: None,
             prefetch,
             ages: Ages::default(),
+            statistics: ChannelStatistics::new(published),
         }
     }
 
@@ -219,6 +222,22 @@ impl ChannelDeliveries {
         let first_open = self.ring.iter().find(|slot| slot.is_open()).map(|slot| slot.tag);
         self.ages.note(first_open, self.last_tag, now);
         overdue
+    }
+
+    /// What it counted.
+    #[must_use]
+    pub fn statistics(&self) -> &ChannelStatistics {
+        &self.statistics
+    }
+
+    /// The same, for a look.
+    pub fn statistics_mut(&mut self) -> &mut ChannelStatistics {
+        &mut self.statistics
+    }
+
+    /// A `basic.get` found nothing.
+    pub fn count_get_empty(&mut self) {
+        self.statistics.counts.get_empty += 1;
     }
 
     /// The channel-wide prefetch.
@@ -310,6 +329,24 @@ impl ChannelDeliveries {
         let source = self.sources.get(subscription.source() as usize);
         matches!(source, Some(Some(Source { origin: Origin::Consumer(own), is_cancelled: false, .. }))
             if own.id == subscription.id)
+    }
+
+    pub(super) fn count_delivered(&mut self, is_no_ack: bool, count: usize, redelivered: usize) {
+        let counts = &mut self.statistics.counts;
+        match is_no_ack {
+            true => counts.deliver_no_ack += count as u64,
+            false => counts.deliver += count as u64,
+        }
+        counts.redeliver += redelivered as u64;
+    }
+
+    pub(super) fn count_got(&mut self, is_no_ack: bool, is_redelivered: bool) {
+        let counts = &mut self.statistics.counts;
+        match is_no_ack {
+            true => counts.get_no_ack += 1,
+            false => counts.get += 1,
+        }
+        counts.redeliver += u64::from(is_redelivered);
     }
 
     /// The tag of a delivery to a consumer, which is unsettled from now on if it is to be acked.
@@ -415,6 +452,7 @@ impl ChannelDeliveries {
         let (source_index, position) = (slot.source as usize, slot.position);
         slot.source = HOLE;
         self.holes += 1;
+        self.statistics.counts.ack += u64::from(outcome == Outcome::Accept);
         let Some(Some(source)) = self.sources.get_mut(source_index) else { return };
         source.unsettled -= 1;
         match runs.last_mut() {
@@ -489,7 +527,7 @@ mod tests {
         let options = QueueOptions::parse(&name, false, false, false, Arguments::default()).unwrap();
         let surroundings = Surroundings::of_log(Arc::new(MemoryLog));
         let queue = SharedQueue::new(QueueId(1), name, options, None, surroundings);
-        let mut deliveries = ChannelDeliveries::new(Arc::default());
+        let mut deliveries = ChannelDeliveries::new(Arc::default(), Arc::default());
         for position in 0..100 {
             let unsettled = Unsettled { queue: Arc::clone(&queue), position: Position(position) };
             deliveries.next_get_tag(Some(unsettled));

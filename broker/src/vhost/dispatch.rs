@@ -249,15 +249,20 @@ impl State {
     /// Brings back the next message if it is on disk; false if it was not, or cannot be read now.
     pub(super) fn page_in(&mut self, log: &dyn QueueLog) -> bool {
         let is_wanted = self.queue.wanted().is_some();
+        let (paged, _) = self.queue.paged();
         while self.queue.wanted().is_some() {
             if !self.paging.page_in(&mut self.queue, log) {
                 return false;
             }
         }
+        if is_wanted {
+            self.count_paged_in(paged.saturating_sub(self.queue.paged().0));
+        }
         is_wanted
     }
 
     pub(super) fn note_memory(&mut self, log: &dyn QueueLog) {
+        self.statistics();
         self.paging.note_change(&self.queue, log);
     }
 
@@ -277,7 +282,11 @@ impl State {
             true => persistent_positions(&lane.deliveries),
             false => (Vec::new(), 0),
         };
+        let count = lane.deliveries.len();
         let delivered = consumer.outbox.deliver(&consumer, &mut lane.deliveries);
+        if let Ok(redelivered) = delivered {
+            self.count_delivered(consumer.is_no_ack, count, redelivered);
+        }
         if delivered.is_ok() && !settled.is_empty() {
             log.record(self.id, QueueRecord::Settle { positions: &settled, bytes });
         }
@@ -292,7 +301,7 @@ impl State {
                 self.queue.take_back(delivery);
             }
         }
-        delivered.map(|()| lane.deliveries)
+        delivered.map(|_| lane.deliveries)
     }
 }
 

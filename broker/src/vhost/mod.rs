@@ -21,6 +21,7 @@ pub mod parameters;
 pub mod policies;
 pub mod queue;
 pub mod reply_to;
+pub mod statistics;
 pub mod subscription;
 #[cfg(test)]
 pub(crate) mod test_clock;
@@ -57,6 +58,7 @@ use crate::{
     wire::table::RawTable,
 };
 use queue::{Published, SharedQueue};
+use statistics::VhostStatistics;
 use ticket::Ticket;
 use unstored::Unstored;
 use upkeep::{Surroundings, Upkeep};
@@ -123,6 +125,7 @@ impl Vhost {
             vhost: definition.name.clone(),
             log: Arc::clone(&log),
             upkeep,
+            statistics: VhostStatistics::default(),
             places: Arc::downgrade(&places),
         };
         Self {
@@ -208,10 +211,16 @@ impl Vhost {
         self.read().queue(name)
     }
 
+    /// All queues, in no order.
+    #[must_use]
+    pub fn queues_unordered(&self) -> Vec<Arc<SharedQueue>> {
+        self.read().queues.values().cloned().collect()
+    }
+
     /// All queues, by name.
     #[must_use]
     pub fn queues(&self) -> Vec<Arc<SharedQueue>> {
-        let mut queues: Vec<_> = self.read().queues.values().cloned().collect();
+        let mut queues = self.queues_unordered();
         queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         queues
     }

@@ -208,6 +208,15 @@ impl Outbox {
         std::mem::take(&mut state.channels).into_iter().flatten().map(|deliveries| *deliveries).collect()
     }
 
+    /// Runs `f` on every channel's deliveries.
+    pub fn each_channel(&self, mut f: impl FnMut(ChannelNumber, &mut ChannelDeliveries)) {
+        for (channel, number) in self.lock().channels.iter_mut().zip(0..) {
+            if let Some(deliveries) = channel {
+                f(ChannelNumber(number), deliveries);
+            }
+        }
+    }
+
     /// The channels with a delivery that was unsettled for too long; see [`ChannelDeliveries::overdue`].
     #[must_use]
     pub fn overdue(&self, otherwise: Option<Duration>, now: Instant) -> Vec<(ChannelNumber, Overdue)> {
@@ -244,16 +253,19 @@ impl Outbox {
         self.lock().remove(channel, tag)
     }
 
-    /// Sends a lane of deliveries. The queue's lock is held. Gives them back when the consumer is gone.
-    pub fn deliver(&self, to: &Subscription, deliveries: &mut Vec<Delivery>) -> Result<(), Gone> {
+    /// Sends a lane of deliveries. The queue's lock is held. Says how many of them were handed out before; gives them
+    /// back when the consumer is gone.
+    pub fn deliver(&self, to: &Subscription, deliveries: &mut Vec<Delivery>) -> Result<usize, Gone> {
         self.update(|state| {
             let channel = match state.channels.get_mut(usize::from(to.channel.0)) {
                 Some(Some(channel)) if !state.is_closed && channel.has(to) => channel,
                 _ => return Err(Gone),
             };
             state.buffer.expect(deliveries.len());
+            let (count, mut redelivered) = (deliveries.len(), 0);
             for delivery in deliveries.drain(..) {
                 let tag = channel.next_tag(to, delivery.position);
+                redelivered += usize::from(delivery.is_redelivered());
                 state.buffer.add_cost(delivery_cost(delivery.message.size()));
                 wire::encode::write_deliver(
                     state.buffer.bytes(),
@@ -265,7 +277,8 @@ impl Outbox {
                 );
                 state.buffer.write_content(to.channel, &delivery.message, state.frame_max);
             }
-            Ok(())
+            channel.count_delivered(to.is_no_ack, count, redelivered);
+            Ok(redelivered)
         })
     }
 
@@ -280,7 +293,9 @@ impl Outbox {
     ) -> Result<(), Gone> {
         let count = u32::try_from(ready_count).unwrap_or(u32::MAX);
         self.update(|state| {
-            let tag = state.channel(channel).ok_or(Gone)?.next_get_tag(unsettled);
+            let deliveries = state.channel(channel).ok_or(Gone)?;
+            deliveries.count_got(unsettled.is_none(), delivery.is_redelivered());
+            let tag = deliveries.next_get_tag(unsettled);
             self.count(state.write_content(channel, &delivery.message, |bytes| {
                 let (is_redelivered, route) = (delivery.is_redelivered(), delivery.message.route());
                 wire::encode::write_get_ok(bytes, channel, tag, is_redelivered, route, count);

@@ -14,6 +14,7 @@ use super::{
     marks::Marks,
     outbox::{Gone, Outbox},
     paging::Paging,
+    statistics::{QueueStatistics, persistent_count},
     subscription::Subscription,
     upkeep::{Surroundings, Upkeep},
 };
@@ -58,6 +59,8 @@ pub struct SharedQueue {
     pub(super) may_refuse: AtomicBool,
     /// As its rules say, for those who hold an outbox's lock, milliseconds; 0: nothing.
     pub(super) consumer_timeout: AtomicU64,
+    /// Since when this process knows it.
+    pub(super) declared_at: Timestamp,
     state: Mutex<State>,
 }
 
@@ -85,6 +88,8 @@ pub(super) struct State {
     pub(super) used_at: Timestamp,
     /// What policies make of it.
     pub(super) policy: Option<Arc<EffectivePolicy>>,
+    /// None as long as nothing happens to it.
+    pub(super) statistics: Option<Box<QueueStatistics>>,
 }
 
 /// What came of publishing.
@@ -158,6 +163,7 @@ impl SharedQueue {
             last_move: None,
             used_at: Timestamp(0),
             policy: None,
+            statistics: None,
         };
         let new = |own: &Weak<Self>| {
             let state = Mutex::new(state(own));
@@ -166,7 +172,19 @@ impl SharedQueue {
             consumer_timeout.into_iter().for_each(|millis| upkeep.note_consumer_timeout(millis));
             let consumer_timeout = AtomicU64::new(consumer_timeout.unwrap_or(0));
             let (options, log) = (options.clone(), Arc::clone(&log));
-            Self { id, name, options, owner, log, surroundings, may_refuse, consumer_timeout, state }
+            let declared_at = upkeep.now();
+            Self {
+                id,
+                name,
+                options,
+                owner,
+                log,
+                surroundings,
+                may_refuse,
+                consumer_timeout,
+                declared_at,
+                state,
+            }
         };
         Arc::new_cyclic(new)
     }
@@ -180,6 +198,7 @@ impl SharedQueue {
         }
         let arrival = Arrival::of(messages, [&*state]);
         let may_refuse = state.queue.rules().may_refuse();
+        let (before, persistent) = (state.queue.next_position(), persistent_count(messages));
         for (number, mut message) in messages.drain(..).enumerate() {
             if number % DISPATCH_RUN_MAX == DISPATCH_RUN_MAX - 1 {
                 state.dispatch_at(arrival.now, &*self.log);
@@ -192,6 +211,7 @@ impl SharedQueue {
             arrival.note(&mut message);
             published.lsn = published.lsn.max(self.log.append(&mut [&mut *state], message)?);
         }
+        state.count_published(before, persistent);
         state.dispatch_at(arrival.now, &*self.log);
         state.page_out(&*self.log);
         self.finish(state);
@@ -206,6 +226,8 @@ impl SharedQueue {
             states.retain(|state| !state.is_deleted);
             let Some(first) = part.first() else { break };
             let log = &*first.log;
+            let before: Vec<_> = states.iter().map(|state| state.queue.next_position()).collect();
+            let persistent = persistent_count(messages);
             let arrival = Arrival::of(messages, states.iter().map(|state| &**state));
             for (number, message) in messages.iter().enumerate() {
                 let mut targets: Vec<&mut dyn LogTarget> = Vec::with_capacity(states.len());
@@ -224,7 +246,8 @@ impl SharedQueue {
                 arrival.note(&mut message);
                 published.lsn = published.lsn.max(log.append(&mut targets, message)?);
             }
-            for state in &mut states {
+            for (state, before) in states.iter_mut().zip(before) {
+                state.count_published(before, persistent);
                 state.dispatch_at(arrival.now, log);
                 state.page_out(log);
             }
@@ -250,9 +273,10 @@ impl SharedQueue {
             return None;
         }
         let is_durable = state.is_durable;
-        let mut bytes = 0;
+        let (mut bytes, mut count) = (0, 0);
         run.positions.retain(|position| {
             let settled = state.queue.settle(*position, run.outcome);
+            count += u64::from(settled.is_some());
             let is_recorded =
                 settled.is_some_and(|settled| is_durable && settled.is_persistent && !settled.is_leaving);
             if is_recorded {
@@ -260,6 +284,7 @@ impl SharedQueue {
             }
             is_recorded
         });
+        state.count_settled(run.outcome, count);
         let mut lsn = None;
         if !run.positions.is_empty() {
             let record = match run.outcome {
@@ -337,7 +362,11 @@ impl SharedQueue {
             // Without a mark to wait for the log has failed, and says so to whoever waits.
             return Ok(Got::NotYet(awaited.unwrap_or(Lsn(u64::MAX))));
         }
-        let Some(delivery) = state.queue.get(is_no_ack) else { return Ok(Got::Nothing) };
+        let Some(delivery) = state.queue.get(is_no_ack) else {
+            state.statistics().counts.get_empty += 1;
+            return Ok(Got::Nothing);
+        };
+        state.count_got(is_no_ack, delivery.is_redelivered());
         state.cover_next(&*self.log);
         let unsettled =
             (!is_no_ack).then(|| Unsettled { queue: Arc::clone(self), position: delivery.position });
@@ -396,6 +425,7 @@ impl SharedQueue {
             return Err(DeleteRefused::NotEmpty);
         }
         state.is_deleted = true;
+        state.end_statistics(&self.surroundings.statistics);
         if let Some(at) = state.timer.take() {
             state.upkeep.clear(self.id, at);
         }
@@ -443,6 +473,7 @@ impl SharedQueue {
         if recovered.is_timed {
             state.queue.set_timed();
         }
+        state.statistics();
         if state.queue.needs_trim() {
             let now = self.surroundings.upkeep.now();
             state.timer = Some(now);

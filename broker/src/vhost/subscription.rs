@@ -7,6 +7,7 @@ use std::sync::{
 
 use super::{outbox::Outbox, queue::SharedQueue};
 use crate::{
+    limits::OUTBOX_BYTES_MAX,
     model::{
         arguments::Arguments,
         name::Name,
@@ -108,6 +109,12 @@ impl Subscription {
         self.arguments.integer("x-priority").unwrap_or(0)
     }
 
+    /// Whether it would take a message.
+    pub(super) fn has_credit(&self) -> bool {
+        let has_prefetch = self.is_no_ack || self.prefetch.is_free() && self.channel_prefetch.is_free();
+        has_prefetch && self.outbox.unsent_bytes() < OUTBOX_BYTES_MAX
+    }
+
     pub(super) fn source(&self) -> u32 {
         self.source.load(Relaxed)
     }
@@ -172,6 +179,11 @@ impl Prefetch {
     /// Changes the limit for what comes.
     pub fn set_limit(&self, limit: u16) {
         self.limit.store(u32::from(limit), Relaxed);
+    }
+
+    fn is_free(&self) -> bool {
+        let limit = self.limit();
+        limit == 0 || self.used.load(Relaxed) < limit
     }
 
     fn take(&self) -> bool {

@@ -61,7 +61,7 @@ fn outbox() -> (Arc<Outbox>, Flag) {
     let outbox = Arc::new(Outbox::new(Box::new(flag.clone())));
     outbox.set_frame_max(131_072);
     for channel in [1, 2] {
-        outbox.open_channel(ChannelNumber(channel), ChannelDeliveries::new(Arc::default()));
+        outbox.open_channel(ChannelNumber(channel), ChannelDeliveries::new(Arc::default(), Arc::default()));
     }
     (outbox, flag)
 }

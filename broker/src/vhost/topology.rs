@@ -56,6 +56,7 @@ impl Vhost {
     ) -> Result<Option<Ticket>, DeleteExchangeError> {
         let mut places = self.write();
         let removed = places.topology.delete_exchange(name, if_unused)?;
+        self.statistics().forget_exchanges(&removed.exchanges);
         if !removed.exchanges.is_empty() {
             self.outdate_routes(&mut places);
             return Ok(self.submit(&places, self.changes_of_removal(&places, None, &removed)));
@@ -82,6 +83,7 @@ impl Vhost {
     pub fn unbind(&self, binding: &Binding) -> Result<Option<Ticket>, BindError> {
         let mut places = self.write();
         let removed = places.topology.unbind(binding)?;
+        self.statistics().forget_exchanges(&removed.exchanges);
         if !removed.bindings.is_empty() {
             self.outdate_routes(&mut places);
             return Ok(self.submit(&places, self.changes_of_removal(&places, None, &removed)));

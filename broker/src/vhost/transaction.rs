@@ -10,6 +10,7 @@ use super::{
     Route, Vhost,
     deliveries::SettleRun,
     queue::{Arrival, SharedQueue, State},
+    statistics::persistent_count,
 };
 use crate::{
     model::{
@@ -150,7 +151,12 @@ impl<'a> Locked<'a> {
         settles: &mut Vec<SettleRun>,
     ) -> Result<Committed, CommitError> {
         let (runs, returned) = self.split(runs, log)?;
+        let before: Vec<Position> = self.states.iter().map(|state| state.queue.next_position()).collect();
+        let persistent: u64 = runs.iter().map(|run| persistent_count(&run.messages)).sum();
         let lsn = self.append(log, runs, settles).map_err(CommitError::Log)?;
+        for (state, before) in self.states.iter_mut().zip(before) {
+            state.count_published(before, persistent);
+        }
         settles.drain(..).for_each(|run| self.settle(&run));
         for state in &mut self.states {
             state.dispatch(log);
@@ -241,12 +247,13 @@ impl<'a> Locked<'a> {
             consumer.give_back(run.positions.len());
         }
         let Some(index) = self.index_of(run.origin.queue().id) else { return };
-        let queue = &mut self.states[index].queue;
-        for position in &run.positions {
-            queue.settle(*position, run.outcome);
-        }
+        let state = &mut self.states[index];
+        let settled =
+            run.positions.iter().filter(|position| state.queue.settle(**position, run.outcome).is_some());
+        let count = settled.count() as u64;
+        state.count_settled(run.outcome, count);
         if let Some(id) = run.freed_consumer() {
-            queue.resume(id);
+            state.queue.resume(id);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Places, queue::SharedQueue};
+use super::{Places, queue::SharedQueue, statistics::VhostStatistics};
 use crate::{
     model::{name::Name, queue_id::QueueId, timestamp::Timestamp},
     storage::queue_log::QueueLog,
@@ -47,6 +47,7 @@ pub struct Surroundings {
     pub(super) vhost: Name,
     pub(super) log: Arc<dyn QueueLog>,
     pub(super) upkeep: Arc<Upkeep>,
+    pub(super) statistics: VhostStatistics,
     /// The vhost's exchanges and queues. Nobody holds a queue's lock who takes this one.
     pub(super) places: Weak<RwLock<Places>>,
 }
@@ -141,6 +142,12 @@ impl Surroundings {
     /// Those of a queue without a vhost.
     pub(crate) fn of_log(log: Arc<dyn QueueLog>) -> Arc<Self> {
         let upkeep = Arc::new(Upkeep::new(Arc::new(crate::vhost::test_clock::TestClock::default())));
-        Arc::new(Self { vhost: Name::literal("/"), log, upkeep, places: Weak::new() })
+        Arc::new(Self {
+            vhost: Name::literal("/"),
+            log,
+            upkeep,
+            statistics: VhostStatistics::default(),
+            places: Weak::new(),
+        })
     }
 }

@@ -263,7 +263,7 @@ async fn what_is_there_stays_or_is_replaced() {
                 guest GET /queues/%2F?columns=name,auto_delete,arguments,effective_policy_definition
                   200 [{"name":"q","auto_delete":false,"arguments":{"x-max-length":3},"effective_policy_definition":{"max-length":7}}]
                 guest GET /exchanges/%2F/x
-                  200 {"name":"x","vhost":"/","type":"topic","durable":true,"auto_delete":false,"internal":false,"arguments":{}}
+                  200 {"name":"x","vhost":"/","type":"topic","durable":true,"auto_delete":false,"internal":false,"arguments":{},"incoming":[],"outgoing":[]}
                 guest GET /exchanges/%2F/amq.direct?columns=type
                   200 {"type":"direct"}
                 guest GET /exchanges/%2F/amq.mine

@@ -261,6 +261,12 @@ const OPERATION: &[Row] = &[
         "",
         r#"/liebre/vm-memory-high-watermark {"relative":0.9}"#,
     ),
+    ("PUT liebre/log-level", "", "administrator", "", r#"/liebre/log-level {"level":"info"}"#),
+    ("PUT liebre/listeners", "", "administrator", "", r#"/liebre/listeners {"suspended":false}"#),
+    ("PUT liebre/maintenance", "", "administrator", "", r#"/liebre/maintenance {"enabled":false}"#),
+    ("POST liebre/stop-app", "", "administrator", "", "/liebre/stop-app"),
+    ("POST liebre/start-app", "", "administrator", "", "/liebre/start-app"),
+    ("POST liebre/reset", "", "administrator", "", "/liebre/reset"),
 ];
 
 /// Requests that make or delete something, over the control socket.

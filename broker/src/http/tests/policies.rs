@@ -52,9 +52,9 @@ async fn policies_are_set_shown_and_deleted() {
                 guest GET /queues/%2F/q?columns=arguments,policy,operator_policy,effective_policy_definition
                   200 {"arguments":{"x-max-length":10},"policy":"p","operator_policy":"o","effective_policy_definition":{"expires":60000,"max-length":3,"overflow":"reject-publish"}}
                 guest GET /exchanges/%2F/qx
-                  200 {"name":"qx","vhost":"/","type":"fanout","durable":false,"auto_delete":false,"internal":false,"arguments":{},"policy":"p"}
+                  200 {"name":"qx","vhost":"/","type":"fanout","durable":false,"auto_delete":false,"internal":false,"arguments":{},"policy":"p","incoming":[],"outgoing":[]}
                 guest GET /exchanges/%2F/amq.direct
-                  200 {"name":"amq.direct","vhost":"/","type":"direct","durable":true,"auto_delete":false,"internal":false,"arguments":{}}
+                  200 {"name":"amq.direct","vhost":"/","type":"direct","durable":true,"auto_delete":false,"internal":false,"arguments":{},"incoming":[],"outgoing":[]}
                 guest DELETE /policies/%2F/p
                   204 
                 guest DELETE /policies/%2F/p

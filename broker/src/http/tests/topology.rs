@@ -73,7 +73,7 @@ async fn queues_are_shown_purged_and_deleted() {
                 guest PUT /queues/%2F/quorum {"durable":true,"arguments":{"x-queue-type":"quorum"}}
                   201 
                 guest GET /queues/%2F/q
-                  200 {"name":"q","vhost":"/","type":"classic","durable":true,"auto_delete":false,"exclusive":false,"arguments":{"x-max-length":10},"node":"rabbit@test","state":"running","policy":null,"operator_policy":null,"effective_policy_definition":{},"exclusive_consumer_tag":null,"exclusive_consumer_pid":null,"single_active_consumer_tag":null,"messages":0,"messages_ready":0,"messages_unacknowledged":0,"message_bytes":0,"message_bytes_ready":0,"message_bytes_unacknowledged":0,"consumers":0,"consumer_details":[]}
+                  200 {"name":"q","vhost":"/","type":"classic","durable":true,"auto_delete":false,"exclusive":false,"arguments":{"x-max-length":10},"node":"rabbit@test","state":"running","policy":null,"operator_policy":null,"effective_policy_definition":{},"exclusive_consumer_tag":null,"exclusive_consumer_pid":null,"single_active_consumer_tag":null,"messages":0,"messages_details":{"rate":0.0},"messages_ready":0,"messages_ready_details":{"rate":0.0},"messages_unacknowledged":0,"messages_unacknowledged_details":{"rate":0.0},"messages_ram":0,"messages_ready_ram":0,"messages_unacknowledged_ram":0,"messages_paged_out":0,"message_bytes":0,"message_bytes_ready":0,"message_bytes_unacknowledged":0,"message_bytes_ram":0,"message_bytes_paged_out":0,"head_message_timestamp":null,"consumers":0,"consumer_capacity":0,"consumer_utilisation":0,"memory":*,"consumer_details":[],"incoming":[],"deliveries":[]}
                 guest GET /queues/%2F/quorum?columns=type,leader,members,online
                   200 {"type":"quorum","leader":"rabbit@test","members":["rabbit@test"],"online":["rabbit@test"]}
                 guest GET /queues/%2F?columns=name,messages
@@ -153,9 +153,9 @@ async fn exchanges_are_declared_and_deleted_as_over_amqp() {
                 guest PUT /exchanges/%2F/t {"type":"topic","durable":true,"internal":true,"auto_delete":true,"arguments":{"alternate-exchange":"x"}}
                   201 
                 guest GET /exchanges/%2F/t
-                  200 {"name":"t","vhost":"/","type":"topic","durable":true,"auto_delete":true,"internal":true,"arguments":{"alternate-exchange":"x"}}
+                  200 {"name":"t","vhost":"/","type":"topic","durable":true,"auto_delete":true,"internal":true,"arguments":{"alternate-exchange":"x"},"incoming":[],"outgoing":[]}
                 guest GET /exchanges/%2F/amq.default
-                  200 {"name":"","vhost":"/","type":"direct","durable":true,"auto_delete":false,"internal":false,"arguments":{}}
+                  200 {"name":"","vhost":"/","type":"direct","durable":true,"auto_delete":false,"internal":false,"arguments":{},"incoming":[],"outgoing":[]}
                 guest GET /exchanges/%2F/nope
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 guest POST /bindings/%2F/e/x/e/t {}

@@ -133,7 +133,7 @@ async fn vhosts_keep_what_a_change_does_not_name() {
                 guest PUT /vhosts/v {"tags":["c"]}
                   204 
                 guest GET /vhosts/v
-                  200 {"name":"v","description":"of v","tags":["c"],"default_queue_type":"quorum","protected_from_deletion":false,"metadata":{"description":"of v","tags":["c"],"default_queue_type":"quorum"},"tracing":false,"cluster_state":{"rabbit@test":"running"},"messages":0,"messages_ready":0,"messages_unacknowledged":0}
+                  200 {"name":"v","description":"of v","tags":["c"],"default_queue_type":"quorum","protected_from_deletion":false,"metadata":{"description":"of v","tags":["c"],"default_queue_type":"quorum"},"tracing":false,"cluster_state":{"rabbit@test":"running"},"messages":0,"messages_details":{"rate":0.0},"messages_ready":0,"messages_ready_details":{"rate":0.0},"messages_unacknowledged":0,"messages_unacknowledged_details":{"rate":0.0},"recv_oct":0,"recv_oct_details":{"rate":0.0},"send_oct":0,"send_oct_details":{"rate":0.0}}
                 guest GET /permissions/v/guest
                   200 {"user":"guest","vhost":"v","configure":".*","write":".*","read":".*"}
                 guest PUT /vhosts/v {"default_queue_type":"undefined"}

@@ -432,6 +432,28 @@ impl<C: Clone + Credit> Queue<C> {
         }
     }
 
+    /// How many waiting messages are not in memory, and their bodies together, bytes.
+    #[must_use]
+    pub fn paged(&self) -> (usize, u64) {
+        self.ready.paged()
+    }
+
+    /// The next message, if it is in memory.
+    #[must_use]
+    pub fn head(&self) -> Option<&Message> {
+        self.ready.next().map(|next| &next.message)
+    }
+
+    /// What it takes of memory, bytes: bodies, and a fixed size for each message in memory and each consumer.
+    #[must_use]
+    pub fn memory_used(&self) -> usize {
+        let (paged, paged_bytes) = self.paged();
+        let messages = self.ready.len().saturating_sub(paged) + self.unsettled.len();
+        let bodies = self.ready.bytes().saturating_sub(paged_bytes) + self.unsettled_bytes;
+        let fixed = messages * size_of::<Entry>() + self.consumers.len() * size_of::<Member<C>>();
+        fixed + usize::try_from(bodies).unwrap_or(usize::MAX)
+    }
+
     /// Messages waiting.
     #[must_use]
     pub fn ready_count(&self) -> usize {

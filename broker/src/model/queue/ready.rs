@@ -140,6 +140,11 @@ impl Ready {
         self.bytes
     }
 
+    /// How many are not in memory, and their bodies together.
+    pub(super) fn paged(&self) -> (usize, u64) {
+        (self.paged.count, self.paged.bytes)
+    }
+
     /// What waiting messages that may be paged out take in memory, about.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory_bytes
