@@ -16,7 +16,7 @@ const MAY_TOUCH_FILES: [&str; 8] = [
     "broker/src/storage/data_dir.rs",
     "broker/src/main.rs",
     "broker/src/cli.rs",
-    "broker/src/config.rs",
+    "broker/src/config/",
     "broker/src/server/control.rs",
     "broker/src/server/definition_files.rs",
     "broker/src/server/process.rs",

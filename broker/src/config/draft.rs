@@ -47,12 +47,24 @@ pub(super) struct Draft {
     pub(super) log: LogDraft,
 }
 
-/// Where Prometheus reads, as far as somebody said.
-#[derive(Debug, Default)]
+/// What was said of where Prometheus reads.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PrometheusDraft {
     pub(super) is_off: bool,
     pub(super) ip: Option<IpAddr>,
     pub(super) port: Option<u16>,
+}
+
+impl PrometheusDraft {
+    /// What was not said is as for the management API, or the usual.
+    fn finish(self, http: SocketAddr) -> PrometheusListen {
+        let address = SocketAddr::new(self.ip.unwrap_or(http.ip()), self.port.unwrap_or(PROMETHEUS_PORT));
+        match (self.is_off, self.ip, self.port) {
+            (true, ..) => PrometheusListen::Off,
+            (false, None, None) => PrometheusListen::IfFree(reachable(address)),
+            _ => PrometheusListen::At(reachable(address)),
+        }
+    }
 }
 
 impl Default for Draft {
@@ -107,7 +119,7 @@ impl Draft {
         let settings = Settings {
             amqp_listen: self.listeners.into_values().map(reachable).collect(),
             http_listen: reachable(self.http),
-            prometheus_listen: self.prometheus.finish(self.http.ip()),
+            prometheus_listen: self.prometheus.finish(self.http),
             data_dir,
             unsafe_no_fsync: self.unsafe_no_fsync,
             backlog: self.backlog,
@@ -125,19 +137,6 @@ impl Draft {
             effective,
         };
         Ok((settings, self.log.finish()))
-    }
-}
-
-impl PrometheusDraft {
-    /// At the management API's address, unless somebody said otherwise.
-    fn finish(self, http: IpAddr) -> PrometheusListen {
-        let address =
-            reachable(SocketAddr::new(self.ip.unwrap_or(http), self.port.unwrap_or(PROMETHEUS_PORT)));
-        match self {
-            Self { is_off: true, .. } => PrometheusListen::Off,
-            Self { ip: None, port: None, .. } => PrometheusListen::IfFree(address),
-            _ => PrometheusListen::At(address),
-        }
     }
 }
 

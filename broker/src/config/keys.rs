@@ -76,17 +76,18 @@ pub(super) const NODE: &[Key] = &[
         "port 15692 at the address of the management API, if it is free",
         "Where Prometheus reads /metrics without a login",
         |draft, text, _| {
-            draft.prometheus.is_off = text == "off";
-            if !draft.prometheus.is_off {
-                let address = value::address(text)?;
-                (draft.prometheus.ip, draft.prometheus.port) = (Some(address.ip()), Some(address.port()));
+            if text == "off" {
+                draft.prometheus.is_off = true;
+                return Ok(());
             }
+            let address = value::address(text)?;
+            (draft.prometheus.ip, draft.prometheus.port) = (Some(address.ip()), Some(address.port()));
             Ok(())
         },
     )
     .option("prometheus-listen")
     .family("prometheus.tcp"),
-    Key::set("prometheus.tcp.port", "PORT", "15692, if it is free", "Its port alone", |draft, text, _| {
+    Key::set("prometheus.tcp.port", "PORT", "", "Its port alone", |draft, text, _| {
         draft.prometheus.port = Some(value::number_within(text, 0, 65_535)?);
         Ok(())
     })

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use expect_test::expect_file;
+
 use super::*;
 
 fn file(text: &str) -> Vec<Given> {
@@ -233,13 +235,5 @@ fn names_are_used_once() {
 
 #[test]
 fn the_page_is_that_of_the_table() {
-    let page = page::markdown();
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"), &page).unwrap();
-    }
-    let written = include_str!("../../docs/configuration.md");
-    assert!(
-        written == page,
-        "docs/configuration.md is not what the table says: run this test with UPDATE_EXPECT=1"
-    );
+    expect_file!["../../docs/configuration.md"].assert_eq(&page::markdown());
 }

@@ -51,6 +51,12 @@ impl Request {
         self.query.split('&').any(|pair| pair.split_once('=') == Some((name, "true")))
     }
 
+    /// The value of a parameter of the query, as it stands there; of several the first.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
     /// The vhost of that name, if there is one and the caller may see what is in it.
     pub(super) fn vhost(&self, name: &str) -> Result<Arc<Vhost>, HttpError> {
         let vhost = self.broker().vhost(name).ok_or(HttpError::ObjectNotFound)?;
@@ -73,13 +79,6 @@ impl Request {
         let mut vhosts = self.broker().vhosts();
         vhosts.retain(|vhost| self.caller.may_enter(self.broker(), vhost.name()));
         vhosts
-    }
-
-    /// The value of `name=value` in the query; of several the first.
-    pub(super) fn parameter(&self, name: &str) -> Option<String> {
-        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(key, _)| *key == name)?;
-        super::path::unquote(value).ok().flatten()
     }
 
     /// See [`Caller::require`].

@@ -26,6 +26,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
+    path::unquote,
     request::{Request, not_allowed},
 };
 use crate::{
@@ -148,7 +149,8 @@ fn parse(text: &[u8]) -> Result<Map<String, Value>, ImportError> {
 }
 
 fn download(request: &Request, object: Value) -> Answer {
-    let name = request.parameter("download").filter(|name| name.bytes().all(is_of_token));
+    let name = request.parameter("download").and_then(|name| unquote(name).ok().flatten());
+    let name = name.filter(|name| name.bytes().all(is_of_token));
     Answer::Download(object, name)
 }
 

@@ -98,10 +98,6 @@ const fn ctl(group: Group, name: &'static str, usage: &'static str, about: &'sta
     Command::new(group, name, usage, about)
 }
 
-const fn both(group: Group, name: &'static str, usage: &'static str, about: &'static str) -> Command {
-    ctl(group, name, usage, about).scope(Scope::CtlAndDiagnostics)
-}
-
 const fn diagnostics(
     group: Group,
     name: &'static str,
