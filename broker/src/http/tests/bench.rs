@@ -91,6 +91,7 @@ impl Bench {
         let api = Arc::new(Api {
             node: Arc::new(Node::new(Arc::new(broker), "rabbit@test".to_owned(), NodeLimits::default())),
             amqp_address: port(5672),
+            effective: Vec::new(),
             http_address: port(15672),
             data_dir: PathBuf::from("/"),
             unsafe_no_fsync: false,
