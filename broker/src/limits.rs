@@ -69,10 +69,10 @@ pub const PATTERN_BYTES_MAX: usize = 1_024;
 pub const PATTERN_BACKTRACKS_MAX: usize = 10_000;
 /// File descriptors that AMQP connections leave to the message log and the management API, unless that were more than
 /// half of all.
-pub const FILES_RESERVED: usize = 128;
+pub const FILES_RESERVED: usize = 96 + 3 * HTTP_CONNECTIONS_MAX;
 /// Tags of one user.
 pub const USER_TAGS_MAX: usize = 32;
-/// Connections to the management API: with the files of the message log they fit into [`FILES_RESERVED`].
+/// Connections to each of the doors of the management API: its port, Prometheus' port, the control socket.
 pub const HTTP_CONNECTIONS_MAX: usize = 96;
 /// How long a peer may take to send the head of an HTTP request, absolute; also how long it may say nothing.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(30);

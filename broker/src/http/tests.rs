@@ -16,5 +16,6 @@ mod own_node;
 mod parameters;
 mod policies;
 mod protection;
+mod recorded;
 mod topology;
 mod users;
