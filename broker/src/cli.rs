@@ -1,105 +1,104 @@
-//! The server's command line.
+//! The server's command line: an option for each key of the configuration.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::path::PathBuf;
 
-use clap::{Parser, builder::BoolishValueParser, value_parser};
-use liebre::{
-    limits::CHANNEL_MAX,
-    server::watermark::{DiskFreeLimit, MemoryWatermark},
-};
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::PathBufValueParser};
+use liebre::config::{Key, exact_keys};
 
-/// Liebre, a message broker for RabbitMQ clients (AMQP 0-9-1).
-#[derive(Debug, Parser)]
-#[command(name = "liebre", version, about, long_about = None)]
+const CONFIG: &str = "config";
+const CHECK_CONFIG: &str = "check-config";
+
+/// What the command line says.
+#[derive(Debug)]
 pub struct Arguments {
-    /// Where AMQP clients connect
-    #[arg(long, env = "LIEBRE_AMQP_LISTEN", value_name = "ADDR:PORT", default_value = "[::]:5672")]
-    pub amqp_listen: SocketAddr,
-
-    /// Where the management API answers
-    #[arg(long, env = "LIEBRE_HTTP_LISTEN", value_name = "ADDR:PORT", default_value = "[::]:15672")]
-    pub http_listen: SocketAddr,
-
-    /// Where Prometheus reads /metrics without a login, or 'off' [default: port 15692 at the address of the management
-    /// API, if it is free]
-    #[arg(long, env = "LIEBRE_PROMETHEUS_LISTEN", value_name = "ADDR:PORT")]
-    pub prometheus_listen: Option<PrometheusAddress>,
-
-    /// Where everything durable is kept [default: liebre in the user's data directory]
-    #[arg(long, env = "LIEBRE_DATA_DIR", value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-
-    /// Block publishers when less than this is free where the data directory is, such as 500MiB or 2GB [default:
-    /// 50 MB and three files of the message log, 100.3 MB]
-    #[arg(long, env = "LIEBRE_DISK_FREE_LIMIT", value_name = "SIZE")]
-    pub disk_free_limit: Option<DiskFreeLimit>,
-
-    /// Block publishers when the broker uses more memory than this: a share of what there is, such as 0.4, or a
-    /// size, such as 2GB [default: never]
-    ///
-    /// Memory that the system's allocator keeps after queues were emptied counts as used: set it well above what
-    /// the broker needs. With glibc, MALLOC_MMAP_THRESHOLD_=524288 in the environment makes it give memory back.
-    #[arg(long, env = "LIEBRE_VM_MEMORY_HIGH_WATERMARK", value_name = "SHARE|SIZE")]
-    pub vm_memory_high_watermark: Option<MemoryWatermark>,
-
-    /// Accept no more connections than this at a time [default: no limit]
-    #[arg(long, env = "LIEBRE_CONNECTION_MAX", value_name = "COUNT")]
-    pub connection_max: Option<usize>,
-
-    /// Open no more channels than this on one connection
-    #[arg(long, env = "LIEBRE_CHANNEL_MAX", value_name = "COUNT", default_value_t = CHANNEL_MAX,
-        value_parser = value_parser!(u16).range(1..=i64::from(CHANNEL_MAX)))]
-    pub channel_max: u16,
-
-    /// Open no more channels than this on all connections together [default: no limit]
-    #[arg(long, env = "LIEBRE_CHANNEL_MAX_PER_NODE", value_name = "COUNT")]
-    pub channel_max_per_node: Option<usize>,
-
-    /// Declare no more queues than this in all vhosts together [default: no limit]
-    #[arg(long, env = "LIEBRE_CLUSTER_QUEUE_LIMIT", value_name = "COUNT")]
-    pub cluster_queue_limit: Option<usize>,
-
-    /// Close channels that do not acknowledge a delivery within so many milliseconds, or 'off'; the queue argument
-    /// x-consumer-timeout comes first
-    #[arg(long, env = "LIEBRE_CONSUMER_TIMEOUT", value_name = "MILLIS", default_value = "1800000")]
-    pub consumer_timeout: ConsumerTimeout,
-
-    /// Confirm messages before they are on stable storage: what was confirmed is lost when the machine stops
-    ///
-    /// For tests and throw-away data. Definitions (queues, users ...) are synced all the same.
-    #[arg(long, env = "LIEBRE_UNSAFE_NO_FSYNC", value_parser = BoolishValueParser::new())]
-    pub unsafe_no_fsync: bool,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// Only say what would be in force.
+    pub checks_config: bool,
+    /// Keys with their values.
+    pub options: Vec<(String, String)>,
 }
 
-/// Where Prometheus reads; none if nowhere.
-#[derive(Clone, Copy, Debug)]
-pub struct PrometheusAddress(pub Option<SocketAddr>);
+impl Arguments {
+    /// Reads the process's command line; help and errors end the process.
+    pub fn parse() -> Self {
+        Self::read(&command().get_matches_from(std::env::args_os()))
+    }
 
-impl FromStr for PrometheusAddress {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "off" {
-            return Ok(Self(None));
+    fn read(matches: &ArgMatches) -> Self {
+        let of_key = |key: &'static Key| {
+            let value = matches.get_one::<String>(key.name)?;
+            Some((key.name.to_owned(), value.clone()))
+        };
+        Self {
+            config: matches.get_one::<PathBuf>(CONFIG).cloned(),
+            checks_config: matches.get_flag(CHECK_CONFIG),
+            options: exact_keys().filter_map(of_key).collect(),
         }
-        text.parse().map(|address| Self(Some(address))).map_err(|_| "an address is ADDR:PORT, or 'off'")
     }
 }
 
-/// How long a delivery may be unsettled; none if for ever.
-#[derive(Clone, Copy, Debug)]
-pub struct ConsumerTimeout(pub Option<Duration>);
+fn command() -> Command {
+    let config = Arg::new(CONFIG).long(CONFIG).value_name("FILE").value_parser(PathBufValueParser::new()).help(
+        "Read this file, in the syntax of rabbitmq.conf or in TOML [default: /etc/liebre or /etc/rabbitmq; variable \
+         LIEBRE_CONFIG_FILE]",
+    );
+    let check = Arg::new(CHECK_CONFIG)
+        .long(CHECK_CONFIG)
+        .action(ArgAction::SetTrue)
+        .help("Show what would be in force and where it comes from, and end");
+    Command::new("liebre")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Liebre, a message broker for RabbitMQ clients (AMQP 0-9-1)")
+        .after_help("Each option has a variable of the environment: LIEBRE_ and its name in capitals.")
+        .args([config, check])
+        .args(exact_keys().map(option))
+}
 
-impl FromStr for ConsumerTimeout {
-    type Err = &'static str;
+/// Keys that are true or false need no value.
+fn option(key: &'static Key) -> Arg {
+    let default = if key.default.is_empty() { String::new() } else { format!(" [default: {}]", key.default) };
+    let option = Arg::new(key.name)
+        .long(key.option_name())
+        .help(format!("{}{default}", key.about))
+        .allow_hyphen_values(true)
+        .num_args(1);
+    match key.takes {
+        "" => option
+            .value_name("true|false")
+            .num_args(0..=1)
+            .require_equals(true)
+            .allow_hyphen_values(false)
+            .default_missing_value("true"),
+        takes => option.value_name(takes),
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        match text.parse() {
-            Ok(millis) if millis > 0 => Ok(Self(Some(Duration::from_millis(millis)))),
-            _ => Err("a timeout is a number of milliseconds above 0, or 'off'"),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(words: &[&str]) -> Vec<(String, String)> {
+        Arguments::read(&command().try_get_matches_from([&["liebre"], words].concat()).unwrap()).options
+    }
+
+    #[test]
+    fn the_options_are_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn options_are_keys() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(
+            options(&["--amqp-listen", "127.0.0.1:0", "--heartbeat=5", "--unsafe-no-fsync"]),
+            [
+                pair("listeners.tcp.default", "127.0.0.1:0"),
+                pair("heartbeat", "5"),
+                pair("unsafe_no_fsync", "true")
+            ]
+        );
+        assert_eq!(options(&["--log-console=false"]), [pair("log.console", "false")]);
+        assert_eq!(options(&[]), []);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` beside this crate has the map and the life of a message.
 
+pub mod config;
 pub mod connection;
 pub mod http;
 pub mod limits;

@@ -16,6 +16,8 @@ pub const FRAME_MAX_INITIAL: u32 = 8_192;
 pub const FRAME_MIN: u32 = 4_096;
 /// frame_max offered in `connection.tune`, bytes.
 pub const FRAME_MAX: u32 = 131_072;
+/// The largest frame_max that an operator may choose, bytes.
+pub const FRAME_MAX_CEILING: u32 = 1 << 20;
 /// RabbitMQ tolerates a payload of frame_max itself: the 8 bytes of frame overhead do not count.
 pub const FRAME_GRACE: u32 = 8;
 /// channel_max offered in `connection.tune`.
@@ -67,10 +69,10 @@ pub const PATTERN_BYTES_MAX: usize = 1_024;
 pub const PATTERN_BACKTRACKS_MAX: usize = 10_000;
 /// File descriptors that AMQP connections leave to the message log and the management API, unless that were more than
 /// half of all.
-pub const FILES_RESERVED: usize = 128;
+pub const FILES_RESERVED: usize = 96 + 3 * HTTP_CONNECTIONS_MAX;
 /// Tags of one user.
 pub const USER_TAGS_MAX: usize = 32;
-/// Connections to the management API: with the files of the message log they fit into [`FILES_RESERVED`].
+/// Connections to each of the doors of the management API: its port, Prometheus' port, the control socket.
 pub const HTTP_CONNECTIONS_MAX: usize = 96;
 /// How long a peer may take to send the head of an HTTP request, absolute; also how long it may say nothing.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,6 +82,8 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
 pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Body of one HTTP request, bytes.
 pub const HTTP_BODY_MAX: usize = 10 << 20;
+/// Body of a request with definitions, from an administrator, bytes.
+pub const DEFINITIONS_BODY_MAX: usize = 64 << 20;
 /// Body of a form with name and password, bytes.
 pub const HTTP_FORM_MAX: usize = 4 << 10;
 /// What the messages of one answer to a request for messages may take, bytes: one more message is in it at most.
@@ -136,6 +140,20 @@ pub struct NodeLimits {
     pub channel_max_per_node: Option<usize>,
     /// Queues in all vhosts.
     pub queue_max: Option<usize>,
+    /// Exchanges in all vhosts, the broker's own included.
+    pub exchange_max: Option<usize>,
+    /// Vhosts.
+    pub vhost_max: Option<usize>,
+    /// [`CONSUMERS_PER_CHANNEL_MAX`].
+    pub consumers_per_channel_max: usize,
+    /// [`MESSAGE_SIZE_MAX`].
+    pub message_size_max: u64,
+    /// [`FRAME_MAX`].
+    pub frame_max: u32,
+    /// [`HEARTBEAT_SECS`].
+    pub heartbeat_secs: u16,
+    /// [`HANDSHAKE_TIMEOUT`].
+    pub handshake_timeout: Duration,
     /// [`CONSUMER_TIMEOUT`], or none.
     pub consumer_timeout: Option<Duration>,
 }
@@ -147,6 +165,13 @@ impl Default for NodeLimits {
             channel_max: CHANNEL_MAX,
             channel_max_per_node: None,
             queue_max: None,
+            exchange_max: None,
+            vhost_max: None,
+            consumers_per_channel_max: CONSUMERS_PER_CHANNEL_MAX,
+            message_size_max: MESSAGE_SIZE_MAX,
+            frame_max: FRAME_MAX,
+            heartbeat_secs: HEARTBEAT_SECS,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
             consumer_timeout: Some(CONSUMER_TIMEOUT),
         }
     }

@@ -1,27 +1,45 @@
 //! The server binary: `liebre`.
 
 mod cli;
-mod config;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    fs::OpenOptions,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    sync::Arc,
+};
 
-use clap::Parser;
 use liebre::{
+    config::{Configuration, log::LogSettings, page},
     http,
-    server::{Base, Server, Settings, StartError, journal::Journal},
+    server::{
+        Base, Server, Settings, StartError,
+        journal::{Journal, Place},
+    },
 };
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    let wanted = std::env::var("LIEBRE_LOG").unwrap_or_else(|_| "info".to_owned());
-    let level = wanted.parse();
-    let journal = Journal::start(level.as_ref().copied().unwrap_or_default());
-    if level.is_err() {
-        tracing::warn!(
-            "LIEBRE_LOG is '{wanted}': off, error, warn, info, debug or trace it may be; taking info"
-        );
+    let checks_config = arguments.checks_config;
+    let configuration = match Configuration::read(arguments.config, arguments.options) {
+        Ok(configuration) => configuration,
+        Err(error) => return complain(&error.to_string()),
+    };
+    if checks_config {
+        let shown = io::stdout().write_all(page::in_force(&configuration).as_bytes());
+        return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    match run(arguments, journal) {
+    let journal = match places(&configuration.log) {
+        Ok(places) => Journal::start(places),
+        Err(error) => return complain(&error),
+    };
+    for file in &configuration.files {
+        tracing::info!("configuration read from {}", file.display());
+    }
+    for note in &configuration.notes {
+        tracing::warn!("{note}");
+    }
+    match run(configuration.settings, journal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -30,8 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: cli::Arguments, journal: Arc<Journal>) -> Result<(), String> {
-    let settings = config::settings(arguments)?;
+fn run(settings: Settings, journal: Arc<Journal>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -49,4 +66,28 @@ async fn serve(settings: Settings, journal: Arc<Journal>) -> Result<(), StartErr
         let Some(again) = http::wait_for_start(stopped).await? else { return Ok(()) };
         base = again;
     }
+}
+
+/// Before there is a log.
+fn complain(error: &str) -> ExitCode {
+    // Where nobody reads standard error, nobody is to be told.
+    let _ = writeln!(io::stderr(), "liebre: {error}");
+    ExitCode::FAILURE
+}
+
+/// Where the log goes.
+fn places(settings: &LogSettings) -> Result<Vec<Place>, String> {
+    let mut places = Vec::new();
+    if let Some(place) = settings.console {
+        let has_colours = io::stderr().is_terminal();
+        let writer = Box::new(io::stderr());
+        places.push(Place { level: place.level, is_json: place.is_json, has_colours, writer });
+    }
+    if let Some((path, place)) = &settings.file {
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        let file = opened.map_err(|error| format!("cannot write the log to {}: {error}", path.display()))?;
+        let writer = Box::new(file);
+        places.push(Place { level: place.level, is_json: place.is_json, has_colours: false, writer });
+    }
+    Ok(places)
 }

@@ -27,7 +27,7 @@ const CAPABILITIES: [&str; 9] = [
 
 /// The table of `connection.start`.
 #[must_use]
-pub fn server_properties(node_name: &str) -> FieldTable {
+pub fn server_properties(cluster_name: &str) -> FieldTable {
     let mut capabilities = FieldTable::default();
     for capability in CAPABILITIES {
         capabilities.insert(capability.into(), AMQPValue::Boolean(true));
@@ -35,7 +35,7 @@ pub fn server_properties(node_name: &str) -> FieldTable {
     let mut properties = FieldTable::default();
     properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
     for (key, value) in [
-        ("cluster_name", node_name),
+        ("cluster_name", cluster_name),
         ("copyright", "Copyright (c) 2026 The Liebre authors"),
         ("information", concat!("Liebre ", env!("CARGO_PKG_VERSION"), ", a broker for RabbitMQ clients")),
         ("platform", concat!("Liebre ", env!("CARGO_PKG_VERSION"), " (Rust)")),

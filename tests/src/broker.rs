@@ -184,6 +184,8 @@ impl Process {
             .arg(data_dir)
             .args(options)
             .env("NO_COLOR", "1")
+            // No file that this machine may have.
+            .env("LIEBRE_CONFIG_FILE", "")
             // Many brokers run side by side.
             .env("LIEBRE_PROMETHEUS_LISTEN", "off")
             .stdin(Stdio::null())

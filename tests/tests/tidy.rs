@@ -11,13 +11,14 @@ const LINES_MAX: usize = 800;
 
 /// Where files are touched besides the storage's disk: where the program finds its configuration, its data directory and its
 /// control socket, and where the system tells what the process uses.
-const MAY_TOUCH_FILES: [&str; 7] = [
+const MAY_TOUCH_FILES: [&str; 8] = [
     "broker/src/storage/disk.rs",
     "broker/src/storage/data_dir.rs",
     "broker/src/main.rs",
     "broker/src/cli.rs",
-    "broker/src/config.rs",
+    "broker/src/config/",
     "broker/src/server/control.rs",
+    "broker/src/server/definition_files.rs",
     "broker/src/server/process.rs",
 ];
 

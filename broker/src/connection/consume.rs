@@ -9,7 +9,6 @@ use super::{
     exception::{Exception, ReplyCode},
 };
 use crate::{
-    limits::CONSUMERS_PER_CHANNEL_MAX,
     model::{name::Name, permission::Operation, queue::check_consumer},
     vhost::{
         broker::generated_name,
@@ -84,8 +83,9 @@ impl Connection {
             let text = format!("attempt to reuse consumer tag '{tag}'");
             return Err(Exception::new(ReplyCode::NotAllowed, text));
         }
-        if count >= CONSUMERS_PER_CHANNEL_MAX {
-            let text = format!("reached maximum ({CONSUMERS_PER_CHANNEL_MAX}) of consumers per channel");
+        let max = self.node.limits.consumers_per_channel_max;
+        if count >= max {
+            let text = format!("reached maximum ({max}) of consumers per channel");
             return Err(Exception::new(ReplyCode::NotAllowed, text));
         }
         Ok(tag)

@@ -12,7 +12,7 @@ use super::{
     exception::{Exception, ReplyCode},
 };
 use crate::{
-    limits::{BODY_SIZE_CEILING, MESSAGE_SIZE_MAX},
+    limits::BODY_SIZE_CEILING,
     model::message::{Arena, Message, MessageHead},
     wire::{
         content::{ContentHeader, parse_content_header},
@@ -119,7 +119,7 @@ impl Content {
                 format!("expected content header for class 60, got one for class {} instead", header.class);
             return Err(Exception::new(ReplyCode::UnexpectedFrame, text));
         }
-        self.body_size = checked_size(&header)?;
+        self.body_size = checked_size(&header, publisher.message_size_max)?;
         self.is_persistent = header.properties.delivery_mode == Some(2);
         if !self.is_taken_over(&header, publisher) {
             self.head.extend_from_slice(payload);
@@ -179,14 +179,14 @@ impl Content {
 }
 
 /// The body's size, if we take messages of that size.
-fn checked_size(header: &ContentHeader<'_>) -> Result<usize, Exception> {
+fn checked_size(header: &ContentHeader<'_>, max: u64) -> Result<usize, Exception> {
     let size = header.body_size;
     if size > BODY_SIZE_CEILING {
         let text = format!("content body size {size} exceeds maximum allowed size");
         return Err(Exception::new(ReplyCode::FrameError, text));
     }
-    if size > MESSAGE_SIZE_MAX {
-        let text = format!("message size {size} is larger than configured max size {MESSAGE_SIZE_MAX}");
+    if size > max {
+        let text = format!("message size {size} is larger than configured max size {max}");
         return Err(Exception::new(ReplyCode::PreconditionFailed, text));
     }
     usize::try_from(size).map_err(|_| Exception::new(ReplyCode::FrameError, "content body size"))
@@ -210,9 +210,11 @@ mod tests {
     use amq_protocol::protocol::BasicProperties;
 
     use super::*;
+    use crate::limits::MESSAGE_SIZE_MAX;
     use crate::wire::encode::{encode_content_header, encode_route};
 
-    const ANYBODY: Publisher<'static> = Publisher { user: "guest", reply_name: None };
+    const ANYBODY: Publisher<'static> =
+        Publisher { user: "guest", reply_name: None, message_size_max: MESSAGE_SIZE_MAX };
 
     fn started() -> Content {
         let route = encode_route("", "q");

@@ -108,6 +108,10 @@ impl Connection {
             arguments: declare.arguments.into(),
         };
         let is_new = vhost.exchange(&exchange.name).is_none();
+        if is_new {
+            let room = self.node.check_exchange_room();
+            room.map_err(|max| Exception::of_exchange_limit(&exchange.name, vhost.name(), max))?;
+        }
         let alternate_exchange = exchange.arguments.text("alternate-exchange").filter(|_| is_new);
         self.authorize(&Operation::DeclareExchange { exchange: &exchange.name, alternate_exchange })?;
         self.ticket =

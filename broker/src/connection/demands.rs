@@ -25,6 +25,8 @@ pub struct Publisher<'a> {
     pub user: &'a str,
     /// What its channel's consumer of replies is called, if it has one.
     pub reply_name: Option<&'a Name>,
+    /// Its largest message, bytes.
+    pub message_size_max: u64,
 }
 
 /// What a message wants that is to be looked at when all of it is there.

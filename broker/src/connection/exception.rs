@@ -136,6 +136,14 @@ impl Exception {
         Self::new(code, error.text(queue, vhost))
     }
 
+    /// Of `exchange.declare`, of one that is one too many.
+    pub fn of_exchange_limit(exchange: &str, vhost: &str, max: usize) -> Self {
+        let text = format!(
+            "cannot declare exchange '{exchange}' in vhost '{vhost}': exchange limit of {max} is reached"
+        );
+        Self::new(ReplyCode::PreconditionFailed, text)
+    }
+
     /// Of `queue.delete`.
     #[must_use]
     pub fn of_queue_delete(error: DeleteQueueError, queue: &str, vhost: &str) -> Self {

@@ -13,10 +13,9 @@ use super::{
     seat::Seat,
 };
 use crate::{
-    limits::{CHANNEL_MAX, FRAME_MAX, FRAME_MAX_INITIAL, FRAME_MIN, HEARTBEAT_SECS, SILENT_CLOSE_DELAY},
-    model::user::User,
+    limits::{CHANNEL_MAX, FRAME_MAX_INITIAL, FRAME_MIN, HEARTBEAT_SECS, SILENT_CLOSE_DELAY},
+    model::{name::Name, user::User},
     product,
-    vhost::access::LOOPBACK_USER,
     wire::{
         frame::{
             ChannelNumber, HeaderCheck, HeaderRefusal, PROTOCOL_HEADER, ProtocolHeader, parse_protocol_header,
@@ -106,7 +105,7 @@ impl Connection {
         self.send(connection::AMQPMethod::Start(connection::Start {
             version_major,
             version_minor,
-            server_properties: product::server_properties(&self.node.name),
+            server_properties: product::server_properties(&self.node.cluster_name()),
             mechanisms: MECHANISMS.into(),
             locales: "en_US".into(),
         }));
@@ -139,8 +138,8 @@ impl Connection {
                 self.phase = Phase::Tune;
                 self.send(connection::AMQPMethod::Tune(connection::Tune {
                     channel_max: self.node.limits.channel_max,
-                    frame_max: FRAME_MAX,
-                    heartbeat: HEARTBEAT_SECS,
+                    frame_max: self.node.limits.frame_max,
+                    heartbeat: self.node.limits.heartbeat_secs,
                 }));
                 Ok(())
             }
@@ -154,8 +153,9 @@ impl Connection {
     fn log_in(&self, login: &Login) -> Result<User, Refusal> {
         let user = self.node.broker.authenticate(&login.user, &login.password);
         let user = user.ok_or_else(|| Refusal::Credentials(login.user.clone()))?;
-        if user.name.as_str() == LOOPBACK_USER && !self.info.peer.ip().to_canonical().is_loopback() {
-            return Err(Refusal::NotLoopback);
+        if self.node.broker.is_loopback_user(&user.name) && !self.info.peer.ip().to_canonical().is_loopback()
+        {
+            return Err(Refusal::NotLoopback(user.name));
         }
         Ok(user)
     }
@@ -183,10 +183,11 @@ impl Connection {
                 "negotiated frame_max = {frame_max} is lower than the minimum allowed value ({FRAME_MIN})"
             ));
         }
-        if frame_max == 0 || frame_max > FRAME_MAX {
+        let offered = self.node.limits.frame_max;
+        if frame_max == 0 || frame_max > offered {
             let shown = shown_limit(u64::from(frame_max));
             return not_allowed(format!(
-                "negotiated frame_max = {shown} is higher than the maximum allowed value ({FRAME_MAX})"
+                "negotiated frame_max = {shown} is higher than the maximum allowed value ({offered})"
             ));
         }
         let offered = self.node.limits.channel_max;
@@ -260,8 +261,8 @@ enum Refusal {
     Malformed,
     /// No such user, or not this password; which of the two is nobody's business.
     Credentials(String),
-    /// `guest` from elsewhere.
-    NotLoopback,
+    /// `guest`, or another who may not, from elsewhere.
+    NotLoopback(Name),
 }
 
 impl Refusal {
@@ -270,18 +271,20 @@ impl Refusal {
         match self {
             Self::Malformed => "malformed SASL response".to_owned(),
             Self::Credentials(user) => format!("user '{user}' - invalid credentials"),
-            Self::NotLoopback => "user 'guest' can only connect via localhost: add a user of your own with \
-                                  'rabbitmqctl add_user NAME PASSWORD' and 'rabbitmqctl set_permissions NAME \
-                                  \".*\" \".*\" \".*\"'"
-                .to_owned(),
+            Self::NotLoopback(user) => format!(
+                "user '{user}' can only connect via localhost: add a user of your own with 'rabbitmqctl add_user \
+                 NAME PASSWORD' and 'rabbitmqctl set_permissions NAME \".*\" \".*\" \".*\"'"
+            ),
         }
     }
 
     /// For the client, behind RabbitMQ's text.
-    fn hint(&self) -> &'static str {
+    fn hint(&self) -> String {
         match self {
-            Self::NotLoopback => " (guest may log in from localhost only: rabbitmqctl add_user)",
-            _ => "",
+            Self::NotLoopback(user) => {
+                format!(" ({user} may log in from localhost only: rabbitmqctl add_user)")
+            }
+            _ => String::new(),
         }
     }
 }

@@ -43,7 +43,7 @@ use std::{
 use amq_protocol::protocol::{AMQPClass, access, basic, connection};
 
 use crate::{
-    limits::{CLOSING_TIMEOUT, HANDSHAKE_TIMEOUT},
+    limits::CLOSING_TIMEOUT,
     model::{message::Arena, name::Name, queue::Outcome, user::PasswordHash},
     storage::{StoreError, record::Lsn},
     vhost::{
@@ -176,6 +176,7 @@ impl Connection {
     }
 
     fn unlisted(node: Arc<Node>, info: Arc<ConnectionInfo>, now: Instant) -> Self {
+        let deadline = now + node.limits.handshake_timeout;
         Self {
             id: info.id,
             node,
@@ -183,7 +184,7 @@ impl Connection {
             info,
             phase: Phase::Header,
             is_closed_by_peer: false,
-            deadline: Some(now + HANDSHAKE_TIMEOUT),
+            deadline: Some(deadline),
             tuning: Tuning::default(),
             heartbeat: Heartbeat::new(now),
             user: None,

@@ -75,7 +75,11 @@ impl Connection {
         let arrived = match frame.kind {
             FrameKind::Header => {
                 let user = self.user.as_ref().map_or("", |user| user.as_str());
-                let publisher = Publisher { user, reply_name: channel.reply_name.as_ref() };
+                let publisher = Publisher {
+                    user,
+                    reply_name: channel.reply_name.as_ref(),
+                    message_size_max: self.node.limits.message_size_max,
+                };
                 channel.content.header(frame.payload, publisher, arena)?
             }
             _ => channel.content.body(frame.payload, arena)?,

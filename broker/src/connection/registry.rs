@@ -32,6 +32,8 @@ pub struct Node {
     pub broker: Arc<Broker>,
     /// `rabbit@host`.
     pub name: String,
+    /// How the cluster calls itself unless somebody says otherwise; none: as the node.
+    pub default_cluster_name: Option<String>,
     /// The alarms that are on.
     pub alarms: Alarms,
     /// What there may be.
@@ -149,6 +151,7 @@ impl Node {
         Self {
             broker,
             name,
+            default_cluster_name: None,
             alarms: Alarms::default(),
             limits,
             open_connections: AtomicUsize::new(0),
@@ -160,11 +163,34 @@ impl Node {
         }
     }
 
+    /// How the cluster calls itself: as somebody said, else as it was configured, else as the node.
+    #[must_use]
+    pub fn cluster_name(&self) -> String {
+        let configured = || self.default_cluster_name.clone().unwrap_or_else(|| self.name.clone());
+        self.broker.cluster_name().unwrap_or_else(configured)
+    }
+
     /// Refuses a queue that is one too many, for the vhost or for all of them.
     pub fn check_queue_room(&self, vhost: &Vhost) -> Result<(), DeclareQueueError> {
         vhost.check_room()?;
         match self.limits.queue_max {
             Some(max) if self.broker.queue_count() >= max => Err(DeclareQueueError::NodeFull(max)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses an exchange that is one too many: holds how many there may be.
+    pub fn check_exchange_room(&self) -> Result<(), usize> {
+        match self.limits.exchange_max {
+            Some(max) if self.broker.exchange_count() >= max => Err(max),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a vhost that is one too many: holds how many there may be.
+    pub fn check_vhost_room(&self) -> Result<(), usize> {
+        match self.limits.vhost_max {
+            Some(max) if self.broker.vhost_count() >= max => Err(max),
             _ => Ok(()),
         }
     }

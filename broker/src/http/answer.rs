@@ -20,6 +20,10 @@ pub(super) enum Answer {
     Selected(Value),
     /// 201, and where it is when the path does not say so.
     Created(Option<String>),
+    /// 200 with an object that is to be saved under this name.
+    Download(Value, Option<String>),
+    /// 303: a form was taken, and what follows is there.
+    SeeOther(String),
     /// 204
     Done,
     /// 503 of a health check that does not pass.
@@ -42,6 +46,8 @@ impl Answer {
             Self::Listing(items) => ok(&ListQuery::parse(query)?.apply_unpaged(items)),
             Self::Selected(value) => ok(&value),
             Self::Created(location) => created(location),
+            Self::Download(object, name) => attached(ok(&ListQuery::parse(query)?.select(object)), name),
+            Self::SeeOther(location) => see_other(&location),
             Self::Done => StatusCode::NO_CONTENT.into_response(),
             Self::Unhealthy(body) => with_json(StatusCode::SERVICE_UNAVAILABLE, &body),
         };
@@ -73,6 +79,22 @@ fn ok(body: &Value) -> Response {
 
 fn with_json(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+fn attached(mut response: Response, name: Option<String>) -> Response {
+    let value = name.and_then(|name| HeaderValue::from_str(&format!("attachment; filename={name}")).ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+fn see_other(location: &str) -> Response {
+    let mut response = (StatusCode::SEE_OTHER, Body::empty()).into_response();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
 }
 
 fn created(location: Option<String>) -> Response {

@@ -18,7 +18,7 @@ use crate::{
         topic_permission::authorize_topic,
         user::User,
     },
-    vhost::{Vhost, access::LOOPBACK_USER, broker::Broker},
+    vhost::{Vhost, broker::Broker},
 };
 
 /// Who sent a request.
@@ -56,7 +56,7 @@ impl Caller {
     ) -> Result<Self, HttpError> {
         let user = node.broker.authenticate(&credentials.user, &credentials.password);
         let is_local = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
-        let is_far = |user: &User| user.name.as_str() == LOOPBACK_USER && !is_local;
+        let is_far = |user: &User| node.broker.is_loopback_user(&user.name) && !is_local;
         node.statistics.http_logins.count(user.as_ref().is_some_and(|user| !is_far(user)));
         let Some(user) = user else {
             tracing::warn!("HTTP access denied: user {:?} - invalid credentials", credentials.user);

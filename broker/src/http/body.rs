@@ -10,9 +10,15 @@ use crate::{
 /// Above this many letters Erlang's printer, whose output clients know, puts each entry of a list on a line.
 const REASON_WIDTH: usize = 80;
 
-/// The object of a request body.
+/// The object of a request body, or of something in one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestBody(Map<String, Value>);
+
+impl From<Map<String, Value>> for RequestBody {
+    fn from(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+}
 
 impl RequestBody {
     /// Reads the body. An empty one and `null` are an object without fields.

@@ -146,7 +146,7 @@ fn reason(request: &Request) -> String {
 }
 
 fn is_of(info: &ConnectionInfo, user: &str) -> bool {
-    info.facts().user.is_some_and(|own| own.as_str() == user)
+    info.read(|facts| facts.user.as_ref().is_some_and(|own| own.as_str() == user))
 }
 
 /// The caller's own connection, or one that its right covers.

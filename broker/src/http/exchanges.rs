@@ -102,6 +102,10 @@ async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
         arguments: fields.arguments()?,
     };
     let is_new = vhost.exchange(&exchange.name).is_none();
+    if is_new {
+        let room = request.node().check_exchange_room();
+        room.map_err(|max| refused(&Exception::of_exchange_limit(&exchange.name, vhost.name(), max)))?;
+    }
     let alternate_exchange = exchange.arguments.text(ALTERNATE_EXCHANGE).filter(|_| is_new);
     let operation = Operation::DeclareExchange { exchange: &exchange.name, alternate_exchange };
     request.authorize(&vhost, &operation)?;

@@ -76,6 +76,15 @@ pub(super) fn parse_user_limits(value: &Value) -> Result<LimitSet, HttpError> {
     object.iter().map(|(name, value)| OF_USERS.parse(name, value)).collect()
 }
 
+/// Limits of a vhost from an object. An empty array is one, too: RabbitMQ's own exports have it.
+pub(super) fn parse_vhost_limits(value: &Value) -> Result<LimitSet, HttpError> {
+    match value {
+        Value::Array(array) if array.is_empty() => Ok(LimitSet::default()),
+        Value::Object(object) => object.iter().map(|(name, value)| OF_VHOSTS.parse(name, value)).collect(),
+        _ => Err(HttpError::bad_value("not_an_object", value)),
+    }
+}
+
 /// Whose limits.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -154,7 +163,7 @@ fn listing(owner: &str, limits: impl IntoIterator<Item = (Name, LimitSet)>) -> A
 }
 
 /// A value as RabbitMQ's refusals show it.
-fn erlang(value: &Value) -> String {
+pub(super) fn erlang(value: &Value) -> String {
     match value {
         Value::String(text) => format!("<<\"{text}\">>"),
         other => other.to_string(),

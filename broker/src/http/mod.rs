@@ -16,6 +16,7 @@ mod cluster;
 mod connections;
 mod consumers;
 pub mod credentials;
+pub mod definitions;
 pub mod error;
 mod exchanges;
 mod health;
@@ -29,6 +30,7 @@ mod overview;
 mod own;
 mod own_node;
 mod pages;
+mod parameters;
 pub mod path;
 mod permissions;
 mod policies;
@@ -58,7 +60,10 @@ use tokio::sync::watch;
 
 use crate::{
     connection::registry::Node,
-    server::{Doors, Server, admission::Admission, http::serve, journal::Journal, resources::Resources},
+    server::{
+        Doors, EffectiveSetting, Server, admission::Admission, http::serve, journal::Journal,
+        resources::Resources,
+    },
     storage::log::Log,
 };
 pub use error::HttpError;
@@ -72,6 +77,8 @@ pub struct Api {
     pub node: Arc<Node>,
     /// Where AMQP clients connect.
     pub amqp_address: SocketAddr,
+    /// The configuration by its keys.
+    pub effective: Vec<EffectiveSetting>,
     /// Where this API answers.
     pub http_address: SocketAddr,
     /// Where everything durable is.
@@ -101,7 +108,8 @@ pub fn start(server: &mut Server, doors: Doors) {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let api = Arc::new(Api {
         node: Arc::clone(&server.node),
-        amqp_address: server.amqp_address,
+        amqp_address: server.amqp_addresses.first().copied().unwrap_or(unknown),
+        effective: server.effective.clone(),
         http_address: doors.http.local_addr().unwrap_or(unknown),
         data_dir: server.data_dir().to_owned(),
         unsafe_no_fsync: server.unsafe_no_fsync,

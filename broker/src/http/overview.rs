@@ -19,7 +19,7 @@ use crate::{
     vhost::Vhost,
 };
 
-/// `overview`, `whoami`, `cluster-name`, `version`, `extensions`
+/// `overview`, `whoami`, `version`, `extensions`
 pub(super) fn answer(request: &Request, name: &str) -> Answered {
     if request.method != Method::GET {
         return not_allowed("HEAD, GET, OPTIONS");
@@ -27,7 +27,6 @@ pub(super) fn answer(request: &Request, name: &str) -> Answered {
     Ok(match name {
         "overview" => Answer::Object(overview(request)?),
         "whoami" => Answer::Object(whoami(request)),
-        "cluster-name" => Answer::Object(json!({ "name": request.node().name })),
         "version" => Answer::Object(product::COMPATIBLE_VERSION.into()),
         "extensions" => Answer::Listing(Vec::new()),
         _ => return Err(HttpError::ObjectNotFound),
@@ -86,7 +85,7 @@ fn overview(request: &Request) -> Result<Value, HttpError> {
         "product_name": product::NAME,
         "product_version": product::VERSION,
         "rabbitmq_version": product::COMPATIBLE_VERSION,
-        "cluster_name": node.name,
+        "cluster_name": node.cluster_name(),
         "cluster_tags": [],
         "node_tags": [],
         // There is no Erlang, but strict clients insist on a text.

@@ -12,7 +12,7 @@
 //! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 
 use axum::http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     HttpError,
@@ -24,11 +24,22 @@ use super::{
 use crate::{
     limits, product,
     server::{
+        EffectiveSetting,
         resources::Limits,
         watermark::{ByteSize, DiskFreeLimit, MemoryWatermark, WatermarkError},
     },
-    vhost::access::LOOPBACK_USER,
 };
+
+/// `config/effective`: the configuration by its keys, each with its value and where that comes from. Limits that were
+/// changed while the broker runs are in `liebre/environment`.
+pub(super) fn answer_effective(request: &Request) -> Answered {
+    if request.method != Method::GET {
+        return not_allowed("HEAD, GET, OPTIONS");
+    }
+    request.require(Right::Administrator)?;
+    let view = |setting: &EffectiveSetting| json!({ "key": setting.key, "value": typed(&setting.value), "source": setting.source });
+    Ok(Answer::Listing(request.api.effective.iter().map(view).collect()))
+}
 
 /// `liebre/authenticate`, `liebre/stop`, `liebre/disk-free-limit`, `liebre/vm-memory-high-watermark`,
 /// `liebre/environment`, `liebre/status`, and those of [`own_node`]
@@ -135,24 +146,24 @@ fn memory_watermark(limits: Limits) -> Option<(&'static str, Value)> {
 fn environment(request: &Request) -> Value {
     let api = &request.api;
     let limits = api.resources.limits();
+    let node_limits = request.node().limits;
     let (disk_kind, disk_limit) = disk_free_limit(limits);
     let mut environment = json!({
         "listeners.tcp": [api.amqp_address.to_string()],
         "management.tcp.ip": api.http_address.ip().to_string(),
         "management.tcp.port": api.http_address.port(),
-        "cluster_name": request.node().name,
-        "loopback_users": [LOOPBACK_USER],
-        "heartbeat": limits::HEARTBEAT_SECS,
-        "frame_max": limits::FRAME_MAX,
+        "cluster_name": request.node().cluster_name(),
+        "loopback_users": request.broker().loopback_users(),
+        "heartbeat": node_limits.heartbeat_secs,
+        "frame_max": node_limits.frame_max,
         "initial_frame_max": limits::FRAME_MAX_INITIAL,
-        "channel_max": request.node().limits.channel_max,
-        "consumer_max_per_channel": limits::CONSUMERS_PER_CHANNEL_MAX,
-        "max_message_size": limits::MESSAGE_SIZE_MAX,
-        "handshake_timeout": u64::try_from(limits::HANDSHAKE_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+        "channel_max": node_limits.channel_max,
+        "consumer_max_per_channel": node_limits.consumers_per_channel_max,
+        "max_message_size": node_limits.message_size_max,
+        "handshake_timeout": u64::try_from(node_limits.handshake_timeout.as_millis()).unwrap_or(u64::MAX),
         (format!("disk_free_limit.{disk_kind}")): disk_limit,
         "management.rates_mode": "none",
     });
-    let node_limits = request.node().limits;
     if let Some(timeout) = node_limits.consumer_timeout {
         environment["consumer_timeout"] = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).into();
     }
@@ -160,6 +171,8 @@ fn environment(request: &Request) -> Value {
         ("connection_max", node_limits.connection_max),
         ("channel_max_per_node", node_limits.channel_max_per_node),
         ("cluster_queue_limit", node_limits.queue_max),
+        ("cluster_exchange_limit", node_limits.exchange_max),
+        ("vhost_max", node_limits.vhost_max),
     ] {
         if let Some(limit) = limit {
             environment[name] = limit.into();
@@ -168,7 +181,33 @@ fn environment(request: &Request) -> Value {
     if let Some((kind, watermark)) = memory_watermark(limits) {
         environment[format!("vm_memory_high_watermark.{kind}")] = watermark;
     }
+    with_sources(environment, &api.effective)
+}
+
+/// Adds what else the configuration says, and where each of its values comes from.
+fn with_sources(mut environment: Value, effective: &[EffectiveSetting]) -> Value {
+    // A limit that was changed since is shown as it is now, alone.
+    let is_live =
+        |key: &str| ["disk_free_limit", "vm_memory_high_watermark"].iter().any(|live| key.starts_with(live));
+    for setting in effective.iter().filter(|setting| !is_live(&setting.key)) {
+        if environment.get(&setting.key).is_none() {
+            environment[&setting.key] = typed(&setting.value);
+        }
+    }
+    if !effective.is_empty() {
+        let sources = effective.iter().map(|setting| (setting.key.clone(), setting.source.as_str().into()));
+        environment["sources"] = sources.collect::<Map<_, _>>().into();
+    }
     environment
+}
+
+/// Numbers and flags as what they are.
+fn typed(value: &str) -> Value {
+    match (value.parse::<i64>(), value.parse::<bool>()) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(flag)) => flag.into(),
+        _ => value.into(),
+    }
 }
 
 fn status(request: &Request) -> Value {
@@ -180,8 +219,8 @@ fn status(request: &Request) -> Value {
         "tags": {},
         "unsafe_no_fsync": request.api.unsafe_no_fsync,
     });
-    if let Some((kind, watermark)) = memory_watermark(request.api.resources.limits()) {
-        status["memory_high_watermark"] = json!({ (kind): watermark });
-    }
+    let watermark = memory_watermark(request.api.resources.limits());
+    status["memory_high_watermark"] =
+        watermark.map_or(Value::Null, |(kind, watermark)| json!({ (kind): watermark }));
     status
 }

@@ -88,7 +88,8 @@ pub(super) fn invalid_pattern(text: &str, error: &PatternError) -> HttpError {
     HttpError::BadRequest(json!(["invalid_regexp", text, what_is_wrong(error)]))
 }
 
-fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
+/// The pattern in a field.
+pub(super) fn pattern(fields: &RequestBody, field: &str) -> Result<Pattern, HttpError> {
     let text = fields.text(field)?.unwrap_or_default();
     Pattern::parse(text).map_err(|error| invalid_pattern(text, &error))
 }

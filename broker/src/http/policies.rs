@@ -12,6 +12,7 @@ use super::{
     auth::Right,
     body::RequestBody,
     json::{arguments_to_json, value_from_json},
+    parameters::as_html,
     permissions::what_is_wrong,
     request::{Request, durable, new_name, not_allowed},
 };
@@ -50,7 +51,8 @@ fn list(kind: PolicyKind, vhosts: &[Arc<Vhost>]) -> Answer {
     Answer::Listing(vhosts.iter().flat_map(of_vhost).collect())
 }
 
-fn view(vhost: &Vhost, policy: &Policy) -> Value {
+/// A policy as listings and exports show it.
+pub(super) fn view(vhost: &Vhost, policy: &Policy) -> Value {
     json!({
         "vhost": vhost.name().as_str(),
         "name": policy.name.as_str(),
@@ -83,7 +85,7 @@ async fn delete(request: &Request, kind: PolicyKind, vhost: &str, name: &str) ->
 }
 
 /// The vhost, if the caller may see and change single policies there.
-fn existing(request: &Request, kind: PolicyKind, vhost: &str) -> Result<Arc<Vhost>, HttpError> {
+pub(super) fn existing(request: &Request, kind: PolicyKind, vhost: &str) -> Result<Arc<Vhost>, HttpError> {
     if kind == PolicyKind::Operator {
         request.require(Right::Administrator)?;
         return request.broker().vhost(vhost).ok_or(HttpError::ObjectNotFound);
@@ -98,8 +100,8 @@ fn existing(request: &Request, kind: PolicyKind, vhost: &str) -> Result<Arc<Vhos
     })
 }
 
-/// Everything that is wrong, in RabbitMQ's order.
-fn parse(kind: PolicyKind, name: Name, fields: &RequestBody) -> Result<Policy, Vec<String>> {
+/// A policy from the fields of a body; else everything that is wrong, in RabbitMQ's order.
+pub(super) fn parse(kind: PolicyKind, name: Name, fields: &RequestBody) -> Result<Policy, Vec<String>> {
     let definition = parse_definition(kind, fields);
     let apply_to = parse_apply_to(fields);
     let pattern = parse_pattern(fields);
@@ -178,7 +180,7 @@ fn parse_priority(fields: &RequestBody) -> Result<i64, String> {
 fn refusal(kind: PolicyKind, reasons: &[String]) -> HttpError {
     let reasons = reasons.join("\n");
     let reasons = match kind {
-        PolicyKind::User => reasons.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+        PolicyKind::User => as_html(&reasons),
         PolicyKind::Operator => reasons,
     };
     HttpError::bad_request(format!("Validation failed\n\n{reasons}\n"))

@@ -14,13 +14,13 @@ use super::{
     Api, HttpError, answer,
     answer::{Answer, Answered},
     auth::{Caller, Right},
-    bindings, channels, cluster, connections, consumers, exchanges, health, limits, login, messages, metrics,
-    nodes, overview, own, pages, path, permissions, policies, queues,
+    bindings, channels, cluster, connections, consumers, definitions, exchanges, health, limits, login,
+    messages, metrics, nodes, overview, own, pages, parameters, path, permissions, policies, queues,
     request::Request,
     table, topic_permissions, users, vhosts,
 };
 use crate::{
-    limits::{HTTP_BODY_MAX, HTTP_BODY_TIMEOUT, HTTP_FORM_MAX},
+    limits::{DEFINITIONS_BODY_MAX, HTTP_BODY_MAX, HTTP_BODY_TIMEOUT, HTTP_FORM_MAX},
     model::policy::PolicyKind,
 };
 
@@ -69,12 +69,20 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
         return log_in(&api, &parts.method, body, peer).await;
     }
     let caller = caller(&api, door, &parts)?;
-    let body = read(body, HTTP_BODY_MAX).await?;
+    let body = read(body, body_max(&caller, names)).await?;
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let request = Request { api, caller, method, query, peer, headers: parts.headers, body };
     let answer = pick(&request, names).await?;
     answer.into_response(&request.query)
+}
+
+/// What a caller may send to a path, bytes.
+fn body_max(caller: &Caller, names: &[&str]) -> usize {
+    match names.first() {
+        Some(&"definitions") if caller.has(Right::Administrator) => DEFINITIONS_BODY_MAX,
+        _ => HTTP_BODY_MAX,
+    }
 }
 
 /// A form with name and password, which need not come with an `authorization`. Logging out is up to the client.
@@ -130,9 +138,8 @@ fn scrape(api: &Api, door: Door, parts: &Parts, names: &[&str]) -> Result<Respon
 /// The first name is a noun, or what the noun's file holds besides.
 async fn pick(request: &Request, names: &[&str]) -> Answered {
     match names {
-        ["overview" | "whoami" | "cluster-name" | "version" | "extensions"] => {
-            overview::answer(request, names[0])
-        }
+        ["overview" | "whoami" | "version" | "extensions"] => overview::answer(request, names[0]),
+        ["cluster-name"] => parameters::answer_cluster_name(request).await,
         ["aliveness-test", vhost] => messages::test_aliveness(request, vhost).await,
         ["healthchecks", "node", node @ ..] => health::answer_node(request, node),
         ["health", "checks", check @ ..] => health::answer(request, check),
@@ -151,12 +158,17 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
         ["user-limits", rest @ ..] => limits::answer_users(request, rest).await,
         ["policies", rest @ ..] => policies::answer(request, PolicyKind::User, rest).await,
         ["operator-policies", rest @ ..] => policies::answer(request, PolicyKind::Operator, rest).await,
+        ["parameters", rest @ ..] => parameters::answer(request, rest).await,
+        ["global-parameters", rest @ ..] => parameters::answer_global(request, rest).await,
+        ["definitions", rest @ ..] => definitions::answer(request, rest).await,
+        ["all-configuration"] => definitions::answer(request, &[]).await,
         ["exchanges", rest @ ..] => exchanges::answer(request, rest).await,
         ["queues", rest @ ..] => queues::answer(request, rest).await,
         ["bindings", rest @ ..] => bindings::answer(request, rest).await,
         ["connections", rest @ ..] => connections::answer(request, rest),
         ["channels", rest @ ..] => channels::answer(request, rest),
         ["consumers", rest @ ..] => consumers::answer(request, rest),
+        ["config", "effective"] => own::answer_effective(request),
         ["liebre", rest @ ..] => own::answer(request, rest).await,
         _ => Err(HttpError::ObjectNotFound),
     }

@@ -13,6 +13,7 @@ pub(super) struct Route {
 }
 
 const GET: &str = "HEAD, GET, OPTIONS";
+const GET_PUT: &str = "HEAD, GET, PUT, OPTIONS";
 const GET_PUT_DELETE: &str = "HEAD, GET, PUT, DELETE, OPTIONS";
 const GET_POST: &str = "HEAD, GET, POST, OPTIONS";
 const GET_POST_DELETE: &str = "HEAD, GET, POST, DELETE, OPTIONS";
@@ -26,7 +27,17 @@ const DELETE: &str = "DELETE, OPTIONS";
 /// All of them. Of two that fit, the first counts.
 pub(super) const ROUTES: &[Route] = &[
     route("overview", GET),
-    route("cluster-name", GET),
+    route("cluster-name", GET_PUT),
+    route("config/effective", GET),
+    route("definitions", GET_POST),
+    route("definitions/{vhost}", GET_POST),
+    route("all-configuration", GET_POST),
+    route("parameters", GET),
+    route("parameters/{component}", GET),
+    route("parameters/{component}/{vhost}", GET),
+    route("parameters/{component}/{vhost}/{name}", GET_PUT_DELETE),
+    route("global-parameters", GET),
+    route("global-parameters/{name}", GET_PUT_DELETE),
     route("version", GET),
     route("extensions", GET),
     route("whoami", GET),

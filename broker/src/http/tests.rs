@@ -3,6 +3,8 @@
 mod access;
 mod bench;
 mod connections;
+mod definitions;
+mod definitions_random;
 mod facts;
 mod garbage;
 mod limits;
@@ -11,7 +13,9 @@ mod messages;
 mod metrics;
 mod operation;
 mod own_node;
+mod parameters;
 mod policies;
 mod protection;
+mod recorded;
 mod topology;
 mod users;

@@ -72,7 +72,8 @@ fn known(request: &Request, vhost: &str, user: &str) -> Result<(Name, Name), Htt
     }
 }
 
-fn view(grant: &TopicGrant) -> Value {
+/// A topic permission as listings and exports show it.
+pub(super) fn view(grant: &TopicGrant) -> Value {
     json!({
         "user": grant.user.as_str(),
         "vhost": grant.vhost.as_str(),

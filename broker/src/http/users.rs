@@ -44,6 +44,26 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     }
 }
 
+/// A user from the fields of a body. `algorithm` is that of a hash of which they don't say how it was made.
+pub(super) fn parse(
+    name: Name,
+    fields: &RequestBody,
+    algorithm: HashingAlgorithm,
+) -> Result<User, HttpError> {
+    let tags = tags(fields)?;
+    let limits = fields.value("limits").map_or(Ok(LimitSet::default()), limits::parse_user_limits)?;
+    Ok(User { name, password: password(fields, algorithm)?, tags, limits })
+}
+
+/// How RabbitMQ of that version made the hashes of which its definitions don't say.
+pub(super) fn default_algorithm(version: &str) -> HashingAlgorithm {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(u32::MAX));
+    match (numbers.next(), numbers.next()) {
+        (Some(0..=2), _) | (Some(3), Some(0..=5)) => HashingAlgorithm::Md5,
+        _ => HashingAlgorithm::Sha256,
+    }
+}
+
 fn list(request: &Request) -> Answer {
     Answer::Listing(request.broker().access().users().iter().map(view).collect())
 }
@@ -85,9 +105,7 @@ async fn put(request: &Request, name: &str) -> Answered {
         return Err(HttpError::ObjectNotFound);
     }
     let fields = request.fields()?;
-    let tags = tags(&fields)?;
-    let limits = fields.value("limits").map_or(Ok(LimitSet::default()), limits::parse_user_limits)?;
-    let user = User { name: new_name(name)?, password: password(&fields)?, tags, limits };
+    let user = parse(new_name(name)?, &fields, HashingAlgorithm::Sha256)?;
     let (is_new, ticket) = request.broker().put_user(user);
     durable(ticket).await?;
     Ok(Answer::put(is_new))
@@ -110,7 +128,8 @@ fn list_permissions(request: &Request, name: &str) -> Answered {
     Ok(Answer::Listing(own.map(permissions::view).collect()))
 }
 
-fn view(user: &User) -> Value {
+/// A user as listings and exports show it.
+pub(super) fn view(user: &User) -> Value {
     json!({
         "name": user.name.as_str(),
         "password_hash": user.password.to_base64(),
@@ -120,7 +139,7 @@ fn view(user: &User) -> Value {
     })
 }
 
-fn password(fields: &RequestBody) -> Result<PasswordHash, HttpError> {
+fn password(fields: &RequestBody, algorithm: HashingAlgorithm) -> Result<PasswordHash, HttpError> {
     match (fields.text("password")?, fields.text("password_hash")?) {
         (Some(_), Some(_)) => Err(HttpError::bad_request("both_password_and_password_hash_are_provided")),
         (None, None) => Ok(PasswordHash::none()),
@@ -131,7 +150,7 @@ fn password(fields: &RequestBody) -> Result<PasswordHash, HttpError> {
         }
         (None, Some(hash)) => {
             let algorithm = match fields.text("hashing_algorithm")? {
-                None => HashingAlgorithm::Sha256,
+                None => algorithm,
                 Some(name) => HashingAlgorithm::parse(name)
                     .ok_or_else(|| HttpError::bad_request(format!("unknown hashing algorithm '{name}'")))?,
             };

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What queues are without `x-queue-type` where the vhost does not say.
-const DEFAULT_QUEUE_TYPE: &str = "classic";
+pub(super) const DEFAULT_QUEUE_TYPE: &str = "classic";
 
 /// `vhosts`, `vhosts/{vhost}`, `vhosts/{vhost}/permissions`, `…/topic-permissions`, `…/connections`, `…/channels`,
 /// `…/deletion/protection`, `…/start/{node}`
@@ -97,6 +97,10 @@ async fn put(request: &Request, name: &str) -> Answered {
     }
     let name = new_name(name)?;
     let before = request.broker().vhost(&name).map(|vhost| vhost.definition());
+    if before.is_none() {
+        let room = request.node().check_vhost_room();
+        room.map_err(|max| HttpError::bad_request(no_room(&name, max)))?;
+    }
     let (is_new, ticket) = request.broker().put_vhost(definition(name.clone(), before, &request.fields()?)?);
     let granted = if is_new { grant_everything(request, &name) } else { None };
     durable(ticket).await?;
@@ -153,6 +157,11 @@ fn find(request: &Request, name: &str) -> Result<Arc<Vhost>, HttpError> {
     request.broker().vhost(name).ok_or(HttpError::ObjectNotFound)
 }
 
+/// Of a vhost that is one too many.
+pub(super) fn no_room(name: &str, max: usize) -> String {
+    format!("cannot create vhost '{name}': vhost limit of {max} is reached")
+}
+
 /// Who makes a vhost may do everything in it.
 fn grant_everything(request: &Request, vhost: &Name) -> Option<Ticket> {
     let Caller::User(user) = &request.caller else { return None };
@@ -161,7 +170,8 @@ fn grant_everything(request: &Request, vhost: &Name) -> Option<Ticket> {
     granted.ok().and_then(|(_, ticket)| ticket)
 }
 
-fn definition(
+/// A vhost from the fields of a body; what they do not say stays as it was.
+pub(super) fn definition(
     name: Name,
     before: Option<VhostDefinition>,
     fields: &RequestBody,

@@ -6,6 +6,7 @@ use crate::model::{
     exchange::Exchange,
     limit::LimitSet,
     name::Name,
+    parameter::{GlobalParameter, Parameter},
     policy::{Policy, PolicyKind},
     user::User,
 };
@@ -51,6 +52,15 @@ pub enum Definition {
         /// As it was set.
         policy: Policy,
     },
+    /// A runtime parameter.
+    Parameter {
+        /// The namespace that it is for.
+        vhost: Name,
+        /// As it was set.
+        parameter: Parameter,
+    },
+    /// A runtime parameter of the whole cluster.
+    GlobalParameter(GlobalParameter),
 }
 
 /// A vhost as it was made.
@@ -187,6 +197,17 @@ pub enum DefinitionKey {
         /// Its name.
         name: Name,
     },
+    /// A runtime parameter.
+    Parameter {
+        /// The namespace that it is for.
+        vhost: Name,
+        /// What it is a setting of.
+        component: Name,
+        /// Its name.
+        name: Name,
+    },
+    /// A runtime parameter of the whole cluster.
+    GlobalParameter(Name),
 }
 
 /// One step of a change set. A change set happens as a whole or not at all.
@@ -228,6 +249,14 @@ impl Definition {
             Self::Policy { vhost, kind, policy } => {
                 DefinitionKey::Policy { vhost: vhost.clone(), kind: *kind, name: policy.name.clone() }
             }
+            Self::Parameter { vhost, parameter: Parameter { component, name, .. } } => {
+                DefinitionKey::Parameter {
+                    vhost: vhost.clone(),
+                    component: component.clone(),
+                    name: name.clone(),
+                }
+            }
+            Self::GlobalParameter(parameter) => DefinitionKey::GlobalParameter(parameter.name.clone()),
         }
     }
 }
@@ -251,6 +280,10 @@ impl std::fmt::Display for DefinitionKey {
                 write!(f, "in vhost '{vhost}'")
             }
             Self::Policy { vhost, kind, name } => write!(f, "{kind} '{name}' in vhost '{vhost}'"),
+            Self::Parameter { vhost, component, name } => {
+                write!(f, "parameter '{name}' of component '{component}' in vhost '{vhost}'")
+            }
+            Self::GlobalParameter(name) => write!(f, "global parameter '{name}'"),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod expiration;
 pub mod limit;
 pub mod message;
 pub mod name;
+pub mod parameter;
 pub mod password;
 pub mod pattern;
 pub mod permission;

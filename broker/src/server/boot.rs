@@ -82,11 +82,16 @@ pub(super) async fn boot(
         );
     }
     restore(&broker, &log, recovered, lost.is_empty()).map_err(StartError::Log)?;
-    if broker.is_blank() {
-        make_default_user(&broker, &settings.default_user).await?;
+    let is_blank = broker.is_blank();
+    broker.set_loopback_users(settings.loopback_users.clone());
+    let mut node = Node::new(Arc::new(broker), settings.node_name.clone(), settings.node_limits);
+    node.default_cluster_name.clone_from(&settings.cluster_name);
+    settings.definitions.load(&node).await.map_err(StartError::Definitions)?;
+    if is_blank && node.broker.access().users().is_empty() {
+        make_default_user(&node.broker, &settings.default_user).await?;
     }
     let writers = Writers { log, definitions, messages };
-    Ok((Arc::new(Node::new(Arc::new(broker), settings.node_name.clone(), settings.node_limits)), writers))
+    Ok((Arc::new(node), writers))
 }
 
 /// Makes the broker stop when it goes.
@@ -160,14 +165,17 @@ async fn make_default_user(broker: &Broker, default_user: &DefaultUser) -> Resul
     let password = default_user.password.as_bytes();
     let password = PasswordHash::new(password, rand::random(), HashingAlgorithm::Sha256)
         .map_err(|_| bad("its password is blank"))?;
-    let everything = Pattern::parse(".*").map_err(|error| bad(&error.to_string()))?;
-    let permission =
-        Permission { configure: everything.clone(), write: everything.clone(), read: everything };
+    let pattern = |text: &str| Pattern::parse(text).map_err(|error| bad(&error.to_string()));
+    let permission = Permission {
+        configure: pattern(&default_user.configure)?,
+        write: pattern(&default_user.write)?,
+        read: pattern(&default_user.read)?,
+    };
     let definition = VhostDefinition {
         description: "Default virtual host".to_owned(),
         ..VhostDefinition::new(vhost.clone())
     };
-    let tags = vec!["administrator".to_owned()];
+    let tags = default_user.tags.clone();
     let (_, made_vhost) = broker.put_vhost(definition);
     let (_, made_user) =
         broker.put_user(User { name: name.clone(), password, tags, limits: Default::default() });

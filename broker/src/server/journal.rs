@@ -1,16 +1,18 @@
-//! The log: what is written to standard error is kept for a while, too, for whoever asks for it over the management API;
+//! The log: what is written to standard error, or to a file, is kept for a while, too, for whoever asks for it over the management API;
 //! and how much is logged can be changed while the broker runs.
 
 use std::{
     collections::VecDeque,
     error, fmt,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     str::FromStr,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use tracing::Subscriber;
 use tracing_subscriber::{
-    Registry, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    Layer, Registry, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
+    reload, util::SubscriberInitExt,
 };
 
 use crate::limits::{LOG_LINE_MAX, LOG_LINES_MAX};
@@ -23,9 +25,22 @@ pub struct Journal {
     level: OnceLock<reload::Handle<LevelFilter, Registry>>,
 }
 
+/// Where the log goes besides.
+#[expect(missing_debug_implementations, reason = "a stream has nothing to show")]
+pub struct Place {
+    /// Nothing below this.
+    pub level: LevelFilter,
+    /// A JSON object a line.
+    pub is_json: bool,
+    /// For a terminal.
+    pub has_colours: bool,
+    /// Standard error, or a file.
+    pub writer: Box<dyn Write + Send>,
+}
+
 /// How much is logged. Parsed from the names that RabbitMQ gives its levels, or Liebre its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(LevelFilter);
+pub struct Level(pub LevelFilter);
 
 /// Not a level. Displayed with what is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +63,15 @@ struct Lines {
 }
 
 impl Journal {
-    /// Starts the log of this process; from now on `tracing` writes there.
-    pub fn start(Level(level): Level) -> Arc<Self> {
+    /// Starts the log of this process: from now on `tracing` writes to the journal and these places.
+    pub fn start(places: Vec<Place>) -> Arc<Self> {
+        let level = places.iter().map(|place| place.level).max().unwrap_or(LevelFilter::INFO);
         let (filter, handle) = reload::Layer::new(level);
         let journal = Arc::new(Self { lines: Mutex::default(), level: OnceLock::from(handle) });
-        let layer = tracing_subscriber::fmt::layer()
-            .with_writer(Both(Arc::clone(&journal)))
-            .with_ansi(io::stderr().is_terminal())
-            .with_target(false)
-            // A log that nobody reads any more (`liebre 2>&1 | head`) is no reason to stop.
-            .log_internal_errors(false);
-        tracing_subscriber::registry().with(filter).with(layer).init();
+        let kept = fmt_layer(Keeper(Arc::clone(&journal)), false, false);
+        let others = places.into_iter().map(|place| place.layer(level));
+        let layers: Vec<Box<dyn Layer<_> + Send + Sync>> = std::iter::once(kept).chain(others).collect();
+        tracing_subscriber::registry().with(filter).with(layers).init();
         journal
     }
 
@@ -144,10 +157,35 @@ impl fmt::Display for LevelError {
 
 impl error::Error for LevelError {}
 
-/// Writes to standard error and to the journal.
-struct Both(Arc<Journal>);
+impl Place {
+    /// Only a place that wants less than `level` filters by itself: the others follow when the level is changed.
+    fn layer<S>(self, level: LevelFilter) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let layer = fmt_layer(Mutex::new(self.writer), self.is_json, self.has_colours);
+        if self.level < level { layer.with_filter(self.level).boxed() } else { layer }
+    }
+}
 
-impl<'a> MakeWriter<'a> for Both {
+fn fmt_layer<S, W>(writer: W, is_json: bool, has_colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(has_colours)
+        .with_target(false)
+        // A log that nobody reads any more (`liebre 2>&1 | head`) is no reason to stop.
+        .log_internal_errors(false);
+    if is_json { layer.json().flatten_event(true).boxed() } else { layer.boxed() }
+}
+
+/// Writes to the journal.
+struct Keeper(Arc<Journal>);
+
+impl<'a> MakeWriter<'a> for Keeper {
     type Writer = &'a Self;
 
     fn make_writer(&'a self) -> Self::Writer {
@@ -155,15 +193,15 @@ impl<'a> MakeWriter<'a> for Both {
     }
 }
 
-impl Write for &Both {
+impl Write for &Keeper {
     /// An event comes in one piece.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.0.keep(&String::from_utf8_lossy(text));
-        io::stderr().write_all(text).map(|()| text.len())
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

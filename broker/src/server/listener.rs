@@ -1,10 +1,11 @@
 //! Accepting connections.
 
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     io,
     net::SocketAddr,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -31,8 +32,6 @@ use crate::{
 
 /// Connections may take so long to say good-bye.
 const GOOD_BYE_PATIENCE: Duration = Duration::from_secs(2);
-/// Connections that the kernel may hold until they are accepted.
-const BACKLOG: i32 = 1_024;
 /// Pause when no connection can be accepted (out of file descriptors, out of memory).
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,7 +39,7 @@ pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SHUTDOWN_TEXT: &str = "broker forced connection closure with reason 'shutdown'";
 
 /// A listening socket. An unspecified IPv6 address takes IPv4 connections, too.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -48,7 +47,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     TcpListener::from_std(socket.into())
 }
 
@@ -57,7 +56,8 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// Connections that would take the file descriptors which the message log needs wait in the kernel until others end.
 pub(super) async fn accept(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
+    backlog: i32,
     node: Arc<Node>,
     admission: Arc<Admission>,
     mut stop: watch::Receiver<bool>,
@@ -65,7 +65,7 @@ pub(super) async fn accept(
     let connections_max = connections_max(open_files_max());
     let mut tasks = JoinSet::new();
     let mut was_full = false;
-    let mut entrance = Entrance::new(listener, &admission);
+    let mut entrance = Entrance::new(listeners, backlog, &admission);
     loop {
         let is_full = tasks.len() >= connections_max;
         if is_full && !was_full {
@@ -76,7 +76,7 @@ pub(super) async fn accept(
         }
         was_full = is_full;
         tokio::select! {
-            accepted = Entrance::accept(entrance.listener.as_ref()), if !is_full => match accepted {
+            accepted = accept_any(&entrance.listeners), if !is_full => match accepted {
                 Ok((stream, peer)) => {
                     if let Some(socket) = start(stream, peer, &node) {
                         tasks.spawn(socket);
@@ -110,44 +110,53 @@ pub(super) async fn accept(
     tasks.shutdown().await;
 }
 
-/// The listening socket, while there is one.
+/// The next connection at any of them; never while there is none.
+async fn accept_any(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        let mut polled = listeners.iter().map(|listener| listener.poll_accept(context));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+/// The listening sockets, while there are some.
 struct Entrance {
-    listener: Option<TcpListener>,
-    /// Where it listens, also when it is opened again.
-    address: io::Result<SocketAddr>,
+    listeners: Vec<TcpListener>,
+    /// Where they listen, also when they are opened again.
+    addresses: Vec<SocketAddr>,
+    backlog: i32,
     wanted: watch::Receiver<Door>,
 }
 
 impl Entrance {
-    fn new(listener: TcpListener, admission: &Admission) -> Self {
-        Self { address: listener.local_addr(), listener: Some(listener), wanted: admission.wanted() }
-    }
-
-    /// The next connection; never while the door is closed.
-    async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
-        match listener {
-            Some(listener) => listener.accept().await,
-            None => pending().await,
-        }
+    fn new(listeners: Vec<TcpListener>, backlog: i32, admission: &Admission) -> Self {
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        Self { listeners, addresses, backlog, wanted: admission.wanted() }
     }
 
     fn set(&mut self, door: Door, admission: &Admission) {
-        match (door, &self.address) {
-            (Door::Closed, _) => {
-                self.listener = None;
+        match door {
+            Door::Closed => {
+                self.listeners.clear();
                 tracing::info!("no AMQP connections are accepted until the listeners are resumed");
             }
-            (Door::Open, _) if self.listener.is_some() => {}
-            (Door::Open, Ok(address)) => match listen(*address) {
-                Ok(listener) => {
-                    self.listener = Some(listener);
+            Door::Open if !self.listeners.is_empty() => {}
+            Door::Open => match self.open() {
+                Ok(listeners) => {
+                    self.listeners = listeners;
                     tracing::info!("AMQP connections are accepted again");
                 }
-                Err(error) => return admission.refuse(format!("cannot listen on {address}: {error}")),
+                Err(reason) => return admission.refuse(reason),
             },
-            (Door::Open, Err(error)) => return admission.refuse(error.to_string()),
         }
         admission.report(door);
+    }
+
+    fn open(&self) -> Result<Vec<TcpListener>, String> {
+        let open = |address: &SocketAddr| {
+            listen(*address, self.backlog).map_err(|error| format!("cannot listen on {address}: {error}"))
+        };
+        self.addresses.iter().map(open).collect()
     }
 }
 

@@ -4,6 +4,7 @@ pub mod admission;
 mod base;
 mod boot;
 mod control;
+pub mod definition_files;
 pub mod direct;
 pub mod http;
 pub mod journal;
@@ -35,6 +36,7 @@ use tokio::{
 use admission::Admission;
 pub use base::Base;
 use boot::Writers;
+use definition_files::DefinitionFiles;
 use journal::Journal;
 use resources::{Limits, Resources};
 
@@ -48,7 +50,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where AMQP clients connect.
-    pub amqp_listen: SocketAddr,
+    pub amqp_listen: Vec<SocketAddr>,
     /// Where the management API answers.
     pub http_listen: SocketAddr,
     /// Where Prometheus reads, without a login.
@@ -57,14 +59,35 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Messages are confirmed before they are on stable storage.
     pub unsafe_no_fsync: bool,
+    /// Connections that the kernel may hold until they are accepted.
+    pub backlog: i32,
     /// When alarms block publishers.
     pub limits: Limits,
     /// What the node may have.
     pub node_limits: NodeLimits,
     /// `rabbit@host`.
     pub node_name: String,
+    /// What the cluster calls itself unless somebody says otherwise; none: as the node.
+    pub cluster_name: Option<String>,
     /// Who may log in at the first start.
     pub default_user: DefaultUser,
+    /// Who may log in through localhost only.
+    pub loopback_users: Vec<String>,
+    /// What is imported at each start.
+    pub definitions: DefinitionFiles,
+    /// All of this by its keys, for operators.
+    pub effective: Vec<EffectiveSetting>,
+}
+
+/// A key of the configuration, its value, and where that comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectiveSetting {
+    /// Its name in `rabbitmq.conf`.
+    pub key: String,
+    /// As it was written; secrets are hidden.
+    pub value: String,
+    /// In words.
+    pub source: String,
 }
 
 /// Where Prometheus reads.
@@ -85,8 +108,32 @@ pub struct DefaultUser {
     pub name: String,
     /// Its password.
     pub password: String,
-    /// The vhost it may do everything in.
+    /// The vhost it has permissions in.
     pub vhost: String,
+    /// What it is.
+    pub tags: Vec<String>,
+    /// The names it may declare.
+    pub configure: String,
+    /// The names it may publish to.
+    pub write: String,
+    /// The names it may consume from.
+    pub read: String,
+}
+
+/// As RabbitMQ's: <https://www.rabbitmq.com/docs/access-control#default-state>.
+impl Default for DefaultUser {
+    fn default() -> Self {
+        let everything = || ".*".to_owned();
+        Self {
+            name: "guest".to_owned(),
+            password: "guest".to_owned(),
+            vhost: "/".to_owned(),
+            tags: vec!["administrator".to_owned()],
+            configure: everything(),
+            write: everything(),
+            read: everything(),
+        }
+    }
 }
 
 /// Why the broker does not start. Displayed with what to do about it.
@@ -114,6 +161,8 @@ pub enum StartError {
     },
     /// A name from the environment that can't be a name, or a password that is none.
     DefaultUser(String),
+    /// A file of definitions; holds which, and what is wrong.
+    Definitions(String),
     /// A thread, or listening for signals.
     Spawn(io::Error),
 }
@@ -126,8 +175,10 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Server {
     /// The broker and its connections.
     pub node: Arc<Node>,
-    /// Where AMQP clients connect: the port is the real one.
-    pub amqp_address: SocketAddr,
+    /// Where AMQP clients connect: the ports are the real ones.
+    pub amqp_addresses: Vec<SocketAddr>,
+    /// The configuration by its keys.
+    pub effective: Vec<EffectiveSetting>,
     /// When it was started.
     pub started_at: SystemTime,
     /// Messages are confirmed before they are on stable storage.
@@ -165,15 +216,19 @@ impl Server {
         let (settings, data_dir) = (&base.settings, &*base.data_dir);
         let (stop, stopped) = watch::channel(false);
         let (node, writers) = boot::boot(settings, data_dir, stop.clone()).await?;
-        let amqp = bind("--amqp-listen", settings.amqp_listen)?;
-        let http = bind("--http-listen", settings.http_listen)?;
-        let prometheus = bind_prometheus(settings.prometheus_listen)?;
+        let amqp: Vec<TcpListener> = settings
+            .amqp_listen
+            .iter()
+            .map(|address| bind("--amqp-listen", *address, settings.backlog))
+            .collect::<Result<_, _>>()?;
+        let http = bind("--http-listen", settings.http_listen, settings.backlog)?;
+        let prometheus = bind_prometheus(settings.prometheus_listen, settings.backlog)?;
         let control = base::bind_control(data_dir)?;
         let mut tasks = JoinSet::new();
-        announce(&amqp, "amqp");
+        amqp.iter().for_each(|listener| announce(listener, "amqp"));
         announce(&http, "http");
         prometheus.iter().for_each(|listener| announce(listener, "http/prometheus"));
-        let amqp_address = amqp.local_addr().unwrap_or(settings.amqp_listen);
+        let amqp_addresses: Vec<_> = amqp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let resources = Arc::new(Resources::new(data_dir.path(), settings.limits));
         // Before anybody can publish.
         resources.look(&node);
@@ -184,14 +239,22 @@ impl Server {
         tasks.spawn(timers::watch_deliveries(Arc::clone(&node), stop.subscribe()));
         let mut connections = JoinSet::new();
         let admission = Arc::new(Admission::default());
-        connections.spawn(listener::accept(amqp, Arc::clone(&node), Arc::clone(&admission), stopped));
+        let accept =
+            listener::accept(amqp, settings.backlog, Arc::clone(&node), Arc::clone(&admission), stopped);
+        connections.spawn(accept);
         let unsafe_no_fsync = settings.unsafe_no_fsync;
         // Started again, it is where clients know it, also if the system chose the ports.
-        base.settings.amqp_listen = amqp_address;
+        base.settings.amqp_listen.clone_from(&amqp_addresses);
         base.settings.http_listen = http.local_addr().unwrap_or(base.settings.http_listen);
+        if let (PrometheusListen::At(_), Some(Ok(address))) =
+            (base.settings.prometheus_listen, prometheus.as_ref().map(TcpListener::local_addr))
+        {
+            base.settings.prometheus_listen = PrometheusListen::At(address);
+        }
         let server = Self {
             node,
-            amqp_address,
+            amqp_addresses,
+            effective: base.settings.effective.clone(),
             started_at,
             unsafe_no_fsync,
             resources,
@@ -262,17 +325,17 @@ impl Server {
     }
 }
 
-fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = listener::listen(address);
+fn bind(option: &'static str, address: SocketAddr, backlog: i32) -> Result<TcpListener, StartError> {
+    let bound = listener::listen(address, backlog);
     bound.map_err(|error| StartError::Listen { option, address, error })
 }
 
 /// Somebody else may have the usual port, another broker on this machine for instance: that is no reason not to start.
-fn bind_prometheus(listen: PrometheusListen) -> Result<Option<TcpListener>, StartError> {
+fn bind_prometheus(listen: PrometheusListen, backlog: i32) -> Result<Option<TcpListener>, StartError> {
     match listen {
-        PrometheusListen::At(address) => bind("--prometheus-listen", address).map(Some),
+        PrometheusListen::At(address) => bind("--prometheus-listen", address, backlog).map(Some),
         PrometheusListen::IfFree(address) => {
-            let bound = listener::listen(address);
+            let bound = listener::listen(address, backlog);
             let refused = |error| tracing::warn!("no metrics for Prometheus at {address}: {error}");
             Ok(bound.map_err(refused).ok())
         }
@@ -305,6 +368,11 @@ impl fmt::Display for StartError {
                 write!(f, "cannot make the control socket {}: {error}", path.display())
             }
             Self::DefaultUser(reason) => write!(f, "cannot make the default user: {reason}"),
+            Self::Definitions(error) => write!(
+                f,
+                "cannot import definitions: {error}\nMend the file, or start without it (load_definitions, \
+                 definitions.local.path, management.load_definitions)"
+            ),
             Self::Spawn(error) => write!(f, "cannot start a thread or hear signals: {error}"),
         }
     }

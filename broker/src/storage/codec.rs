@@ -8,6 +8,7 @@
 //!         3 permission  vhost, user               6 binding   vhost, source, "queue" | "exchange",
 //!         7 topic permission                                  destination, key
 //!                       vhost, user, exchange
+//!         8 parameter   vhost, component, name    9 global parameter  name
 //!         10 policy     vhost, name               11 operator policy  vhost, name
 //! value   crc32 of key and body, u32 little-endian | body: JSON of one `Record`
 //! ```
@@ -33,6 +34,7 @@ use crate::{
         exchange::{Exchange, ExchangeKind},
         limit::{LimitName, LimitSet},
         name::Name,
+        parameter::{GlobalParameter, Parameter},
         pattern::Pattern,
         policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         user::{HashingAlgorithm, PasswordHash, User},
@@ -70,6 +72,10 @@ pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
         DefinitionKey::Policy { vhost, kind: PolicyKind::Operator, name } => {
             write_names(&mut bytes, 11, &[vhost, name]);
         }
+        DefinitionKey::Parameter { vhost, component, name } => {
+            write_names(&mut bytes, 8, &[vhost, component, name]);
+        }
+        DefinitionKey::GlobalParameter(name) => write_names(&mut bytes, 9, &[name]),
     }
     bytes
 }
@@ -154,6 +160,9 @@ pub(super) fn describe_key(key: &[u8]) -> String {
         (7, rest) => read_names(rest).map(|[vhost, user, exchange]| {
             DefinitionKey::TopicPermission { user, vhost, exchange }.to_string()
         }),
+        (8, rest) => read_names(rest)
+            .map(|[vhost, component, name]| DefinitionKey::Parameter { vhost, component, name }.to_string()),
+        (9, rest) => read_names(rest).map(|[name]| DefinitionKey::GlobalParameter(name).to_string()),
         (10, rest) => read_names(rest)
             .map(|[vhost, name]| DefinitionKey::Policy { vhost, kind: PolicyKind::User, name }.to_string()),
         (11, rest) => read_names(rest).map(|[vhost, name]| {
@@ -246,6 +255,16 @@ enum Record {
         priority: i64,
         definition: String,
     },
+    Parameter {
+        vhost: String,
+        component: String,
+        name: String,
+        value: String,
+    },
+    GlobalParameter {
+        name: String,
+        value: String,
+    },
 }
 
 impl From<&Definition> for Record {
@@ -306,15 +325,16 @@ impl From<&Definition> for Record {
                 binding_key: binding.binding_key.to_string(),
                 arguments: arguments_text(&binding.arguments),
             },
-            Definition::Policy { vhost, kind, policy } => Self::Policy {
+            Definition::Policy { vhost, kind, policy } => policy_record(vhost, *kind, policy),
+            Definition::Parameter { vhost, parameter } => Self::Parameter {
                 vhost: vhost.to_string(),
-                name: policy.name.to_string(),
-                operator: *kind == PolicyKind::Operator,
-                pattern: policy.pattern.to_string(),
-                apply_to: policy.apply_to.as_str().to_owned(),
-                priority: policy.priority,
-                definition: arguments_text(policy.definition.arguments()),
+                component: parameter.component.to_string(),
+                name: parameter.name.to_string(),
+                value: parameter.value.clone(),
             },
+            Definition::GlobalParameter(GlobalParameter { name, value }) => {
+                Self::GlobalParameter { name: name.to_string(), value: value.clone() }
+            }
         }
     }
 }
@@ -381,19 +401,44 @@ impl TryFrom<Record> for Definition {
                 };
                 Self::Binding { vhost: parse_name(&vhost)?, binding }
             }
-            Record::Policy { vhost, name, operator, pattern, apply_to, priority, definition } => {
-                let kind = if operator { PolicyKind::Operator } else { PolicyKind::User };
-                let policy = Policy {
-                    name: parse_name(&name)?,
-                    pattern: Pattern::parse(&pattern).map_err(|error| error.to_string())?,
-                    apply_to: parse_apply_to(&apply_to)?,
-                    priority,
-                    definition: parse_policy_definition(kind, &definition)?,
-                };
-                Self::Policy { vhost: parse_name(&vhost)?, kind, policy }
+            policy @ Record::Policy { .. } => parse_policy(policy)?,
+            Record::Parameter { vhost, component, name, value } => {
+                let (component, name) = (parse_name(&component)?, parse_name(&name)?);
+                let parameter = Parameter { component, name, value };
+                Self::Parameter { vhost: parse_name(&vhost)?, parameter }
+            }
+            Record::GlobalParameter { name, value } => {
+                Self::GlobalParameter(GlobalParameter { name: parse_name(&name)?, value })
             }
         })
     }
+}
+
+fn policy_record(vhost: &Name, kind: PolicyKind, policy: &Policy) -> Record {
+    Record::Policy {
+        vhost: vhost.to_string(),
+        name: policy.name.to_string(),
+        operator: kind == PolicyKind::Operator,
+        pattern: policy.pattern.to_string(),
+        apply_to: policy.apply_to.as_str().to_owned(),
+        priority: policy.priority,
+        definition: arguments_text(policy.definition.arguments()),
+    }
+}
+
+fn parse_policy(record: Record) -> Result<Definition, String> {
+    let Record::Policy { vhost, name, operator, pattern, apply_to, priority, definition } = record else {
+        return Err("it is no policy".to_owned());
+    };
+    let kind = if operator { PolicyKind::Operator } else { PolicyKind::User };
+    let policy = Policy {
+        name: parse_name(&name)?,
+        pattern: Pattern::parse(&pattern).map_err(|error| error.to_string())?,
+        apply_to: parse_apply_to(&apply_to)?,
+        priority,
+        definition: parse_policy_definition(kind, &definition)?,
+    };
+    Ok(Definition::Policy { vhost: parse_name(&vhost)?, kind, policy })
 }
 
 fn parse_exchange_kind(text: &str) -> Result<ExchangeKind, String> {

@@ -13,6 +13,7 @@ use crate::{
         exchange::{Exchange, ExchangeKind},
         limit::LimitName,
         name::Name,
+        parameter::{GlobalParameter, Parameter},
         pattern::Pattern,
         policy::{ApplyTo, Policy, PolicyDefinition, PolicyKind},
         user::{HashingAlgorithm, PasswordHash, User},
@@ -69,6 +70,18 @@ fn policy(odd: &str, kind: PolicyKind) -> Definition {
     Definition::Policy { vhost: name(odd), kind, policy }
 }
 
+fn parameter(odd: &str) -> Definition {
+    let value = r#"{"a":[null,2.5,"ñ"]}"#.to_owned();
+    let parameter = Parameter { component: name(odd), name: name(odd), value };
+    Definition::Parameter { vhost: name(odd), parameter }
+}
+
+fn binding_to(odd: &str, destination: Destination, arguments: &Arguments) -> Definition {
+    let (source, binding_key, arguments) = (name(odd), name(odd), arguments.clone());
+    let binding = Binding { source, destination, binding_key, arguments };
+    Definition::Binding { vhost: name(odd), binding }
+}
+
 /// One of each kind under `odd`, a name.
 fn definitions(odd: &str, arguments: &Arguments) -> Vec<Definition> {
     let (vhost, arguments) = (name(odd), arguments.clone());
@@ -82,11 +95,6 @@ fn definitions(odd: &str, arguments: &Arguments) -> Vec<Definition> {
                 .into_iter()
                 .collect(),
         })
-    };
-    let binding = |destination| {
-        let (source, binding_key, arguments) = (name(odd), name(odd), arguments.clone());
-        let binding = Binding { source, destination, binding_key, arguments };
-        Definition::Binding { vhost: name(odd), binding }
     };
     vec![
         Definition::Vhost(VhostDefinition {
@@ -129,8 +137,8 @@ fn definitions(odd: &str, arguments: &Arguments) -> Vec<Definition> {
                 arguments: arguments.clone(),
             },
         },
-        binding(Destination::Queue(name(odd))),
-        binding(Destination::Exchange(name(odd))),
+        binding_to(odd, Destination::Queue(name(odd)), &arguments),
+        binding_to(odd, Destination::Exchange(name(odd)), &arguments),
         Definition::TopicPermission(TopicPermissionDefinition {
             user: name(odd),
             vhost: name(odd),
@@ -140,6 +148,8 @@ fn definitions(odd: &str, arguments: &Arguments) -> Vec<Definition> {
         }),
         policy(odd, PolicyKind::User),
         policy(odd, PolicyKind::Operator),
+        parameter(odd),
+        Definition::GlobalParameter(GlobalParameter { name: name(odd), value: "null".to_owned() }),
     ]
 }
 
@@ -223,6 +233,8 @@ fn every_kind_of_key_is_described() {
             "topic permission of user 'n' for exchange 'n' in vhost 'n'",
             "policy 'n' in vhost 'n'",
             "operator policy 'n' in vhost 'n'",
+            "parameter 'n' of component 'n' in vhost 'n'",
+            "global parameter 'n'",
         ]
     );
     assert_eq!(describe_key(&[9, 1]), "the entry with the unreadable key CQE=");

@@ -14,7 +14,7 @@ use crate::model::{
     user::User,
 };
 
-/// The one user that may log in from this machine only (<https://www.rabbitmq.com/docs/access-control>).
+/// The user that may log in from this machine only, unless the operator says otherwise (<https://www.rabbitmq.com/docs/access-control>).
 pub const LOOPBACK_USER: &str = "guest";
 
 /// Users and their permissions (guarded by the broker's access lock, which comes before all others).

@@ -13,7 +13,8 @@ use dashmap::DashMap;
 
 use super::{
     Vhost,
-    access::{Access, TopicGrant},
+    access::{Access, LOOPBACK_USER, TopicGrant},
+    parameters::Parameters,
     queue::{ConnectionId, SharedQueue},
     ticket::Ticket,
     upkeep::{Clock, Upkeep},
@@ -45,11 +46,14 @@ use crate::{
 pub struct Broker {
     vhosts: DashMap<Name, Arc<Vhost>>,
     access: RwLock<Access>,
+    pub(super) parameters: Parameters,
     /// Grows with every change of users and permissions: what was allowed under an older one is asked anew.
     access_epoch: AtomicU64,
     log: Arc<dyn QueueLog>,
     store: Arc<dyn MetadataStore>,
     upkeep: Arc<Upkeep>,
+    /// Who may log in from this machine only.
+    loopback_users: RwLock<Vec<String>>,
     next_consumer: AtomicU64,
     next_connection: AtomicU64,
     /// What vhosts counted that are no more.
@@ -85,10 +89,12 @@ impl Broker {
         let broker = Self {
             vhosts: DashMap::new(),
             access: RwLock::default(),
+            parameters: Parameters::default(),
             access_epoch: AtomicU64::new(0),
             log,
             store,
             upkeep: Arc::new(Upkeep::new(clock)),
+            loopback_users: RwLock::new(vec![LOOPBACK_USER.to_owned()]),
             next_consumer: AtomicU64::new(1),
             next_connection: AtomicU64::new(1),
             ended: Mutex::default(),
@@ -174,7 +180,8 @@ impl Broker {
         let (_, vhost) = self.vhosts.remove(name).ok_or(DeleteVhostError::NoVhost)?;
         let (mut changes, ended) = vhost.end();
         self.add_ended(&vhost);
-        changes.extend(access.remove_vhost(name).into_iter().map(Change::Delete));
+        let keys = access.remove_vhost(name).into_iter().chain(self.parameters.remove_vhost(name));
+        changes.extend(keys.map(Change::Delete));
         changes.push(Change::Delete(DefinitionKey::Vhost(name.clone())));
         let log = Arc::clone(&self.log);
         Ok(Ticket::submit(&*self.store, changes, move || {
@@ -249,6 +256,36 @@ impl Broker {
     #[must_use]
     pub fn user_limit(&self, user: &Name, limit: LimitName) -> Option<usize> {
         self.access().user(user)?.limits.max(limit)
+    }
+
+    /// Whether a user may log in from this machine only.
+    #[must_use]
+    pub fn is_loopback_user(&self, name: &str) -> bool {
+        let users = self.loopback_users.read().unwrap_or_else(PoisonError::into_inner);
+        users.iter().any(|user| user == name)
+    }
+
+    /// Who may log in from this machine only.
+    #[must_use]
+    pub fn loopback_users(&self) -> Vec<String> {
+        self.loopback_users.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says who may log in from this machine only; `guest` unless this is called.
+    pub fn set_loopback_users(&self, names: Vec<String>) {
+        *self.loopback_users.write().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    /// How many vhosts there are.
+    #[must_use]
+    pub fn vhost_count(&self) -> usize {
+        self.vhosts.len()
+    }
+
+    /// How many exchanges there are in all vhosts, the broker's own included.
+    #[must_use]
+    pub fn exchange_count(&self) -> usize {
+        self.vhosts.iter().map(|vhost| vhost.exchange_count()).sum()
     }
 
     /// How many queues there are in all vhosts.
@@ -410,6 +447,11 @@ impl Broker {
             Definition::Policy { vhost, kind, policy } => {
                 in_vhost(&vhost, &|vhost| vhost.restore_policy(kind, policy.clone()))
             }
+            Definition::Parameter { vhost, parameter } => self.restore_parameter(vhost, parameter),
+            Definition::GlobalParameter(parameter) => {
+                self.restore_global_parameter(parameter);
+                true
+            }
         }
     }
 
@@ -440,12 +482,12 @@ impl Broker {
         self.vhosts.insert(name, Arc::new(vhost));
     }
 
-    fn submit(&self, changes: Vec<Change>) -> Option<Ticket> {
+    pub(super) fn submit(&self, changes: Vec<Change>) -> Option<Ticket> {
         Ticket::submit(&*self.store, changes, || {})
     }
 
     /// Whoever writes changes the epoch.
-    fn write_access(&self) -> RwLockWriteGuard<'_, Access> {
+    pub(super) fn write_access(&self) -> RwLockWriteGuard<'_, Access> {
         let access = self.access.write().unwrap_or_else(PoisonError::into_inner);
         self.access_epoch.fetch_add(1, Relaxed);
         access

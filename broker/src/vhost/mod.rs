@@ -17,6 +17,7 @@ mod marks;
 mod model_tests;
 pub mod outbox;
 mod paging;
+pub mod parameters;
 pub mod policies;
 pub mod queue;
 pub mod reply_to;
@@ -224,6 +225,12 @@ impl Vhost {
         queues
     }
 
+    /// How many exchanges there are.
+    #[must_use]
+    pub fn exchange_count(&self) -> usize {
+        self.read().topology.exchange_count()
+    }
+
     /// How many queues there are.
     #[must_use]
     pub fn queue_count(&self) -> usize {
@@ -242,12 +249,6 @@ impl Vhost {
         let mut exchanges: Vec<_> = self.read().topology.exchanges().cloned().collect();
         exchanges.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         exchanges
-    }
-
-    /// How many exchanges there are.
-    #[must_use]
-    pub fn exchange_count(&self) -> usize {
-        self.read().topology.exchanges().count()
     }
 
     /// Hands changes to the store, in the order in which they happen: `places` is locked. A vhost that was

@@ -34,20 +34,27 @@ impl Vhost {
 
     /// Adds or replaces a policy. Says whether it is new.
     pub fn put_policy(&self, kind: PolicyKind, policy: Policy) -> (bool, Option<Ticket>) {
-        let keys = policy.definition.keys_without_effect();
-        if !keys.is_empty() {
-            let (name, vhost, keys) = (&policy.name, self.name(), keys.join(", "));
-            tracing::warn!("{kind} '{name}' in vhost '{vhost}': {keys} kept and shown, without effect here");
-        }
-        let definition = Definition::Policy { vhost: self.name().clone(), kind, policy: policy.clone() };
+        let (new_count, ticket) = self.put_policies(vec![(kind, policy)]);
+        (new_count > 0, ticket)
+    }
+
+    /// Adds or replaces policies as one change. Says how many are new.
+    pub fn put_policies(&self, policies: Vec<(PolicyKind, Policy)>) -> (usize, Option<Ticket>) {
+        let definition = |(kind, policy): &(PolicyKind, Policy)| {
+            self.warn_without_effect(*kind, policy);
+            let (vhost, policy) = (self.name().clone(), policy.clone());
+            Change::Put(Definition::Policy { vhost, kind: *kind, policy })
+        };
+        let changes = policies.iter().map(definition).collect();
         let mut places = self.write();
-        let is_new = places.policies.put(kind, policy);
+        let is_new = policies.into_iter().map(|(kind, policy)| places.policies.put(kind, policy));
+        let new_count = is_new.filter(|is_new| *is_new).count();
         let changed = places.apply_policies();
         self.outdate_routes(&mut places);
-        let ticket = self.submit(&places, vec![Change::Put(definition)]);
+        let ticket = self.submit(&places, changes);
         drop(places);
         self.attend(&changed);
-        (is_new, ticket)
+        (new_count, ticket)
     }
 
     /// Deletes a policy. Says whether it was there.
@@ -76,6 +83,14 @@ impl Vhost {
         if !places.policies.is_empty() {
             places.apply_policies();
             self.outdate_routes(&mut places);
+        }
+    }
+
+    fn warn_without_effect(&self, kind: PolicyKind, policy: &Policy) {
+        let keys = policy.definition.keys_without_effect();
+        if !keys.is_empty() {
+            let (name, vhost, keys) = (&policy.name, self.name(), keys.join(", "));
+            tracing::warn!("{kind} '{name}' in vhost '{vhost}': {keys} kept and shown, without effect here");
         }
     }
 

@@ -7,7 +7,7 @@ use crate::model::{
     exchange::Exchange,
     name::Name,
     queue_id::QueueId,
-    topology::{BindError, Bound, DeclareExchangeError, Declared, DeleteExchangeError, Removed},
+    topology::{BindError, Bound, DeclareExchangeError, Declared, DeleteExchangeError, Removed, Topology},
 };
 
 /// There is no such exchange.
@@ -90,6 +90,12 @@ impl Vhost {
         }
         let key = DefinitionKey::Binding { vhost: self.name().clone(), binding: binding.clone() };
         Ok(self.delete_again(&places, key))
+    }
+
+    /// A copy of exchanges, queues' names and bindings, to try changes on.
+    #[must_use]
+    pub fn topology(&self) -> Topology {
+        self.read().topology.clone()
     }
 
     /// All bindings, without those that every queue has to the default exchange.

@@ -269,6 +269,8 @@ impl Tool {
             commands::permissions::COMMANDS,
             commands::topic_permissions::COMMANDS,
             commands::vhosts::COMMANDS,
+            commands::parameters::COMMANDS,
+            commands::definitions::COMMANDS,
             commands::policies::COMMANDS,
             commands::topology::COMMANDS,
             commands::queues::COMMANDS,

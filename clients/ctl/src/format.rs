@@ -51,6 +51,11 @@ impl Formatter {
     }
 }
 
+/// The API says in HTML what is wrong with policies and parameters.
+pub fn html_as_text(html: &str) -> String {
+    html.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+}
+
 /// A cell of a table, with as much of its Erlang type as its text shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term {

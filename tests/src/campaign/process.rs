@@ -53,6 +53,8 @@ impl Launch {
             .arg(data_dir)
             .args(&self.arguments)
             .env("NO_COLOR", "1")
+            // No file that this machine may have.
+            .env("LIEBRE_CONFIG_FILE", "")
             .env("LIEBRE_PROMETHEUS_LISTEN", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

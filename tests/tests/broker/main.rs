@@ -13,6 +13,7 @@ mod backlog;
 mod campaign;
 mod cat;
 mod channel_exceptions;
+mod configuration;
 mod connection_exceptions;
 mod consumer_timeout;
 mod consumers;

@@ -45,6 +45,11 @@ impl Wake for Asleep {
 impl Client {
     /// An open connection from that port with channel 1 open.
     pub(super) fn connect(bench: &Bench, port: u16, user: &str) -> Self {
+        Self::connect_to(bench, port, (user, "/"))
+    }
+
+    /// The same to a vhost.
+    pub(super) fn connect_to(bench: &Bench, port: u16, (user, vhost): (&str, &str)) -> Self {
         let now = start_of_time();
         let node = &bench.api.node;
         let outbox = Arc::new(Outbox::new(Box::new(Asleep)));
@@ -68,7 +73,7 @@ impl Client {
                 frame_max: 4096,
                 heartbeat: 7,
             }),
-            connection::AMQPMethod::Open(connection::Open { virtual_host: "/".into() }),
+            connection::AMQPMethod::Open(connection::Open { virtual_host: vhost.into() }),
         ] {
             client.send(0, AMQPClass::Connection(method));
         }
@@ -100,7 +105,7 @@ impl Client {
         self.send(1, AMQPClass::Queue(queue::AMQPMethod::Declare(declare)));
     }
 
-    fn consume(&mut self, name: &str, tag: &str, exclusive: bool) {
+    pub(super) fn consume(&mut self, name: &str, tag: &str, exclusive: bool) {
         let qos = basic::Qos { prefetch_count: 5, global: false };
         self.send(1, AMQPClass::Basic(basic::AMQPMethod::Qos(qos)));
         let consume = basic::Consume {

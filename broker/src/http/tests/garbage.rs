@@ -15,7 +15,15 @@ static RUNTIME: LazyLock<Runtime> =
 static BENCH: LazyLock<Bench> = LazyLock::new(|| RUNTIME.block_on(Bench::new()));
 
 /// Those that change what the others may answer: an alarm, or the end.
-const EXCEPT: [&str; 3] = ["liebre/stop", "liebre/disk-free-limit", "liebre/vm-memory-high-watermark"];
+const EXCEPT: [&str; 7] = [
+    "liebre/stop",
+    "liebre/stop-app",
+    "liebre/disk-free-limit",
+    "liebre/vm-memory-high-watermark",
+    "liebre/listeners",
+    "liebre/maintenance",
+    "liebre/log-level",
+];
 
 /// Fields of requests.
 const FIELDS: &str = "arguments durable auto_delete internal type routing_key properties payload payload_encoding \

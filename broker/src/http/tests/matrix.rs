@@ -165,6 +165,26 @@ const ADMINISTRATION: &[Row] = &[
         "u topics",
         "/topic-permissions/v/u/e",
     ),
+    ("PUT cluster-name", "", "administrator", "", r#"/cluster-name {"name":"c"}"#),
+    ("POST definitions", "", "administrator", "", "/definitions {}"),
+    ("POST definitions/{vhost}", "", "administrator", "", "/definitions/v {}"),
+    ("POST all-configuration", "", "administrator", "", "/all-configuration {}"),
+    (
+        "PUT parameters/{component}/{vhost}/{name}",
+        "limits and operator policies",
+        "administrator",
+        "",
+        r#"/parameters/vhost-limits/v/limits {"value":{"max-queues":99}}"#,
+    ),
+    (
+        "DELETE parameters/{component}/{vhost}/{name}",
+        "limits and operator policies",
+        "administrator",
+        "limits",
+        "/parameters/vhost-limits/v/limits",
+    ),
+    ("PUT global-parameters/{name}", "", "policymaker", "", r#"/global-parameters/g {"value":1}"#),
+    ("DELETE global-parameters/{name}", "", "policymaker", "global", "/global-parameters/g"),
 ];
 
 const OPERATION: &[Row] = &[
@@ -260,6 +280,8 @@ const SETUP: &[(&str, &str)] = &[
     ("e-o", r#"POST /bindings/v/e/e/e/o {"routing_key":"k"}"#),
     ("policy", r#"PUT /policies/v/p {"pattern":".","definition":{"max-length":1}}"#),
     ("operator-policy", r#"PUT /operator-policies/v/p {"pattern":".","definition":{"max-length":1}}"#),
+    ("limits", r#"PUT /vhost-limits/v/max-queues {"value":99}"#),
+    ("global", r#"PUT /global-parameters/g {"value":1}"#),
     ("w", "PUT /vhosts/w {}"),
     ("u", r#"PUT /users/u {"tags":"","password":"pw"}"#),
     ("permission", r#"PUT /permissions/v/u {"configure":"","write":"","read":""}"#),

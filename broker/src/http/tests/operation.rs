@@ -229,7 +229,7 @@ async fn one_node_has_little_to_say_of_clusters() {
                 guest GET /queues/detailed?columns=name
                   200 [{"name":"q"}]
                 guest GET /nodes/rabbit@test/memory/relative
-                  200 {"memory":*{"total":100}}
+                  200 {"memory":{"total":100}}
                 guest GET /nodes/other/memory
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 manager GET /nodes/rabbit@test/memory

@@ -170,7 +170,7 @@ async fn passwords_are_in_no_answer_and_no_log() {
     let mut answers = String::new();
     for route in ROUTES {
         for method in ["GET", "PUT", "POST", "DELETE"].into_iter().filter(|name| route.allow.contains(name)) {
-            if route.path == "liebre/stop" {
+            if route.path.starts_with("liebre/stop") {
                 continue;
             }
             let path = path(route.path).replace("/x", "/%2F");

@@ -128,6 +128,12 @@ impl Topology {
         self.exchanges.values().map(|node| &node.exchange)
     }
 
+    /// How many exchanges there are, the broker's own too.
+    #[must_use]
+    pub fn exchange_count(&self) -> usize {
+        self.exchanges.len()
+    }
+
     /// What policies make of an exchange.
     #[must_use]
     pub fn policy_of_exchange(&self, name: &str) -> Option<&Arc<EffectivePolicy>> {

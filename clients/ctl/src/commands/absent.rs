@@ -67,14 +67,6 @@ pub const COMMANDS: &[Command] = &[
     refused(Group::Monitoring, "list_ciphers", "list_ciphers", "Lists cipher suites supported by encoding commands", NOT_ENCRYPTED).scope(Scope::CtlAndDiagnostics),
     refused(Group::Monitoring, "list_hashes", "list_hashes", "Lists hash functions supported by encoding commands", NOT_ENCRYPTED).scope(Scope::CtlAndDiagnostics),
     refused(Group::Monitoring, "schema_info", "schema_info [--no-table-headers] [<column> ...]", "Lists schema database tables and their properties", "there is no Mnesia here; 'rabbitmqctl export_definitions -' shows all that is defined").scope(Scope::CtlAndDiagnostics),
-    ctl(Group::Parameters, "clear_global_parameter", "clear_global_parameter <name>", "Clears a global runtime parameter"),
-    ctl(Group::Parameters, "clear_parameter", "clear_parameter [--vhost <vhost>] <component_name> <name>", "Clears a runtime parameter."),
-    ctl(Group::Definitions, "export_definitions", "export_definitions <file_path | \"-\"> [--format <json | erlang>]", "Exports definitions in JSON or compressed Erlang Term Format."),
-    ctl(Group::Definitions, "import_definitions", "import_definitions <file_path> [--format <json | erlang>] [--skip-if-unchanged]", "Imports definitions in JSON or compressed Erlang Term Format."),
-    both(Group::Parameters, "list_global_parameters", "list_global_parameters [--no-table-headers]", "Lists global runtime parameters"),
-    both(Group::Parameters, "list_parameters", "list_parameters [--vhost <vhost>] [--no-table-headers]", "Lists runtime parameters for a virtual host"),
-    ctl(Group::Parameters, "set_global_parameter", "set_global_parameter <name> <value>", "Sets a runtime parameter."),
-    ctl(Group::Parameters, "set_parameter", "set_parameter [--vhost <vhost>] <component_name> <name> <value>", "Sets a runtime parameter."),
     diagnostics(Group::Monitoring, "check_if_cluster_has_classic_queue_mirroring_policy", "check_if_cluster_has_classic_queue_mirroring_policy", "Health check that exits with a non-zero code if there are policies that enable classic queue mirroring", Action::Nothing("There are no mirrored queues on this broker: no policy has an effect of that kind")),
     diagnostics(Group::Monitoring, "cipher_suites", "cipher_suites [--format <openssl | erlang | map>] [--all]", "Lists cipher suites enabled by default. To list all available cipher suites, add the --all argument.", Action::Refused(NO_TLS)),
     diagnostics(Group::Monitoring, "tls_versions", "tls_versions", "Lists TLS versions supported (but not necessarily allowed) on the target node", Action::Refused(NO_TLS)),
@@ -103,10 +95,6 @@ fn evaluated(arguments: &[String]) -> String {
 
 const fn ctl(group: Group, name: &'static str, usage: &'static str, about: &'static str) -> Command {
     Command::new(group, name, usage, about)
-}
-
-const fn both(group: Group, name: &'static str, usage: &'static str, about: &'static str) -> Command {
-    ctl(group, name, usage, about).scope(Scope::CtlAndDiagnostics)
 }
 
 const fn diagnostics(

@@ -8,6 +8,7 @@ use crate::arguments::Switch;
 use crate::catalogue::{Command, Group, Scope};
 use crate::context::Context;
 use crate::exit::{Code, Failure};
+use crate::format::html_as_text;
 use crate::listing::{Column, Listing};
 
 /// Which policies.
@@ -141,7 +142,7 @@ fn set(context: &mut Context<'_>, kind: Kind) -> Outcome {
     match response.status {
         200..=299 => context.done(),
         404 => Err(Failure::no_such_vhost(&vhost).into()),
-        400 => Err(Failure::new(Code::Software, as_text(&refusal(&response))).into()),
+        400 => Err(Failure::new(Code::Software, html_as_text(&refusal(&response))).into()),
         _ => Err(Failure::new(Code::Unavailable, refusal(&response)).into()),
     }
 }
@@ -182,9 +183,4 @@ fn route(kind: Kind) -> &'static str {
         Kind::User => "policies",
         Kind::Operator => "operator-policies",
     }
-}
-
-/// The API says of policies what is wrong in HTML.
-fn as_text(html: &str) -> String {
-    html.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
 }

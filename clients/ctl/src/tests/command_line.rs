@@ -15,7 +15,6 @@ fn usage_errors() {
             "rabbitmqctl add_user a b c",
             "rabbitmqctl list_queues nosuch name",
             "rabbitmqctl list_queues --bogus -t abc",
-            "rabbitmqctl set_parameter a b c",
         ],
         expect![[r#"
             $ rabbitmqctl lst_queues
@@ -62,9 +61,6 @@ fn usage_errors() {
             ! 
             ! rabbitmqctl [--node <node>] [--longnames] [--quiet] list_queues [--vhost <vhost>] [--online] [--offline] [--local] [--no-table-headers] [<column>, ...] [--timeout <timeout>]
             exit 64
-            $ rabbitmqctl set_parameter a b c
-            ! Error: this version of Liebre does not have the command 'set_parameter' yet
-            exit 69
         "#]],
     );
 }

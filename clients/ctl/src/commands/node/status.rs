@@ -205,7 +205,9 @@ impl Facts {
         let setting = match (&watermark["relative"], &watermark["absolute"]) {
             (Value::Number(fraction), _) => format!("{fraction} of available memory"),
             (_, bytes @ Value::Number(_)) => unit.text(bytes),
-            _ if limit.is_null() => return NO_LIMIT.into(),
+            _ if limit.is_null() || self.own.get("memory_high_watermark") == Some(&Value::Null) => {
+                return NO_LIMIT.into();
+            }
             _ => "unknown".into(),
         };
         format!("{setting}, computed to: {}", unit.text(limit))

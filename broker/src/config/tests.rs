@@ -1,0 +1,239 @@
+//! Which value wins, what is shown of it, and what is said of those that can't be.
+
+use std::path::PathBuf;
+
+use expect_test::expect_file;
+
+use super::*;
+
+fn file(text: &str) -> Vec<Given> {
+    let entries = conf_file::parse(text, &|_| None).unwrap();
+    let source = |line| Source::File { path: PathBuf::from("/etc/rabbitmq/rabbitmq.conf"), line };
+    entries
+        .into_iter()
+        .map(|entry| Given { key: entry.key, value: entry.value, source: source(entry.line) })
+        .collect()
+}
+
+fn variable(name: &str, value: &str) -> Vec<Given> {
+    from_environment(&|asked| (asked == name).then(|| value.to_owned()))
+}
+
+fn option(key: &str, value: &str) -> Vec<Given> {
+    let source = Source::Flag(key.replace(['.', '_'], "-"));
+    vec![Given { key: key.to_owned(), value: value.to_owned(), source }]
+}
+
+fn resolve(layers: &[Vec<Given>]) -> Result<Configuration, ConfigError> {
+    Configuration::resolve(
+        option("data_dir", "/data").into_iter().chain(layers.concat()).collect(),
+        Vec::new(),
+    )
+}
+
+fn error(layers: &[Vec<Given>]) -> String {
+    resolve(layers).unwrap_err().to_string()
+}
+
+fn shown(configuration: &Configuration, key: &str) -> Option<(String, String)> {
+    let settings = &configuration.settings.effective;
+    settings
+        .iter()
+        .find(|setting| setting.key == key)
+        .map(|setting| (setting.value.clone(), setting.source.clone()))
+}
+
+#[test]
+fn options_come_before_variables_before_files_before_defaults() {
+    let heartbeat = |layers: &[Vec<Given>]| {
+        let configuration = resolve(layers).unwrap();
+        (configuration.settings.node_limits.heartbeat_secs, shown(&configuration, "heartbeat").unwrap().1)
+    };
+    let (in_file, in_environment, in_options) = (
+        file("\nheartbeat = 10\nheartbeat = 20"),
+        variable("LIEBRE_HEARTBEAT", "30"),
+        option("heartbeat", "40"),
+    );
+    assert_eq!(heartbeat(&[]), (60, "default".to_owned()));
+    assert_eq!(heartbeat(std::slice::from_ref(&in_file)), (20, "/etc/rabbitmq/rabbitmq.conf:3".to_owned()));
+    assert_eq!(
+        heartbeat(&[in_file.clone(), in_environment.clone()]),
+        (30, "variable LIEBRE_HEARTBEAT".to_owned())
+    );
+    assert_eq!(heartbeat(&[in_file, in_environment, in_options]), (40, "option --heartbeat".to_owned()));
+}
+
+#[test]
+fn a_family_is_replaced_as_a_whole() {
+    let two = file("listeners.tcp.1 = 127.0.0.1:1\nlisteners.tcp.2 = 127.0.0.1:2");
+    let addresses = |layers: &[Vec<Given>]| {
+        let settings = resolve(layers).unwrap().settings;
+        settings.amqp_listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(addresses(std::slice::from_ref(&two)), "127.0.0.1:1 127.0.0.1:2");
+    assert_eq!(addresses(&[two, variable("LIEBRE_AMQP_LISTEN", "127.0.0.1:3")]), "127.0.0.1:3");
+    let relative = file("disk_free_limit.relative = 1.5");
+    let configuration = resolve(&[relative, option("disk_free_limit.absolute", "1GB")]).unwrap();
+    assert_eq!(shown(&configuration, "disk_free_limit.relative"), None);
+    assert_eq!(shown(&configuration, "disk_free_limit.absolute").unwrap().0, "1GB");
+    let http = |layers: &[Vec<Given>]| resolve(layers).unwrap().settings.http_listen.to_string();
+    let split = file("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = 15673");
+    assert_eq!(http(std::slice::from_ref(&split)), "127.0.0.1:15673");
+    assert_eq!(http(&[split, option("management.tcp.address", "127.0.0.2:1")]), "127.0.0.2:1");
+}
+
+#[test]
+fn rabbitmqs_file_means_what_it_means_there() {
+    let text = "
+        listeners.tcp.default = 5673
+        management.listener.port = 15673
+        loopback_users = none
+        default_user = ana
+        default_pass = s3creta
+        default_vhost = shop
+        default_user_tags.management = true
+        default_user_tags.administrator = false
+        default_permissions.write = ^x
+        max_connections = 5
+        channel_max = 7
+        vhost_max = 3
+        cluster_exchange_limit = 50
+        cluster_queue_limit = infinity
+        consumer_timeout = undefined
+        max_message_size = 16MiB
+        vm_memory_high_watermark.relative = 0.6
+        load_definitions = /etc/rabbitmq/definitions.json
+        definitions.import_backend = local_filesystem
+        definitions.local.path = /etc/rabbitmq/definitions.d
+        definitions.skip_if_unchanged = true
+        cluster_name = shop
+        log.console = false
+        log.dir = /var/log/rabbitmq
+        log.file = rabbit.log
+        log.file.level = warning
+        log.default.level = debug
+        log.file.formatter = json
+    ";
+    let configuration = resolve(&[file(text)]).unwrap();
+    let settings = &configuration.settings;
+    assert!(settings.amqp_listen[0].port() == 5_673 && settings.http_listen.port() == 15_673);
+    assert!(settings.loopback_users.is_empty());
+    let user = &settings.default_user;
+    assert_eq!((user.name.as_str(), user.password.as_str(), user.vhost.as_str()), ("ana", "s3creta", "shop"));
+    assert_eq!(
+        (user.tags.join(","), user.write.as_str(), user.read.as_str()),
+        ("management".into(), "^x", ".*")
+    );
+    let limits = settings.node_limits;
+    assert_eq!((limits.connection_max, limits.channel_max, limits.vhost_max), (Some(5), 7, Some(3)));
+    assert_eq!((limits.exchange_max, limits.queue_max, limits.consumer_timeout), (Some(50), None, None));
+    assert_eq!(limits.message_size_max, 16 << 20);
+    assert_eq!(settings.definitions.paths.len(), 2);
+    assert!(settings.definitions.skip_if_unchanged);
+    assert_eq!(settings.cluster_name.as_deref(), Some("shop"));
+    assert_eq!(configuration.log.console, None);
+    let (path, place) = configuration.log.file.clone().unwrap();
+    assert_eq!((path, place.is_json), (PathBuf::from("/var/log/rabbitmq/rabbit.log"), true));
+    assert_eq!(place.level, tracing_subscriber::filter::LevelFilter::WARN);
+    assert_eq!(shown(&configuration, "default_pass").unwrap().0, HIDDEN);
+    assert!(configuration.notes.is_empty());
+}
+
+#[test]
+fn what_does_nothing_is_noted_with_its_place() {
+    let configuration = resolve(&[file("\nnet_ticktime = 60\nlisteners.ssl.default = 5671")]).unwrap();
+    assert_eq!(
+        configuration.notes,
+        [
+            "/etc/rabbitmq/rabbitmq.conf:2: net_ticktime does nothing here: there is one node",
+            "/etc/rabbitmq/rabbitmq.conf:3: listeners.ssl.default does nothing here: there is no TLS in this \
+             version: nothing listens there",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_key_is_told_with_the_nearest_one() {
+    for (text, message) in [
+        ("heartbaet = 5", "there is no key 'heartbaet'; did you mean 'heartbeat'?"),
+        (
+            "vm_memory_high_watermark.relativ = 5",
+            "there is no key 'vm_memory_high_watermark.relativ'; did you mean \
+                                                  'vm_memory_high_watermark.relative'?",
+        ),
+        ("chanel_max = 5", "there is no key 'chanel_max'; did you mean 'channel_max'?"),
+        ("zzz = 5", "there is no key 'zzz'"),
+    ] {
+        assert_eq!(error(&[file(text)]), format!("/etc/rabbitmq/rabbitmq.conf:1: {message}"));
+    }
+}
+
+#[test]
+fn values_that_can_not_be_are_told_with_their_place() {
+    let heartbeat = "heartbeat: '1m' is no number from 0 to 65535";
+    assert_eq!(error(&[file("heartbeat = 1m")]), format!("/etc/rabbitmq/rabbitmq.conf:1: {heartbeat}"));
+    assert_eq!(
+        error(&[variable("LIEBRE_HEARTBEAT", "1m")]),
+        format!("variable LIEBRE_HEARTBEAT: {heartbeat}")
+    );
+    assert_eq!(error(&[option("heartbeat", "1m")]), format!("option --heartbeat: {heartbeat}"));
+    for text in [
+        "listeners.tcp.default = localhost",
+        "listeners.tcp = some",
+        "management.tcp.ip = x",
+        "disk_free_limit.absolute = much",
+        "disk_free_limit.relative = -1",
+        "vm_memory_high_watermark.relative = 1.5",
+        "channel_max = 0",
+        "frame_max = 100",
+        "max_message_size = 1GB",
+        "handshake_timeout = 0",
+        "loopback_users = guest",
+        "loopback_users.guest = maybe",
+        "definitions.import_backend = https",
+        "log.file.level = loud",
+        "log.console.formatter = xml",
+        "unsafe_no_fsync = perhaps",
+        "listeners.tcp = none",
+    ] {
+        assert!(resolve(&[file(text)]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn every_default_is_what_the_table_says() {
+    let configuration = resolve(&[]).unwrap();
+    let said = exact_keys()
+        .filter(|key| !key.default.is_empty() && !key.default.contains(' ') && key.default != "never");
+    for key in said {
+        if key.name == "default_pass" {
+            continue;
+        }
+        let with = resolve(&[option(key.name, key.default)]).unwrap_or_else(|error| panic!("{error}"));
+        let strip = |configuration: &Configuration| {
+            let mut settings = configuration.settings.clone();
+            settings.effective.clear();
+            format!("{settings:?} {:?}", configuration.log)
+        };
+        assert_eq!(strip(&with), strip(&configuration), "{}", key.name);
+    }
+}
+
+#[test]
+fn names_are_used_once() {
+    let mut names: Vec<&str> = keys().flat_map(|key| key.aliases.iter().copied().chain([key.name])).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    let mut options: Vec<String> = exact_keys().map(Key::option_name).collect();
+    let count = options.len();
+    options.sort_unstable();
+    options.dedup();
+    assert_eq!(options.len(), count);
+}
+
+#[test]
+fn the_page_is_that_of_the_table() {
+    expect_file!["../../docs/configuration.md"].assert_eq(&page::markdown());
+}

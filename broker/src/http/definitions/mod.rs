@@ -1,0 +1,220 @@
+//! Definitions as a file: everything durable but messages, in and out (<https://www.rabbitmq.com/docs/definitions>).
+//!
+//! ```text
+//! text ──> JSON ──> check: every object, against the broker and the file itself ──> apply ──> stable storage
+//!                     └─ the first that can't be: nothing has happened
+//! ```
+//!
+//! An import never deletes. Users, permissions, parameters and policies replace those that are there; exchanges and
+//! queues that are there stay as they are. What follows from each is what follows from the single change, policies at
+//! once included. The changes share few commits; the answer comes when all of them are on stable storage. A crash
+//! before that leaves some of them, and the same import again the rest.
+
+mod apply;
+mod check;
+mod export;
+mod multipart;
+mod object;
+
+use std::{fmt, future::Future, pin::Pin};
+
+use axum::http::{Method, header};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{
+    HttpError,
+    answer::{Answer, Answered},
+    auth::Right,
+    path::unquote,
+    request::{Request, not_allowed},
+};
+use crate::{
+    connection::registry::Node,
+    model::{name::Name, parameter::GlobalParameter},
+    server::definition_files::DefinitionFile,
+    storage::StoreError,
+    vhost::broker::Broker,
+};
+use check::Checked;
+
+/// The global parameter that says which definitions were imported last. Exports leave it out.
+const IMPORTED: &str = "imported_definition_hash_value";
+/// UTF-8's mark at the beginning of texts from Windows.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Why definitions were not imported, or not all of them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ImportError {
+    /// The text is no JSON object; holds why not.
+    NotDefinitions(String),
+    /// Something in it can't be.
+    Refused {
+        /// Such as `queues[3] ('orders' in vhost '/')`.
+        place: String,
+        /// RabbitMQ's reason: a text, or JSON such as `["no_such_vhost","v"]`.
+        reason: Value,
+    },
+    /// The disk failed.
+    NotStored {
+        /// The first thing that is not on stable storage.
+        place: String,
+        /// Why not.
+        error: StoreError,
+    },
+}
+
+/// `definitions`, `definitions/{vhost}`, `all-configuration`
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
+    request.require(Right::Administrator)?;
+    match (names, &request.method) {
+        ([], &Method::GET) => Ok(download(request, export::all(request.node()))),
+        ([vhost], &Method::GET) => {
+            let vhost = request.broker().vhost(vhost);
+            let vhost = vhost.ok_or_else(|| HttpError::bad_request("vhost_not_found"))?;
+            Ok(download(request, export::of_vhost(request.broker(), &vhost)))
+        }
+        ([], &Method::POST) => upload(request, None).await,
+        ([vhost], &Method::POST) => {
+            let vhost = request.broker().vhost(vhost);
+            let vhost = vhost.ok_or_else(|| HttpError::NotFound("vhost_not_found".to_owned()))?;
+            upload(request, Some(vhost.name())).await
+        }
+        ([] | [_], _) => not_allowed("HEAD, GET, POST, OPTIONS"),
+        _ => Err(HttpError::ObjectNotFound),
+    }
+}
+
+/// Imports files at the broker's start, one after another; each as a whole or not at all. The error names the file. With
+/// `skip_if_unchanged` the same files are not imported a second time.
+pub fn import_at_start<'a>(
+    node: &'a Node,
+    files: &'a [DefinitionFile],
+    skip_if_unchanged: bool,
+) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    Box::pin(async move {
+        let hash = hash(files.iter().map(|file| file.text.as_slice()));
+        if skip_if_unchanged && is_imported(&node.broker, &hash) {
+            return Ok(());
+        }
+        for DefinitionFile { path, text } in files {
+            let imported = import(node, text, None).await;
+            imported.map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        match skip_if_unchanged {
+            true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
+            false => Ok(()),
+        }
+    })
+}
+
+/// Imports a text, as a whole or not at all.
+async fn import(node: &Node, text: &[u8], target: Option<&Name>) -> Result<(), ImportError> {
+    Checked::check(node, parse(text)?, target)?.apply(node).await
+}
+
+fn hash<'a>(texts: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    format!("{:x}", hash.finalize())
+}
+
+fn is_imported(broker: &Broker, hash: &str) -> bool {
+    let imported = broker.global_parameter(IMPORTED);
+    imported
+        .and_then(|value| serde_json::from_str::<String>(&value).ok())
+        .is_some_and(|imported| imported == hash)
+}
+
+async fn note_imported(broker: &Broker, hash: String) -> Result<(), ImportError> {
+    let parameter = GlobalParameter { name: Name::literal(IMPORTED), value: Value::from(hash).to_string() };
+    let (_, ticket) = broker.put_global_parameter(parameter);
+    apply::stored(ticket).await
+}
+
+/// Nothing at all is no definitions.
+fn parse(text: &[u8]) -> Result<Map<String, Value>, ImportError> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(ImportError::NotDefinitions("not a JSON object".to_owned())),
+        Err(error) => Err(ImportError::NotDefinitions(format!("not JSON: {error}"))),
+    }
+}
+
+fn download(request: &Request, object: Value) -> Answer {
+    let name = request.parameter("download").and_then(|name| unquote(name).ok().flatten());
+    let name = name.filter(|name| name.bytes().all(is_of_token));
+    Answer::Download(object, name)
+}
+
+/// What the name of a downloaded file may have in it (RFC 9110's tokens).
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The body is the definitions, or a form with the part `file`.
+async fn upload(request: &Request, target: Option<&Name>) -> Answered {
+    let content_type =
+        request.headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or(""));
+    let form = multipart::boundary(content_type).map(|boundary| multipart::parts(&request.body, boundary));
+    let not_json = || HttpError::bad_request("failed_to_parse_json");
+    let part = |name: &str| form.as_ref().and_then(|parts| parts.iter().find(|part| part.name == name));
+    let text = match &form {
+        None => &request.body[..],
+        Some(_) => part("file").ok_or_else(not_json)?.body,
+    };
+    let hash = request.has_flag("skip_if_unchanged").then(|| hash(std::iter::once(text)));
+    let imported = async {
+        if hash.as_deref().is_some_and(|hash| is_imported(request.broker(), hash)) {
+            return Ok(());
+        }
+        import(request.node(), text, target).await?;
+        match hash {
+            Some(hash) => note_imported(request.broker(), hash).await,
+            None => Ok(()),
+        }
+    };
+    match imported.await {
+        Ok(()) => match part("redirect").and_then(|part| std::str::from_utf8(part.body).ok()) {
+            Some(location) => Ok(Answer::SeeOther(location.to_owned())),
+            None => Ok(Answer::Done),
+        },
+        Err(error) => {
+            tracing::error!("definitions not imported: {error}");
+            Err(match error {
+                ImportError::NotDefinitions(_) => not_json(),
+                ImportError::Refused { reason, .. } => HttpError::BadRequest(reason),
+                ImportError::NotStored { .. } => HttpError::Internal(error.to_string()),
+            })
+        }
+    }
+}
+
+/// One line, for logs and for who starts the broker.
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDefinitions(reason) => f.write_str(reason),
+            Self::NotStored { place, error } => write!(f, "{place} is not stored: {error}"),
+            Self::Refused { place, reason } => {
+                let text = match (reason.as_str(), reason[0].as_str(), reason[1].as_str()) {
+                    (Some(text), ..) => text.replace("\n\n", ": ").replace('\n', " "),
+                    (None, Some("no_such_vhost"), Some(vhost)) => format!("there is no vhost '{vhost}'"),
+                    (None, Some("no_such_user"), Some(user)) => format!("there is no user '{user}'"),
+                    _ => reason.to_string(),
+                };
+                // Where the reason is ours it says so itself.
+                let place =
+                    if text.starts_with(place.as_str()) { String::new() } else { format!("{place}: ") };
+                write!(f, "{place}{}", text.trim())
+            }
+        }
+    }
+}

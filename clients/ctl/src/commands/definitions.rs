@@ -1,0 +1,171 @@
+//! Definitions to a file, and from one.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::Outcome;
+use crate::api::{Method, Request, refusal};
+use crate::arguments::Switch;
+use crate::catalogue::{Command, Group};
+use crate::context::Context;
+use crate::exit::{Code, Failure, Stop, UsageError};
+use crate::format::html_as_text;
+
+/// With more objects than this the broker may take so long that a terminal is shown that it is at work.
+const OBJECTS_FEW: usize = 2_000;
+/// Between two steps of what is shown then.
+const TICK: Duration = Duration::from_millis(100);
+/// The name of a file that stands for standard output or input.
+const STANDARD: &str = "-";
+
+/// The commands of this module.
+pub const COMMANDS: &[Command] = &[
+    Command::new(
+        Group::Definitions,
+        "export_definitions",
+        "export_definitions <file_path | \"-\"> [--format <json | erlang>]",
+        "Exports definitions in JSON or compressed Erlang Term Format.",
+    )
+    .takes(1, 1)
+    .timeout()
+    .switches(&[Switch::word("format")])
+    .explained(&[
+        ("<file>", "Local file path to export to. Pass a dash (-) for stdout."),
+        ("--format", "output format to use: json or erlang"),
+    ])
+    .runs(export),
+    Command::new(
+        Group::Definitions,
+        "import_definitions",
+        "import_definitions <file_path | \"-\"> [--format <json | erlang>] [--skip-if-unchanged]",
+        "Imports definitions in JSON or compressed Erlang Term Format.",
+    )
+    .takes(0, 1)
+    .timeout()
+    .switches(&[Switch::word("format"), Switch::flag("skip-if-unchanged")])
+    .explained(&[
+        ("[file]", "Local file path to import from. If omitted will be read from standard input"),
+        ("--format", "input format to use: json or erlang"),
+        (
+            "--skip-if-unchanged",
+            "Avoids repetitive definition imports when file contents are unchanged since the last import with this option",
+        ),
+    ])
+    .runs(import),
+];
+
+fn export(context: &mut Context<'_>) -> Outcome {
+    let file = context.argument(0).to_string();
+    check_format(context)?;
+    if file == STANDARD {
+        let definitions = context.broker.get("/api/definitions")?;
+        return context.line(&definitions.to_string());
+    }
+    let directory = Path::new(&file).parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        let problem = format!("Directory {} does not exist", directory.display());
+        return Err(UsageError::bad_argument(&problem).into());
+    }
+    context.announce(&format!("Exporting definitions in JSON to a file at \"{file}\" ..."))?;
+    let definitions = context.broker.get("/api/definitions")?;
+    fs::write(&file, definitions.to_string()).map_err(|error| {
+        let text = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                format!("No permissions to write to file {file} or its parent directory")
+            }
+            ErrorKind::StorageFull => format!("No space left on device to write to {file}"),
+            _ => format!("Could not write to {file}: {error}"),
+        };
+        Failure::new(Code::Data, text)
+    })?;
+    context.done()
+}
+
+fn import(context: &mut Context<'_>) -> Outcome {
+    let file = context.arguments.first().filter(|file| *file != STANDARD).cloned();
+    check_format(context)?;
+    if let Some(file) = file.as_ref().filter(|file| !Path::new(file).exists()) {
+        return Err(UsageError::bad_argument(&format!("File {file} does not exist")).into());
+    }
+    context.announce(&match &file {
+        Some(file) => format!("Importing definitions in JSON from a file at \"{file}\" ..."),
+        None => "Importing definitions in JSON from standard input ...".to_string(),
+    })?;
+    let definitions = parse(&read(context, file.as_deref())?)?;
+    let query = if context.options.has("skip-if-unchanged") { "?skip_if_unchanged=true" } else { "" };
+    let progress = progress(&definitions);
+    let request = Request {
+        method: Method::Post,
+        path: format!("/api/definitions{query}"),
+        body: Some(definitions),
+        reason: None,
+    };
+    let response = context.broker.call(&request);
+    progress.finish_and_clear();
+    let response = response?;
+    match response.status {
+        200..=299 if context.view.formatter.is_json() || context.view.is_quiet => context.done(),
+        200..=299 => context.line(
+            "Successfully started definition import. This process is asynchronous and can take some time.",
+        ),
+        _ => Err(refused(&response.body, html_as_text(&refusal(&response))).into()),
+    }
+}
+
+/// RabbitMQ's own binary format is nobody else's.
+fn check_format(context: &Context<'_>) -> Result<(), Stop> {
+    match context.options.word("format").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("json") => Ok(()),
+        Some("erlang") => {
+            Err(UsageError::bad_argument("Erlang's term format is not supported here; use json").into())
+        }
+        Some(_) => Err(UsageError::bad_argument("Format should be either json or erlang").into()),
+    }
+}
+
+fn read(context: &mut Context<'_>, file: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    let read: io::Result<()> = match file {
+        Some(file) => fs::read(file).map(|read| text = read),
+        None => context.streams.input.read_to_end(&mut text).map(drop),
+    };
+    let name = file.unwrap_or("standard input");
+    read.map_err(|error| Failure::new(Code::Data, format!("Could not read {name}: {error}")))?;
+    Ok(text)
+}
+
+fn parse(text: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(text).map_err(|error| {
+        Failure::new(Code::Data, format!("Failed to deserialise input (format: JSON) (error: {error})"))
+    })
+}
+
+/// Shows on a terminal that the broker is at work; nothing where standard error is none.
+fn progress(definitions: &Value) -> ProgressBar {
+    let lists = definitions.as_object().into_iter().flatten().filter_map(|(_, list)| list.as_array());
+    let count: usize = lists.map(Vec::len).sum();
+    if count <= OBJECTS_FEW {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(format!("importing {count} definitions"));
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn refused(body: &Value, text: String) -> Failure {
+    let reason = body.get("reason");
+    let part = |at: usize| reason.and_then(|reason| reason.get(at)).and_then(Value::as_str);
+    match (part(0), part(1)) {
+        (Some("no_such_vhost"), Some(vhost)) => Failure::no_such_vhost(vhost),
+        _ => Failure::new(Code::Unavailable, text),
+    }
+}

@@ -1,0 +1,161 @@
+//! Definitions to a file and from one.
+
+use std::fs;
+
+use expect_test::expect;
+use serde_json::json;
+use tempfile::tempdir;
+
+use super::check;
+use crate::testing::Script;
+
+#[test]
+fn definitions_are_exported() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("d.json");
+    let script = Script::new().answer("GET /api/definitions", 200, json!({"users": [], "queues": []}));
+    let transcript = script.run(&format!("rabbitmqctl export_definitions {}", file.display()));
+    assert_eq!(
+        transcript,
+        format!("Exporting definitions in JSON to a file at \"{}\" ...\n", file.display())
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), r#"{"users":[],"queues":[]}"#);
+    check(
+        &script,
+        &["rabbitmqctl export_definitions -", "rabbitmqctl export_definitions / -q"],
+        expect![[r#"
+            $ rabbitmqctl export_definitions -
+            {"users":[],"queues":[]}
+            $ rabbitmqctl export_definitions / -q
+            ! Error:
+            ! Could not write to /: Is a directory (os error 21)
+            exit 65
+        "#]],
+    );
+}
+
+#[test]
+fn usage_errors() {
+    check(
+        &Script::new(),
+        &[
+            "rabbitmqctl export_definitions",
+            "rabbitmqctl export_definitions a b",
+            "rabbitmqctl export_definitions /nope/x.json",
+            "rabbitmqctl export_definitions x --format erlang",
+            "rabbitmqctl export_definitions x --format nope",
+        ],
+        expect![[r#"
+            $ rabbitmqctl export_definitions
+            ! Error (argument validation): not enough arguments.
+            ! Arguments given:
+            ! 	export_definitions
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] export_definitions <file_path | "-"> [--format <json | erlang>] [--timeout <timeout>]
+            exit 64
+            $ rabbitmqctl export_definitions a b
+            ! Error (argument validation): too many arguments.
+            ! Arguments given:
+            ! 	export_definitions a b
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] export_definitions <file_path | "-"> [--format <json | erlang>] [--timeout <timeout>]
+            exit 64
+            $ rabbitmqctl export_definitions /nope/x.json
+            ! Error (argument validation): Bad argument: Directory /nope does not exist
+            ! Arguments given:
+            ! 	export_definitions /nope/x.json
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] export_definitions <file_path | "-"> [--format <json | erlang>] [--timeout <timeout>]
+            exit 65
+            $ rabbitmqctl export_definitions x --format erlang
+            ! Error (argument validation): Bad argument: Erlang's term format is not supported here; use json
+            ! Arguments given:
+            ! 	export_definitions x --format erlang
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] export_definitions <file_path | "-"> [--format <json | erlang>] [--timeout <timeout>]
+            exit 65
+            $ rabbitmqctl export_definitions x --format nope
+            ! Error (argument validation): Bad argument: Format should be either json or erlang
+            ! Arguments given:
+            ! 	export_definitions x --format nope
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] export_definitions <file_path | "-"> [--format <json | erlang>] [--timeout <timeout>]
+            exit 65
+        "#]],
+    );
+}
+
+#[test]
+fn definitions_are_imported() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("d.json");
+    fs::write(&file, r#"{"queues": [{"name": "q"}]}"#).unwrap();
+    let path = file.display().to_string();
+    let run = |script: &Script, line: &str| script.run(&line.replace("FILE", &path)).replace(&path, "FILE");
+    let script = Script::new().input(r#"{"vhosts":[]}"#);
+    let refused = |reason| Script::new().answer("POST /api/definitions", 400, json!({"reason": reason}));
+    let transcripts = [
+        run(&script, "rabbitmqctl import_definitions FILE"),
+        run(&script, "rabbitmqctl import_definitions FILE --skip-if-unchanged"),
+        run(&script, "rabbitmqctl -q import_definitions FILE --format JSON"),
+        run(&script, "rabbitmqctl import_definitions"),
+        run(&script, "rabbitmqctl import_definitions - --formatter json"),
+        run(&script, "rabbitmqctl import_definitions /nope/y.json"),
+        run(&refused(json!(["no_such_vhost", "v"])), "rabbitmqctl import_definitions FILE"),
+        run(&refused(json!("tags_not_present")), "rabbitmqctl import_definitions FILE"),
+        run(&Script::new().input("{bad"), "rabbitmqctl import_definitions"),
+    ];
+    expect![[r#"
+        Importing definitions in JSON from a file at "FILE" ...
+        Successfully started definition import. This process is asynchronous and can take some time.
+        > POST /api/definitions {"queues":[{"name":"q"}]}
+
+        Importing definitions in JSON from a file at "FILE" ...
+        Successfully started definition import. This process is asynchronous and can take some time.
+        > POST /api/definitions?skip_if_unchanged=true {"queues":[{"name":"q"}]}
+
+        > POST /api/definitions {"queues":[{"name":"q"}]}
+
+        Importing definitions in JSON from standard input ...
+        Successfully started definition import. This process is asynchronous and can take some time.
+        > POST /api/definitions {"vhosts":[]}
+
+        {"node":"rabbit@h","result":"ok"}
+        > POST /api/definitions {"vhosts":[]}
+
+        ! Error (argument validation): Bad argument: File /nope/y.json does not exist
+        ! Arguments given:
+        ! 	import_definitions /nope/y.json
+        ! 
+        ! Usage
+        ! 
+        ! rabbitmqctl [--node <node>] [--longnames] [--quiet] import_definitions <file_path | "-"> [--format <json | erlang>] [--skip-if-unchanged] [--timeout <timeout>]
+        exit 65
+
+        Importing definitions in JSON from a file at "FILE" ...
+        ! Virtual host 'v' does not exist
+        > POST /api/definitions {"queues":[{"name":"q"}]}
+        exit 65
+
+        Importing definitions in JSON from a file at "FILE" ...
+        ! Error:
+        ! tags_not_present
+        > POST /api/definitions {"queues":[{"name":"q"}]}
+        exit 69
+
+        Importing definitions in JSON from standard input ...
+        ! Error:
+        ! Failed to deserialise input (format: JSON) (error: key must be a string at line 1 column 2)
+        exit 65
+    "#]].assert_eq(&transcripts.join("\n"));
+}
