@@ -213,7 +213,7 @@ impl<'a> Broker<'a> {
         match stopped_node(&response) {
             Some(node) => {
                 self.stopped.get_or_init(|| node.to_string());
-                Err(Failure::bare(Code::Unavailable, NOT_RUNNING))
+                Err(Failure::misuse(NOT_RUNNING))
             }
             None => Ok(response),
         }

@@ -316,7 +316,7 @@ pub fn most_like(typed: &str, names: impl IntoIterator<Item = &'static str>) -> 
 }
 
 /// Below this, a suggestion would only confuse.
-const LIKENESS_MIN_THOUSANDTHS: u64 = 800;
+const LIKENESS_MIN_THOUSANDTHS: u64 = 770;
 
 impl Scope {
     fn includes(self, tool: Tool) -> bool {

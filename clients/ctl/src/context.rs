@@ -157,7 +157,7 @@ impl Context<'_> {
     /// Ends a health check that failed: `-s` leaves only the exit code.
     pub fn fail(&self, text: String, is_headed: bool) -> Stop {
         let message = if self.view.is_silent { String::new() } else { text };
-        Stop::Failure(Failure { code: Code::Unavailable, message, is_headed })
+        Stop::Failure(Failure { is_headed, ..Failure::bare(Code::Unavailable, message) })
     }
 
     /// Prints the columns that were asked for of those objects.

@@ -53,6 +53,8 @@ pub struct Failure {
     pub message: String,
     /// Is `Error:` printed on a line of its own before the message?
     pub is_headed: bool,
+    /// Is it told with the arguments and the usage of the command, which should not have been given now?
+    pub is_misuse: bool,
 }
 
 impl UsageError {
@@ -80,12 +82,17 @@ impl UsageError {
 impl Failure {
     /// A failure told below a line `Error:`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), is_headed: true }
+        Self { code, message: message.into(), is_headed: true, is_misuse: false }
     }
 
     /// A failure told in its own words only.
     pub fn bare(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), is_headed: false }
+        Self { code, message: message.into(), is_headed: false, is_misuse: false }
+    }
+
+    /// A command that can't be given as long as the broker runs, or is stopped.
+    pub fn misuse(message: &str) -> Self {
+        Self { is_misuse: true, ..Self::bare(Code::Usage, message) }
     }
 
     /// The user is not known.

@@ -70,6 +70,7 @@ where
     let tool = Tool::named(name);
     let any = Arguments::read(words, &tool.all_switches());
     let script = any.word("script-name").unwrap_or(name).to_string();
+    let tool = Tool::ALL.into_iter().find(|other| other.name() == script).unwrap_or(tool);
     let Some(command_name) = any.positional.first() else {
         return without_command(tool, &script, &any, &mut streams);
     };
@@ -107,6 +108,14 @@ where
     match run(&mut context) {
         Ok(()) | Err(Stop::DryRun) => Code::Ok,
         Err(Stop::Usage(error)) => usage_error(&error, command, &script, words, &mut context.streams),
+        Err(Stop::Failure(failure)) if failure.is_misuse => {
+            let text = with_usage(&failure.message, command, &script, words, &context.view);
+            // what was announced comes first
+            match context.streams.output.flush() {
+                Ok(()) => print(context.streams.errors, &text, failure.code),
+                Err(_) => failure.code,
+            }
+        }
         Err(Stop::Failure(failure)) => failed(&failure, &mut context),
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Code::Ok,
         Err(Stop::Output(error)) => {
@@ -205,14 +214,17 @@ fn usage_error(
     streams: &mut Streams<'_>,
 ) -> Code {
     let view = View::new(&Arguments::default(), Formatter::default(), streams.is_output_terminal);
-    let text = format!(
-        "Error (argument validation): {}\nArguments given:\n\t{}\n\n{}\n\n{}\n",
-        error.problem,
+    let problem = format!("Error (argument validation): {}", error.problem);
+    print(streams.errors, &with_usage(&problem, command, script, words, &view), error.code)
+}
+
+fn with_usage(problem: &str, command: &Command, script: &str, words: &[String], view: &View) -> String {
+    format!(
+        "{problem}\nArguments given:\n\t{}\n\n{}\n\n{}\n",
         words.join(" "),
         view.bold("Usage"),
         command.usage_line(script)
-    );
-    print(streams.errors, &text, error.code)
+    )
 }
 
 fn failed(failure: &Failure, context: &mut Context<'_>) -> Code {

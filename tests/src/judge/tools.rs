@@ -14,9 +14,10 @@
 //! |---|---|---|
 //! | `colours` | a terminal's escape sequences | nothing |
 //! | `node` | the node's name | `NODE` |
-//! | `ports` | the broker's own, and a client's after `127.0.0.1:` | `AMQP`, `HTTP`, `PORT` |
+//! | `ports` | the broker's own, and a client's after `127.0.0.1` | `AMQP`, `HTTP`, `PORT` |
 //! | `version` | the RabbitMQ that it is, or is like | `VERSION` |
 //! | `pid` | a process of the node | `<pid>` |
+//! | `tool's log` | lines of the tool's own log on standard error, with the time of day | nothing |
 //! | `rows` | the order of rows below their head, which means nothing | sorted |
 
 use std::{
@@ -77,9 +78,10 @@ impl Tools {
         command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
         let output = command.output().doing(tool)?;
         let text = |bytes: &[u8]| self.masked(&String::from_utf8_lossy(bytes), vhost);
-        let mut lines: Vec<String> =
-            sorted_rows(&text(&output.stdout)).iter().map(|line| told('|', line)).collect();
-        lines.extend(text(&output.stderr).lines().map(|line| told('!', line)));
+        let printed = text(&output.stdout);
+        let printed = if is_listing(&words) { sorted_rows(&printed) } else { printed.lines().collect() };
+        let mut lines: Vec<String> = printed.iter().map(|line| told('|', line)).collect();
+        lines.extend(without_log(&text(&output.stderr)).iter().map(|line| told('!', line)));
         match output.status.code() {
             Some(0) => {}
             Some(code) => lines.push(format!("exit {code}")),
@@ -118,12 +120,21 @@ fn told(mark: char, line: &str) -> String {
     if line.is_empty() { mark.to_string() } else { format!("{mark} {line}") }
 }
 
+/// Whether the rows of a table are printed, one a line.
+fn is_listing(words: &[String]) -> bool {
+    let is_form = |form: &&str| words.iter().any(|word| word == form);
+    words.get(1..).is_some_and(|words| words.iter().any(|word| word.starts_with("list_")))
+        && !["json", "erlang"].iter().any(is_form)
+}
+
 fn sorted_rows(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
-    let is_head = |line: &&str| line.split('\t').next().is_some_and(|first| HEADS.contains(&first));
-    if let Some(head) = lines.iter().position(is_head) {
-        lines[head + 1..].sort_unstable();
-    }
+    let is_head = |line: &&str| {
+        let first = line.split(['\t', ',']).next().unwrap_or_default();
+        line.ends_with("...") || HEADS.contains(&first.trim_matches('"'))
+    };
+    let first = lines.iter().rposition(is_head).map_or(0, |head| head + 1);
+    lines[first..].sort_unstable();
     lines
 }
 
@@ -136,13 +147,33 @@ fn without_colours(text: &str) -> String {
     plain
 }
 
+/// `14:58:02.312 [warning] …` and the empty line before it are no part of an answer.
+fn without_log(text: &str) -> Vec<&str> {
+    let is_logged = |line: &str| {
+        let time = line.split_once(" [").map(|(time, _)| time);
+        time.is_some_and(|time| time.len() == 12 && time.bytes().filter(|byte| *byte == b':').count() == 2)
+    };
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        if !is_logged(line) {
+            lines.push(line);
+        } else if lines.last().is_some_and(|line| line.is_empty()) {
+            lines.pop();
+        }
+    }
+    lines
+}
+
+/// `127.0.0.1:41000` and, in two columns, `127.0.0.1	41000`.
 fn mask_client_ports(text: &str) -> String {
-    let mut parts = text.split("127.0.0.1:");
+    let mut parts = text.split("127.0.0.1");
     let mut masked = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        masked += "127.0.0.1:";
-        masked += if rest.len() < part.len() { "PORT" } else { "" };
+        masked += "127.0.0.1";
+        let after = part.trim_start_matches([':', '\t']);
+        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        masked += &part[..part.len() - after.len()];
+        masked += if after.len() < part.len() && rest.len() < after.len() { "PORT" } else { "" };
         masked += rest;
     }
     masked
@@ -175,11 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tools_own_log_is_left_out() {
+        let text = "Error:\n\n14:58:02.312 [warning] no\nno such thing: [x]\n";
+        assert_eq!(without_log(text), ["Error:", "no such thing: [x]"]);
+        assert_eq!(mask_client_ports("127.0.0.1\t41000\t127.0.0.1\n"), "127.0.0.1\tPORT\t127.0.0.1\n");
+    }
+
+    #[test]
     fn rows_have_no_order() {
         assert_eq!(
             sorted_rows("Listing queues ...\nname\tmessages\nb\t1\na\t2\n"),
             ["Listing queues ...", "name\tmessages", "a\t2", "b\t1"]
         );
-        assert_eq!(sorted_rows("b\na\n"), ["b", "a"]);
+        assert_eq!(sorted_rows("b\na\n"), ["a", "b"]);
+        let words = |line: &str| admin::words(line);
+        assert!(is_listing(&words("rabbitmqctl -q list_users")) && !is_listing(&words("rabbitmqctl status")));
+        assert!(!is_listing(&words("rabbitmqctl list_queues --formatter json")));
     }
 }

@@ -14,6 +14,9 @@ use crate::catalogue::{Command, Group, Scope};
 use crate::context::Context;
 use crate::exit::{Code, Failure, Stop, UsageError};
 
+/// What is answered to `reset` while the broker runs.
+const RUNNING: &str = "Error: this command requires the 'rabbit' app to be stopped on the target node. Stop it with \
+                       'rabbitmqctl stop_app'.";
 /// How long `wait` waits by default, in seconds.
 const WAIT_SECS: u64 = 10;
 /// How long `start_app` and `stop_app` wait by default, in seconds.
@@ -137,21 +140,23 @@ fn start_app(context: &mut Context<'_>) -> Outcome {
 
 fn reset(context: &mut Context<'_>, verb: &str) -> Outcome {
     let node = context.broker.node()?;
-    context.announce(&format!("{verb} node {node} ..."))?;
     if context.broker.is_running()? {
-        let text = format!(
-            "Mnesia is still running on node {node}.\nPlease stop the node with rabbitmqctl stop_app first."
-        );
-        return Err(Failure::new(Code::Software, text).into());
+        return Err(Failure::misuse(RUNNING).into());
     }
+    context.announce(&format!("{verb} node {node} ..."))?;
     context.broker.send_own(Method::Post, "/api/liebre/reset", None)?;
     context.done()
 }
 
 fn set_listeners(context: &mut Context<'_>, is_suspended: bool) -> Outcome {
     let node = context.broker.node()?;
-    let verb = if is_suspended { "suspend" } else { "resume" };
-    context.announce(&format!("Will {verb} client connection listeners on node {node} ..."))?;
+    let (verb, effect) = match is_suspended {
+        true => ("suspend", "no longer accept client connections!"),
+        false => ("resume", "now accept client connections"),
+    };
+    context.announce(&format!(
+        "Will {verb} client connection listeners on node {node}. The node will {effect}"
+    ))?;
     let body = json!({"suspended": is_suspended});
     context.broker.send_own(Method::Put, "/api/liebre/listeners", Some(body))?;
     context.done()
@@ -164,7 +169,10 @@ fn set_maintenance(context: &mut Context<'_>, is_on: bool) -> Outcome {
             "Will put node {node} into maintenance mode. The node will no longer serve any client traffic!"
         )
     } else {
-        format!("Will put node {node} back into normal operation mode")
+        format!(
+            "Will put node {node} back into regular operating mode. The node will again serve client traffic and host \
+             primary queue replicas."
+        )
     };
     context.announce(&text)?;
     context.broker.send_own(Method::Put, "/api/liebre/maintenance", Some(json!({"enabled": is_on})))?;

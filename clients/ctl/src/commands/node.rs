@@ -160,7 +160,11 @@ fn stop(context: &mut Context<'_>) -> Outcome {
 
 fn shutdown(context: &mut Context<'_>) -> Outcome {
     let node = context.broker.node()?;
-    let found = context.broker.find(&path(&["nodes", &node]))?.unwrap_or_default();
+    let found = match context.broker.is_running()? {
+        true => context.broker.find(&path(&["nodes", &node]))?.unwrap_or_default(),
+        // what is left of it does not tell
+        false => Value::Null,
+    };
     let pid = match found.get("os_pid") {
         Some(Value::String(pid)) => pid.clone(),
         Some(Value::Number(pid)) => pid.to_string(),

@@ -144,7 +144,7 @@ fn delete_queue(context: &mut Context<'_>) -> Outcome {
         200..=299 => {
             let ready = before.get("messages_ready").or(before.get("messages")).and_then(Value::as_u64);
             let text = format!("Queue was successfully deleted with {} ready messages", ready.unwrap_or(0));
-            context.finish(&text, serde_json::json!({"result": "ok", "message": text}))
+            context.finish(&text, serde_json::json!({"message": text}))
         }
         404 => Err(not_there().into()),
         _ => Err(not_deleted(&refusal(&response)).into()),

@@ -81,6 +81,8 @@ pub const COMMANDS: &[Command] = &[
     .usage("check_for_quorum_queues_without_an_elected_leader [--vhost <vhost>] [--across-all-vhosts] <pattern>")
     .takes(0, 1)
     .switches(&[Switch::flag("across-all-vhosts")]),
+    check(Scope::Diagnostics, "discover_peers", "Performs peer discovery and lists discovered nodes, if any")
+        .here("It is a single node: no peers are looked for"),
     replicas(
         Scope::Queues,
         "rebalance",
@@ -272,7 +274,7 @@ const TOLD: &[Told] = &[
     },
     Told {
         command: "check_if_node_is_mirror_sync_critical",
-        banner: "Checking if node {node} is critical for data availability of any classic mirrored queues ...",
+        banner: "Checking if node {node} is critical for data safety of any classic mirrored queues ...",
         answer: "Node {node} seems to be the only one in a single node cluster, the check does not apply",
     },
     Told {
@@ -285,6 +287,7 @@ const TOLD: &[Told] = &[
         banner: "Checking for quorum queues without an elected leader ...",
         answer: "Node {node} reported all quorum queue as having responsive leader replicas",
     },
+    Told { command: "discover_peers", banner: "Discovering peers nodes ...", answer: "No peers discovered" },
     Told {
         command: "await_online_quorum_plus_one",
         banner: "Will wait for a quorum + 1 of nodes to be online for all quorum queues for 120 seconds...",

@@ -28,17 +28,23 @@ fn a_running_broker_is_stopped_first() {
         ],
         expect![[r#"
             $ rabbitmqctl reset
-            Resetting node rabbit@h ...
-            ! Error:
-            ! Mnesia is still running on node rabbit@h.
-            ! Please stop the node with rabbitmqctl stop_app first.
-            exit 70
+            ! Error: this command requires the 'rabbit' app to be stopped on the target node. Stop it with 'rabbitmqctl stop_app'.
+            ! Arguments given:
+            ! 	reset
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] reset
+            exit 64
             $ rabbitmqctl force_reset
-            Forcefully resetting node rabbit@h ...
-            ! Error:
-            ! Mnesia is still running on node rabbit@h.
-            ! Please stop the node with rabbitmqctl stop_app first.
-            exit 70
+            ! Error: this command requires the 'rabbit' app to be stopped on the target node. Stop it with 'rabbitmqctl stop_app'.
+            ! Arguments given:
+            ! 	force_reset
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] force_reset
+            exit 64
             $ rabbitmqctl start_app
             Starting node rabbit@h ...
             $ rabbitmqctl stop_app -t 0
@@ -65,6 +71,7 @@ fn a_stopped_broker_is_reset_and_says_why_it_does_not_answer() {
             "rabbitmq-diagnostics is_running",
             "rabbitmq-diagnostics is_booting",
             "rabbitmqctl start_app -t 0",
+            "rabbitmqctl shutdown --no-wait",
         ],
         expect![[r#"
             $ rabbitmqctl stop_app
@@ -78,10 +85,22 @@ fn a_stopped_broker_is_reset_and_says_why_it_does_not_answer() {
             $ rabbitmqctl list_users
             Listing users ...
             ! Error: this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.
-            exit 69
+            ! Arguments given:
+            ! 	list_users
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] list_users [--no-table-headers] [--timeout <timeout>]
+            exit 64
             $ rabbitmqctl list_users --formatter json
-            {"result":"error","node":"rabbit@h","message":"Error: this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'."}
-            exit 69
+            ! Error: this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.
+            ! Arguments given:
+            ! 	list_users --formatter json
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] list_users [--no-table-headers] [--timeout <timeout>]
+            exit 64
             $ rabbitmq-diagnostics check_running
             Checking if RabbitMQ is running on node rabbit@h ...
             ! Error:
@@ -99,6 +118,9 @@ fn a_stopped_broker_is_reset_and_says_why_it_does_not_answer() {
             > POST /api/liebre/start-app
             > pause 100 ms
             exit 75
+            $ rabbitmqctl shutdown --no-wait
+            Shutting down RabbitMQ node rabbit@h running at PID unknown
+            > POST /api/liebre/stop
         "#]],
     );
 }
@@ -115,16 +137,16 @@ fn listeners_are_suspended_and_nodes_drained() {
         ],
         expect![[r#"
             $ rabbitmqctl suspend_listeners
-            Will suspend client connection listeners on node rabbit@h ...
+            Will suspend client connection listeners on node rabbit@h. The node will no longer accept client connections!
             > PUT /api/liebre/listeners {"suspended":true}
             $ rabbitmqctl resume_listeners
-            Will resume client connection listeners on node rabbit@h ...
+            Will resume client connection listeners on node rabbit@h. The node will now accept client connections
             > PUT /api/liebre/listeners {"suspended":false}
             $ rabbitmq-upgrade drain
             Will put node rabbit@h into maintenance mode. The node will no longer serve any client traffic!
             > PUT /api/liebre/maintenance {"enabled":true}
             $ rabbitmq-upgrade revive
-            Will put node rabbit@h back into normal operation mode
+            Will put node rabbit@h back into regular operating mode. The node will again serve client traffic and host primary queue replicas.
             > PUT /api/liebre/maintenance {"enabled":false}
         "#]],
     );
