@@ -1,6 +1,6 @@
 //! What the two programs of the chat share: the form of a message, the command line, the way to the broker.
 
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::time::Duration;
 
 use lapin::{Connection, ConnectionProperties, ErrorKind, uri::AMQPUri};
 use serde::{Deserialize, Serialize};
@@ -113,15 +113,4 @@ fn is_shut_out(error: &lapin::Error) -> bool {
 /// `1 mensaje`, `2 mensajes`.
 pub fn counted(count: u32) -> String {
     if count == 1 { "1 mensaje".to_owned() } else { format!("{count} mensajes") }
-}
-
-/// How a program ends: well, or with the error's text and code 1.
-pub fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
 }

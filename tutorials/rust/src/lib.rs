@@ -1,6 +1,9 @@
 //! What the tutorials share: where the broker is, and what the command line says.
 
+use std::{error::Error, process::ExitCode};
+
 pub mod chat;
+pub mod jobs;
 mod trouble;
 
 pub use trouble::{Result, Trouble};
@@ -36,4 +39,15 @@ pub fn words_needed(usage: &str) -> Vec<String> {
         std::process::exit(1);
     }
     words
+}
+
+/// How a program ends: well, or with the error's text and code 1.
+pub fn ended(result: std::result::Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -14,7 +14,10 @@ use lapin::{
     options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use liebre_tutorials::chat::{Arguments, EXCHANGE, Mensaje, QUEUE, counted, ended};
+use liebre_tutorials::{
+    chat::{Arguments, EXCHANGE, Mensaje, QUEUE, counted},
+    ended,
+};
 
 /// `delivery_mode` 2 asks the broker to keep the message over a restart.
 const PERSISTENT: u8 = 2;

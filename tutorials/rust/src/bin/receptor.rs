@@ -18,7 +18,10 @@ use lapin::{
     },
     types::{FieldTable, ShortString},
 };
-use liebre_tutorials::chat::{Arguments, EXCHANGE, Mensaje, QUEUE, counted, ended};
+use liebre_tutorials::{
+    chat::{Arguments, EXCHANGE, Mensaje, QUEUE, counted},
+    ended,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
