@@ -61,6 +61,11 @@ impl Program {
         kill_process(Pid::from_child(&self.child), Signal::INT).expect("the program is still there");
     }
 
+    /// SIGTERM: what a system says to a program that it wants to end.
+    pub fn terminate(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the program is still there");
+    }
+
     /// Waits for the program to end well.
     pub fn finish(mut self) {
         let status = self.wait_end();

@@ -18,6 +18,7 @@ use liebre_tests::{
 mod chat;
 mod confirms;
 mod first;
+mod jobs;
 mod pages;
 mod routing;
 mod rpc;
@@ -124,7 +125,8 @@ fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut raw = Raw::with_channel(Broker::shared());
-    for queue in ["hello", "task_queue", "rpc_queue", "chat_cola"] {
+    let job_queues = ["jobs", "jobs.retry", "jobs.failed"];
+    for queue in ["hello", "task_queue", "rpc_queue", "chat_cola"].into_iter().chain(job_queues) {
         raw.ask(method::queue_delete(queue, 0), "queue.delete-ok");
     }
     for exchange in ["logs", "direct_logs", "topic_logs", "chat_todos"] {
