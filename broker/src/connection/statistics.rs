@@ -110,7 +110,7 @@ impl Tally {
     /// A message for this exchange was routed to so many places. True for the first since [`Tally::flush`].
     pub(super) fn count(&mut self, vhost: &Vhost, exchange: &[u8], places: usize) -> bool {
         let epoch = vhost.epoch();
-        if self.epoch != epoch || self.name != exchange || self.exchange.is_none() {
+        if self.epoch != epoch || !self.is_of(exchange) {
             self.flush();
             let name = std::str::from_utf8(exchange).unwrap_or_default();
             (self.exchange, self.name, self.epoch) =
@@ -119,6 +119,14 @@ impl Tally {
         self.published_in += 1;
         self.published_out += places as u64;
         self.published_in == 1
+    }
+
+    /// The default exchange's blank name is not compared: an empty vector points nowhere, and to compare nothing there by
+    /// vector instructions takes the processor longer than all else that a small message needs.
+    fn is_of(&self, exchange: &[u8]) -> bool {
+        let is_same_name =
+            self.name.len() == exchange.len() && (exchange.is_empty() || self.name == exchange);
+        is_same_name && self.exchange.is_some()
     }
 
     /// Tells the exchange.

@@ -56,13 +56,17 @@ fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
     let view = View::of(request)?;
     let mut queues = Vec::new();
     for (place, vhost) in vhosts.iter().enumerate() {
-        queues.extend(vhost.queues_unordered().into_iter().map(|queue| (place, vhost, queue)));
+        queues.extend(vhost.queue_names().into_iter().map(|name| (place, vhost, name)));
     }
     let listing = query.list(
         queues,
-        |(one_vhost, _, one), (vhost, _, other)| one_vhost.cmp(vhost).then_with(|| one.name.cmp(&other.name)),
-        |(.., queue)| &queue.name,
-        |(_, vhost, queue), wants| view.fields(vhost, queue, wants).into_value(),
+        |(one_vhost, _, one), (vhost, _, other)| one_vhost.cmp(vhost).then_with(|| one.cmp(other)),
+        |(.., name)| name,
+        |(_, vhost, name), wants| match vhost.queue(name) {
+            Some(queue) => view.fields(vhost, &queue, wants).into_value(),
+            // It went meanwhile.
+            None => json!({ "name": name.as_str(), "vhost": vhost.name().as_str() }),
+        },
     );
     Ok(Answer::Selected(listing?))
 }

@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn connections_leave_files_to_others() {
-        for (files, connections) in [(1_024, 896), (256, 128), (100, 50), (0, 0)] {
+        for (files, connections) in [(1_024, 640), (256, 128), (100, 50), (0, 0)] {
             assert_eq!(connections_max(Some(files)), connections);
         }
         assert!(connections_max(None) > 1 << 20, "no limit");

@@ -217,6 +217,12 @@ impl Vhost {
         self.read().queues.values().cloned().collect()
     }
 
+    /// The names of all queues, in no order.
+    #[must_use]
+    pub fn queue_names(&self) -> Vec<Name> {
+        self.read().topology.queues().map(|(name, _)| name.clone()).collect()
+    }
+
     /// All queues, by name.
     #[must_use]
     pub fn queues(&self) -> Vec<Arc<SharedQueue>> {
