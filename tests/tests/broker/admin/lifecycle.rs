@@ -40,8 +40,24 @@ async fn an_application_in_its_process() {
     "#]],
     );
     came_back(&broker).await;
+    reset(&admin);
     check(
         &admin,
+        &["rabbitmqctl stop_app", "rabbitmqctl stop"],
+        expect![[r#"
+        $ rabbitmqctl stop_app
+        Stopping rabbit application on node rabbit@host ...
+        $ rabbitmqctl stop
+        Stopping and halting node rabbit@host ...
+    "#]],
+    );
+    assert_eq!(broker.wait_end(), Some(0));
+}
+
+/// Only a stopped broker is; then it is as at its first start.
+fn reset(admin: &Admin) {
+    check(
+        admin,
         &[
             "rabbitmqctl reset",
             "rabbitmqctl stop_app",
@@ -75,17 +91,6 @@ async fn an_application_in_its_process() {
             Listing queues for vhost / ...
         "#]],
     );
-    check(
-        &admin,
-        &["rabbitmqctl stop_app", "rabbitmqctl stop"],
-        expect![[r#"
-        $ rabbitmqctl stop_app
-        Stopping rabbit application on node rabbit@host ...
-        $ rabbitmqctl stop
-        Stopping and halting node rabbit@host ...
-    "#]],
-    );
-    assert_eq!(broker.wait_end(), Some(0));
 }
 
 /// A user, and a persistent message in a durable queue.
