@@ -164,7 +164,7 @@ fn without_log(text: &str) -> Vec<&str> {
     lines
 }
 
-/// `127.0.0.1:41000` and, in two columns, `127.0.0.1	41000`.
+/// `127.0.0.1:41000`, and the same in two columns.
 fn mask_client_ports(text: &str) -> String {
     let mut parts = text.split("127.0.0.1");
     let mut masked = parts.next().unwrap_or_default().to_owned();

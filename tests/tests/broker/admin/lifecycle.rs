@@ -40,8 +40,24 @@ async fn an_application_in_its_process() {
     "#]],
     );
     came_back(&broker).await;
+    reset(&admin);
     check(
         &admin,
+        &["rabbitmqctl stop_app", "rabbitmqctl stop"],
+        expect![[r#"
+        $ rabbitmqctl stop_app
+        Stopping rabbit application on node rabbit@host ...
+        $ rabbitmqctl stop
+        Stopping and halting node rabbit@host ...
+    "#]],
+    );
+    assert_eq!(broker.wait_end(), Some(0));
+}
+
+/// Only a stopped broker is; then it is as at its first start.
+fn reset(admin: &Admin) {
+    check(
+        admin,
         &[
             "rabbitmqctl reset",
             "rabbitmqctl stop_app",
@@ -52,11 +68,14 @@ async fn an_application_in_its_process() {
         ],
         expect![[r#"
             $ rabbitmqctl reset
-            Resetting node rabbit@host ...
-            ! Error:
-            ! Mnesia is still running on node rabbit@host.
-            ! Please stop the node with rabbitmqctl stop_app first.
-            exit 70
+            ! Error: this command requires the 'rabbit' app to be stopped on the target node. Stop it with 'rabbitmqctl stop_app'.
+            ! Arguments given:
+            ! 	reset
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] reset
+            exit 64
             $ rabbitmqctl stop_app
             Stopping rabbit application on node rabbit@host ...
             $ rabbitmqctl reset
@@ -72,17 +91,6 @@ async fn an_application_in_its_process() {
             Listing queues for vhost / ...
         "#]],
     );
-    check(
-        &admin,
-        &["rabbitmqctl stop_app", "rabbitmqctl stop"],
-        expect![[r#"
-        $ rabbitmqctl stop_app
-        Stopping rabbit application on node rabbit@host ...
-        $ rabbitmqctl stop
-        Stopping and halting node rabbit@host ...
-    "#]],
-    );
-    assert_eq!(broker.wait_end(), Some(0));
 }
 
 /// A user, and a persistent message in a durable queue.
@@ -114,7 +122,13 @@ fn while_stopped(admin: &Admin) {
             Timeout: 60.0 seconds ...
             Listing queues for vhost / ...
             ! Error: this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.
-            exit 69
+            ! Arguments given:
+            ! 	list_queues
+            ! 
+            ! Usage
+            ! 
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] list_queues [--vhost <vhost>] [--online] [--offline] [--local] [--no-table-headers] [<column>, ...] [--timeout <timeout>]
+            exit 64
             $ rabbitmq-diagnostics check_running
             Checking if RabbitMQ is running on node rabbit@host ...
             ! Error:
@@ -145,22 +159,22 @@ fn the_listener_is_closed_for_a_while() {
         &admin,
         &["rabbitmqctl suspend_listeners", "rabbitmqctl suspend_listeners"],
         expect![[r#"
-        $ rabbitmqctl suspend_listeners
-        Will suspend client connection listeners on node rabbit@host ...
-        $ rabbitmqctl suspend_listeners
-        Will suspend client connection listeners on node rabbit@host ...
-    "#]],
+            $ rabbitmqctl suspend_listeners
+            Will suspend client connection listeners on node rabbit@host. The node will no longer accept client connections!
+            $ rabbitmqctl suspend_listeners
+            Will suspend client connection listeners on node rabbit@host. The node will no longer accept client connections!
+        "#]],
     );
     assert!(!accepts() && before.is_alive(1), "who is connected goes on");
     check(
         &admin,
         &["rabbitmqctl resume_listeners", "rabbitmqctl resume_listeners"],
         expect![[r#"
-        $ rabbitmqctl resume_listeners
-        Will resume client connection listeners on node rabbit@host ...
-        $ rabbitmqctl resume_listeners
-        Will resume client connection listeners on node rabbit@host ...
-    "#]],
+            $ rabbitmqctl resume_listeners
+            Will resume client connection listeners on node rabbit@host. The node will now accept client connections
+            $ rabbitmqctl resume_listeners
+            Will resume client connection listeners on node rabbit@host. The node will now accept client connections
+        "#]],
     );
     assert!(accepts());
     check(
@@ -179,9 +193,9 @@ fn the_listener_is_closed_for_a_while() {
         &admin,
         &["rabbitmq-upgrade revive"],
         expect![[r#"
-        $ rabbitmq-upgrade revive
-        Will put node rabbit@host back into normal operation mode
-    "#]],
+            $ rabbitmq-upgrade revive
+            Will put node rabbit@host back into regular operating mode. The node will again serve client traffic and host primary queue replicas.
+        "#]],
     );
     drop(Raw::open(&broker));
 }

@@ -248,6 +248,8 @@ fn in_other_vhosts(admin: &Admin) {
             $ rabbitmqctl list_queues -p nowhere
             Timeout: 60.0 seconds ...
             Listing queues for vhost nowhere ...
+            ! Virtual host 'nowhere' does not exist
+            exit 65
         "#]],
     );
 }
