@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use liebre_tests::{broker::Broker, http, program::Program, raw::Raw};
+use liebre_tests::{binaries::workspace_root, broker::Broker, http, program::Program, raw::Raw};
 use serde_json::{Value, json};
 
 use super::{
@@ -164,6 +164,26 @@ fn producer_in_rust_processor_in_python() {
 #[test]
 fn producer_in_python_processor_in_rust() {
     lesson(&Page::open("es/9-cola-de-trabajos-http.md", Python), Python, Rust);
+}
+
+/// The file of settings says what the page and both versions of the programs say.
+#[test]
+fn settings_are_the_same_everywhere() {
+    let read = |path: &str| std::fs::read_to_string(workspace_root().join("tutorials").join(path)).unwrap();
+    let page = Page::open("en/9-job-queue.md", Rust);
+    let programs = ["rust/src/jobs.rs", "python/jobs.py"].map(read);
+    let file = read("jobs.env");
+    let settings: Vec<_> = file.lines().filter_map(|line| line.split_once('=')).collect();
+    assert_eq!(settings.len(), page.text.matches("`JOBS_").count() - 1, "one is named twice");
+    for (name, default) in settings {
+        page.shows(name);
+        page.shows(default);
+        for program in &programs {
+            // Numbers may be written with underscores, texts in quotes.
+            let program = program.replace("2_000", "2000").replace('"', "");
+            assert!(program.contains(&format!("{name}, {default})")), "{name} is {default}");
+        }
+    }
 }
 
 /// Five jobs at a time; if the processor dies, they all wait again.
