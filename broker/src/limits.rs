@@ -80,8 +80,12 @@ pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long the body of one HTTP request may take to arrive, absolute.
 pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Body of one HTTP request, bytes.
+/// How long a peer may take nothing of an answer to an HTTP request that waits for it.
+pub const HTTP_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Body of one HTTP request that carries a message, bytes.
 pub const HTTP_BODY_MAX: usize = 10 << 20;
+/// Body of any other HTTP request but for definitions, bytes.
+pub const HTTP_FIELDS_MAX: usize = 256 << 10;
 /// Body of a request with definitions, from an administrator, bytes.
 pub const DEFINITIONS_BODY_MAX: usize = 64 << 20;
 /// Body of a form with name and password, bytes.
@@ -96,7 +100,9 @@ pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// At one of so many looks it is also measured what the node uses.
 pub const USE_LOOKS: u32 = 5;
 /// Samples of each kind that one request may ask for.
-pub const SAMPLES_MAX: u64 = 1_000;
+pub const SAMPLES_MAX: u64 = 500;
+/// Samples of each number that all objects of one listing may have together.
+pub const SAMPLES_PER_LISTING_MAX: u64 = 10_000;
 /// Answers of one connection that may wait for the disk: so many declares and binds may share its commits.
 pub const DEFERRED_MAX: usize = 1_024;
 /// Messages of one run of a dispatch: so many are handed out before the first of them is written. Runs

@@ -162,7 +162,7 @@ fn environment(request: &Request) -> Value {
         "max_message_size": node_limits.message_size_max,
         "handshake_timeout": u64::try_from(node_limits.handshake_timeout.as_millis()).unwrap_or(u64::MAX),
         (format!("disk_free_limit.{disk_kind}")): disk_limit,
-        "management.rates_mode": "none",
+        "management.rates_mode": "basic",
     });
     if let Some(timeout) = node_limits.consumer_timeout {
         environment["consumer_timeout"] = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).into();

@@ -129,8 +129,7 @@ fn stop_app(request: &Request) -> Answered {
 }
 
 fn process_facts() -> Value {
-    let arguments: Vec<String> =
-        env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let arguments = masked(env::args_os().map(|argument| argument.to_string_lossy().into_owned()));
     let is_ours = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let variables: Map<String, Value> = env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -145,8 +144,30 @@ fn process_facts() -> Value {
     json!({ "arguments": arguments, "variables": variables, "threads": threads })
 }
 
-fn is_secret(variable: &str) -> bool {
-    ["PASS", "COOKIE", "SECRET", "TOKEN"].iter().any(|sign| variable.contains(sign))
+/// Options without their values where these are secrets: `--default-pass VALUE` and `--default-pass=VALUE`.
+fn masked(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut is_value_secret = false;
+    let mask = |argument: String| {
+        if std::mem::take(&mut is_value_secret) {
+            return MASK.to_owned();
+        }
+        if !argument.starts_with("--") || !is_secret(&argument) {
+            return argument;
+        }
+        match argument.split_once('=') {
+            Some((option, _)) => format!("{option}={MASK}"),
+            None => {
+                is_value_secret = true;
+                argument
+            }
+        }
+    };
+    arguments.map(mask).collect()
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["PASS", "COOKIE", "SECRET", "TOKEN"].iter().any(|sign| name.contains(sign))
 }
 
 fn flag(request: &Request, name: &str) -> Result<bool, HttpError> {
@@ -165,5 +186,11 @@ mod tests {
             assert!(is_secret(name), "{name}");
         }
         assert!(!is_secret("LIEBRE_DATA_DIR"));
+        let words = ["liebre", "--default-pass", "s3cret", "--default-pass=s3cret", "--heartbeat", "5"];
+        let told = masked(words.into_iter().map(str::to_owned));
+        assert_eq!(
+            told,
+            ["liebre", "--default-pass", MASK, &format!("--default-pass={MASK}"), "--heartbeat", "5"]
+        );
     }
 }

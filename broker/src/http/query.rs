@@ -10,7 +10,10 @@ use percent_encoding::percent_decode_str;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value, json};
 
-use crate::{http::HttpError, limits::PATTERN_BYTES_MAX};
+use crate::{
+    http::HttpError,
+    limits::{PATTERN_BYTES_MAX, SAMPLES_PER_LISTING_MAX},
+};
 
 /// Items a page has when its size is not given.
 const PAGE_SIZE: i64 = 100;
@@ -29,6 +32,8 @@ pub struct ListQuery {
     sort: Option<String>,
     is_reverse: bool,
     page: Option<Page>,
+    /// Of each number of an object.
+    samples: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +70,7 @@ impl ListQuery {
             sort: text("sort").map(str::to_owned),
             is_reverse: text("sort_reverse") == Some("true"),
             page: Page::parse(text)?,
+            samples: samples(text),
         })
     }
 
@@ -103,10 +109,26 @@ impl ListQuery {
         }
         let wants = |name: &str| self.columns.as_ref().is_none_or(|columns| columns.0.contains_key(name));
         let made = |item: &T| self.select(view(item, &wants));
-        let Some(page) = &self.page else { return Ok(items.iter().map(made).collect()) };
+        let Some(page) = &self.page else {
+            self.check_samples(items.len())?;
+            return Ok(items.iter().map(made).collect());
+        };
         let filtered_count = items.len();
         let items = page.cut(items)?;
+        self.check_samples(items.len())?;
         Ok(page.wrap((total_count, filtered_count), items.iter().map(made).collect()))
+    }
+
+    /// Refuses answers that would be mostly samples.
+    fn check_samples(&self, items: usize) -> Result<(), HttpError> {
+        if self.samples.saturating_mul(items as u64) <= SAMPLES_PER_LISTING_MAX {
+            return Ok(());
+        }
+        Err(HttpError::bad_request(format!(
+            "{items} objects with {} samples of each number are too many; ask for smaller pages, a longer _incr or a \
+             shorter _age",
+            self.samples
+        )))
     }
 
     /// The listing of items that have no pages (bindings, users, permissions, policies, consumers, nodes).
@@ -138,6 +160,16 @@ impl ListQuery {
             items.reverse();
         }
     }
+}
+
+/// How many samples of each number the query asks for (see [`Request::ranges`](super::request::Request::ranges)).
+fn samples<'a>(text: impl Fn(&str) -> Option<&'a str>) -> u64 {
+    let number = |name: String| text(&name)?.parse::<u64>().ok();
+    let of = |kind: &str| number(format!("{kind}_age"))?.checked_div(number(format!("{kind}_incr"))?);
+    ["lengths", "msg_rates", "data_rates", "node_stats"]
+        .into_iter()
+        .filter_map(of)
+        .fold(0, u64::saturating_add)
 }
 
 impl Page {
@@ -355,6 +387,19 @@ mod tests {
         let listing = list(query, items()).unwrap();
         let items = listing.get("items").unwrap_or(&listing).as_array().unwrap();
         items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn listings_are_not_mostly_samples() {
+        let sampled = |items: usize, query: &str| {
+            list(query, vec![json!({"name": "q"}); items]).map(|_| ()).map_err(|error| format!("{error:?}"))
+        };
+        assert_eq!(sampled(100, "lengths_age=300&lengths_incr=3"), Ok(()));
+        assert_eq!(sampled(400, "page=1&page_size=100&lengths_age=300&lengths_incr=3"), Ok(()));
+        for query in ["lengths_age=300&lengths_incr=2", "msg_rates_age=99999999999&msg_rates_incr=1"] {
+            assert!(sampled(100, query).unwrap_err().contains("are too many"), "{query}");
+        }
+        assert_eq!(sampled(100, "lengths_age=300&lengths_incr=0"), Ok(()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     table, topic_permissions, users, vhosts,
 };
 use crate::{
-    limits::{DEFINITIONS_BODY_MAX, HTTP_BODY_MAX, HTTP_BODY_TIMEOUT, HTTP_FORM_MAX},
+    limits::{DEFINITIONS_BODY_MAX, HTTP_BODY_MAX, HTTP_BODY_TIMEOUT, HTTP_FIELDS_MAX, HTTP_FORM_MAX},
     model::policy::PolicyKind,
 };
 
@@ -80,8 +80,11 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
 /// What a caller may send to a path, bytes.
 fn body_max(caller: &Caller, names: &[&str]) -> usize {
     match names.first() {
-        Some(&"definitions") if caller.has(Right::Administrator) => DEFINITIONS_BODY_MAX,
-        _ => HTTP_BODY_MAX,
+        Some(&("definitions" | "all-configuration")) if caller.has(Right::Administrator) => {
+            DEFINITIONS_BODY_MAX
+        }
+        Some(&"exchanges") if names.last() == Some(&"publish") => HTTP_BODY_MAX,
+        _ => HTTP_FIELDS_MAX,
     }
 }
 

@@ -1,10 +1,9 @@
 //! The control socket while the broker is stopped and its process waits: an operator may reset the broker, start it, or
 //! end the process. Everything else is answered with 503 `not_running`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     extract::Request,
     http::Method,
     response::{IntoResponse, Response},
@@ -14,9 +13,12 @@ use tokio::sync::watch;
 
 use super::{HttpError, answer, answer::Answer};
 use crate::{
-    server::{Base, StartError},
+    server::{Base, StartError, http::serve},
     storage::DataDir,
 };
+
+/// For answers that are still on their way when it was decided what to do next.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// What the process is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +44,17 @@ pub async fn wait_for_start(mut base: Base) -> Result<Option<Base>, StartError> 
         next: next.clone(),
     });
     tracing::info!("the broker is stopped; waiting to be started");
-    let app = Router::new().fallback(move |request| respond(Arc::clone(&stopped), request));
     let mut decided = next.subscribe();
-    let served = axum::serve(control, app.into_make_service()).with_graceful_shutdown(async move {
+    let (stop, is_stopped) = watch::channel(false);
+    let served = serve(control, move |request, _| respond(Arc::clone(&stopped), request), is_stopped);
+    let decision = async move {
         let _ = decided.wait_for(Option::is_some).await;
-    });
+        stop.send_replace(true);
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
     tokio::select! {
-        result = served => {
-            if let Err(error) = result {
-                tracing::error!("the control socket failed: {error}");
-            }
-        }
+        () = served => {}
+        () = decision => {}
         signal = base.next_signal() => tracing::info!("{signal} received, stopping"),
     }
     base.remove_control();

@@ -140,7 +140,9 @@ pub(super) fn view(user: &User) -> Value {
 }
 
 fn password(fields: &RequestBody, algorithm: HashingAlgorithm) -> Result<PasswordHash, HttpError> {
-    match (fields.text("password")?, fields.text("password_hash")?) {
+    // What is refused is not told: it may be a password.
+    let text = |field| fields.text(field).map_err(|_| HttpError::bad_request(format!("{field} is no text")));
+    match (text("password")?, text("password_hash")?) {
         (Some(_), Some(_)) => Err(HttpError::bad_request("both_password_and_password_hash_are_provided")),
         (None, None) => Ok(PasswordHash::none()),
         (Some(password), None) => {
@@ -155,7 +157,7 @@ fn password(fields: &RequestBody, algorithm: HashingAlgorithm) -> Result<Passwor
                     .ok_or_else(|| HttpError::bad_request(format!("unknown hashing algorithm '{name}'")))?,
             };
             PasswordHash::from_base64(hash, algorithm)
-                .map_err(|_| HttpError::bad_value("not_base64", &Value::from(hash)))
+                .map_err(|_| HttpError::bad_request("password_hash is not base64 of a salt and a hash"))
         }
     }
 }

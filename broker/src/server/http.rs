@@ -2,8 +2,13 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
 
-use axum::{body::Body, extract::Request, response::Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use hyper::{Method, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -11,9 +16,10 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 
 use super::listener::{ACCEPT_PAUSE, is_of_peer};
-use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIMEOUT};
+use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIMEOUT, HTTP_WRITE_TIMEOUT};
 
 /// Where connections come from.
 pub trait Door: Send + 'static {
@@ -81,12 +87,15 @@ where
 async fn converse<S, R>(stream: S, respond: impl Fn(Request) -> R + Send, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    R: Future<Output = Response> + Send,
+    R: Future<Output = Response> + Send + 'static,
 {
     let service = service_fn(|request: hyper::Request<Incoming>| {
+        let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         let response = respond(request.map(Body::new));
-        async move { Ok::<_, Infallible>(response.await) }
+        async move { Ok::<_, Infallible>(if only_reads { response.await } else { to_its_end(response).await }) }
     });
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(HTTP_WRITE_TIMEOUT));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP_HEAD_TIMEOUT)
@@ -103,6 +112,13 @@ where
     if let Err(error) = result {
         tracing::debug!("an HTTP connection ended: {error}");
     }
+}
+
+/// A change that has begun goes on when the peer who asked for it leaves: nothing is half done.
+async fn to_its_end(response: impl Future<Output = Response> + Send + 'static) -> Response {
+    #[expect(clippy::disallowed_methods, reason = "the request ends by itself; nobody stops it")]
+    let task = tokio::spawn(response);
+    task.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

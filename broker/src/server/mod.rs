@@ -102,7 +102,7 @@ pub enum PrometheusListen {
 }
 
 /// The user and vhost that a fresh data directory gets.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DefaultUser {
     /// The login.
     pub name: String,
@@ -121,6 +121,16 @@ pub struct DefaultUser {
 }
 
 /// As RabbitMQ's: <https://www.rabbitmq.com/docs/access-control#default-state>.
+impl fmt::Debug for DefaultUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the password.
+        f.debug_struct("DefaultUser")
+            .field("name", &self.name)
+            .field("vhost", &self.vhost)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for DefaultUser {
     fn default() -> Self {
         let everything = || ".*".to_owned();

@@ -190,7 +190,7 @@ async fn upload(request: &Request, target: Option<&Name>) -> Answered {
             tracing::error!("definitions not imported: {error}");
             Err(match error {
                 ImportError::NotDefinitions(_) => not_json(),
-                ImportError::Refused { reason, .. } => HttpError::BadRequest(reason),
+                ImportError::Refused { .. } => HttpError::bad_request(error.to_string()),
                 ImportError::NotStored { .. } => HttpError::Internal(error.to_string()),
             })
         }

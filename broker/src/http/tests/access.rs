@@ -4,7 +4,7 @@ use axum::{body::Body, http::header};
 use expect_test::expect;
 
 use super::bench::Bench;
-use crate::limits::HTTP_BODY_MAX;
+use crate::limits::HTTP_FIELDS_MAX;
 
 #[tokio::test]
 async fn callers_over_tcp_log_in() {
@@ -200,11 +200,11 @@ async fn methods_that_a_path_lacks_are_named() {
 async fn a_body_is_as_long_as_its_limit_at_most() {
     let bench = Bench::new().await;
     let blanks = |count| Body::from(" ".repeat(count));
-    let response = bench.request("guest", "PUT", "/users/u", blanks(HTTP_BODY_MAX)).await;
+    let response = bench.request("guest", "PUT", "/users/u", blanks(HTTP_FIELDS_MAX)).await;
     assert_eq!(response.status(), 400);
-    let response = bench.request("guest", "PUT", "/users/u", blanks(HTTP_BODY_MAX + 1)).await;
+    let response = bench.request("guest", "PUT", "/users/u", blanks(HTTP_FIELDS_MAX + 1)).await;
     assert_eq!(response.status(), 413);
     // What nobody may send is not read.
-    let response = bench.request("nobody", "PUT", "/users/u", blanks(HTTP_BODY_MAX + 1)).await;
+    let response = bench.request("nobody", "PUT", "/users/u", blanks(HTTP_FIELDS_MAX + 1)).await;
     assert_eq!(response.status(), 401);
 }

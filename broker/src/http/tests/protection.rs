@@ -16,7 +16,7 @@ use crate::{
         routes::{Door, respond},
         table::ROUTES,
     },
-    limits::{HTTP_BODY_MAX, HTTP_FORM_MAX},
+    limits::{HTTP_BODY_MAX, HTTP_FIELDS_MAX, HTTP_FORM_MAX},
 };
 
 /// A path of a route, whose names name nothing.
@@ -65,11 +65,14 @@ fn stream(size: usize) -> Body {
 #[tokio::test]
 async fn bodies_are_limited_by_the_bytes_that_come() {
     let bench = Bench::new().await;
-    for (size, status) in [(HTTP_BODY_MAX, 400), (HTTP_BODY_MAX + 1, 413), (3 * HTTP_BODY_MAX, 413)] {
-        let response = bench.request("guest", "PUT", "/queues/%2F/q", stream(size)).await;
-        assert_eq!(response.status(), status, "{size}");
-        let whole = bench.request("guest", "PUT", "/queues/%2F/q", Body::from(vec![b' '; size])).await;
-        assert_eq!(whole.status(), status, "{size}");
+    let publish = ("POST", "/exchanges/%2F/amq.direct/publish", HTTP_BODY_MAX);
+    for (method, path, max) in [("PUT", "/queues/%2F/q", HTTP_FIELDS_MAX), publish] {
+        for (size, status) in [(max, 400), (max + 1, 413), (3 * max, 413)] {
+            let response = bench.request("guest", method, path, stream(size)).await;
+            assert_eq!(response.status(), status, "{path} {size}");
+            let whole = bench.request("guest", method, path, Body::from(vec![b' '; size])).await;
+            assert_eq!(whole.status(), status, "{path} {size}");
+        }
     }
     let response = bench.request("anonymous", "POST", "/login", stream(HTTP_FORM_MAX + 1)).await;
     assert_eq!(response.status(), 413);
