@@ -263,7 +263,7 @@ fn write_identity(text: &mut MetricsText, api: &Api, endpoint: &Endpoint) {
     ]);
     let identity = labels(&[
         ("rabbitmq_node", &api.node.name),
-        ("rabbitmq_cluster", &api.node.name),
+        ("rabbitmq_cluster", &api.node.cluster_name()),
         ("rabbitmq_cluster_permanent_id", &api.node.name),
         ("rabbitmq_endpoint", endpoint.name()),
     ]);
