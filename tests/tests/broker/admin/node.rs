@@ -149,7 +149,7 @@ fn environment(admin: &Admin) {
                   {max_message_size,134217728},
                   {handshake_timeout,10000},
                   {'disk_free_limit.absolute',100331648},
-                  {'management.rates_mode',"none"},
+                  {'management.rates_mode',"basic"},
                   {consumer_timeout,1800000},
                   {channel_max_per_node,"infinity"},
                   {cluster_exchange_limit,"infinity"},
