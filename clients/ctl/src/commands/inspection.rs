@@ -3,7 +3,7 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Outcome, observer};
+use super::{Outcome, observer, policies};
 use crate::api::{Broker, CallError, Method, Request, path};
 use crate::arguments::{Arguments, Switch};
 use crate::catalogue::{Action, Command, Group, Scope, Tool};
@@ -24,20 +24,6 @@ const UNRESPONSIVE: Listing = Listing {
     shown: &["name"],
     is_ordered: false,
     is_whole: false,
-};
-
-const POLICIES: Listing = Listing {
-    columns: &[
-        Column::plain("vhost"),
-        Column::plain("name"),
-        Column::plain("pattern"),
-        Column::plain("apply-to"),
-        Column::plain("definition"),
-        Column::plain("priority"),
-    ],
-    shown: &["vhost", "name", "pattern", "apply-to", "definition", "priority"],
-    is_ordered: true,
-    is_whole: true,
 };
 
 /// What a report holds of the node. Of commands that list, all columns.
@@ -117,7 +103,7 @@ pub const COMMANDS: &[Command] = &[
         ("<name>", "The name of the queue/exchange"),
         ("--object-type <queue | exchange>", "the type of object to match (default: queue)"),
     ])
-    .lists(&POLICIES)
+    .lists(&policies::LISTING)
     .shown_as(Formatter::PrettyTable)
     .runs(list_policies_that_match),
     Command::new(

@@ -18,7 +18,8 @@ enum Kind {
     Operator,
 }
 
-const LISTING: Listing = Listing {
+/// What is told of a policy, of either kind.
+pub(super) const LISTING: Listing = Listing {
     columns: &[
         Column::plain("vhost"),
         Column::plain("name"),
