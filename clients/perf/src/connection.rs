@@ -290,7 +290,8 @@ pub fn closed_by(id: MethodId, arguments: Arguments<'_>) -> Option<PerfError> {
     }
 }
 
-fn connect(url: &BrokerUrl, deadline: Nanos) -> Result<TcpStream, PerfError> {
+/// Connects, with short timeouts for reads and writes.
+pub fn connect(url: &BrokerUrl, deadline: Nanos) -> Result<TcpStream, PerfError> {
     let failed = |source| PerfError::Connect { address: format!("{}:{}", url.host, url.port), source };
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
     for address in (url.host.as_str(), url.port).to_socket_addrs().map_err(failed)? {

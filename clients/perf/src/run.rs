@@ -282,7 +282,6 @@ struct Reading {
 
 impl Reading {
     fn take(pid: Option<u32>, shared: &Shared) -> Result<Self, PerfError> {
-        let read = |pid| process::usage(pid).map_err(|source| PerfError::Process { pid, source });
         Ok(Self {
             at: now(),
             sent: shared.sent.value(),
@@ -291,7 +290,7 @@ impl Reading {
             nacked: shared.nacked.value(),
             returned: shared.returned.value(),
             own_cpu: own_cpu(),
-            broker: pid.map(read).transpose()?,
+            broker: pid.map(process::usage_of).transpose()?,
         })
     }
 

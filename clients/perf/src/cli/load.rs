@@ -186,6 +186,12 @@ impl LoadArgs {
         Ok(load)
     }
 
+    /// The same options, with this number of messages if they name none.
+    pub fn with_messages(&self, messages: u64) -> Self {
+        let has_number = self.messages.is_some() || self.pmessages.is_some();
+        Self { messages: self.messages.or((!has_number).then_some(messages)), ..self.clone() }
+    }
+
     fn producer_count(&self) -> u32 {
         if self.consume_only { 0 } else { self.producers }
     }

@@ -3,15 +3,20 @@
 pub mod argv;
 mod load;
 pub mod values;
+mod work;
 
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub use load::LoadArgs;
+pub use work::{ChurnArgs, IdleArgs, WorkCommand};
 
+use crate::start::Start;
 use crate::url::BrokerUrl;
-use values::{parse_seconds, parse_target};
+use crate::work::Work;
+use values::{parse_seconds, parse_target, split_command};
 
 /// Loads an AMQP 0-9-1 broker, and measures what it does and what it costs.
 ///
@@ -33,8 +38,28 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Measures two brokers in turns (A B A B …) and compares the medians.
-    Compare(CompareArgs),
+    /// Measures two brokers in turns (A B B A …) and compares the medians.
+    Compare(Box<CompareArgs>),
+    /// Connections, channels or queues that come and go: how many a second, at what cost.
+    Churn(OnBroker<ChurnArgs>),
+    /// Connections or queues that do nothing: what each weighs.
+    Idle(OnBroker<IdleArgs>),
+    /// A backlog that is built, then drained: how fast, and what it weighs. A million messages unless told otherwise.
+    Backlog(Box<OnBroker<LoadArgs>>),
+    /// Starts a broker again and again: how long until the first client has its vhost open.
+    Start(StartArgs),
+}
+
+/// Work for one broker.
+#[derive(Debug, Args)]
+pub struct OnBroker<W: Args> {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub work: W,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -82,14 +107,47 @@ pub struct OutputArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    subcommand_value_name = "WORK",
+    subcommand_help_heading = "Work, behind the other options; a load if left out"
+)]
 pub struct CompareArgs {
     #[command(flatten)]
     pub pair: PairArgs,
     /// How often each broker is measured
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 5, value_parser = parse_rounds())]
     pub rounds: u32,
     #[command(flatten)]
     pub load: LoadArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub work: Option<WorkCommand>,
+}
+
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// The broker's program with its arguments, in quotes; it runs in the foreground
+    #[arg(long, value_name = "COMMAND")]
+    pub command: String,
+    /// Where it will answer: amqp://user:password@host:port/vhost
+    #[arg(
+        short = 'h',
+        long = "uri",
+        visible_alias = "url",
+        default_value = "amqp://guest:guest@127.0.0.1:5672/"
+    )]
+    pub url: BrokerUrl,
+    /// How often it is started
+    #[arg(long, default_value_t = 5, value_parser = parse_rounds())]
+    pub rounds: u32,
+    /// Stop it with SIGKILL, so that the next start has to recover
+    #[arg(long)]
+    pub kill: bool,
+    /// Seconds to wait for a start, and for a stop
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    pub patience: Duration,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -117,6 +175,31 @@ pub struct PairArgs {
 pub struct Target {
     pub url: BrokerUrl,
     pub pid: Option<u32>,
+}
+
+impl CompareArgs {
+    /// What to compare the brokers by, or why these options do not go together.
+    pub fn work(&self) -> Result<Work, String> {
+        match &self.work {
+            None => self.load.load().map(|load| Work::Load(Box::new(load))),
+            Some(_) if self.load != Cli::parse_from(["liebre-perf"]).run.load => {
+                Err("options of a load stand before other work".to_owned())
+            }
+            Some(work) => work.work(),
+        }
+    }
+}
+
+impl StartArgs {
+    pub fn start(&self) -> Result<Start, String> {
+        let command = split_command(&self.command)?;
+        Ok(Start { command, url: self.url.clone(), kills: self.kill, patience: self.patience })
+    }
+}
+
+/// How often something is repeated.
+fn parse_rounds() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=1_000)
 }
 
 impl TargetArgs {
