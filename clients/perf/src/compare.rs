@@ -34,25 +34,45 @@ pub struct Row {
     pub ratio: Option<f64>,
 }
 
-/// Measures A, B, A, B, …; `after_round` sees each pair's number and figures as it comes.
+/// Measures A, B, B, A, …; `after_round` sees each pair's number and figures as it comes.
 pub fn compare(
     targets: [&Target; 2],
     work: &Work,
     rounds: u32,
     mut after_round: impl FnMut(u32, &Outcome, &Outcome),
 ) -> Result<Comparison, PerfError> {
-    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
-    for round in 1..=rounds {
-        // Who begins has the quieter machine, or the busier: each does it as often.
-        let is_a_first = round % 2 == 1;
-        let order = if is_a_first { targets } else { [targets[1], targets[0]] };
-        let [first, second] = [work.measure(order[0])?, work.measure(order[1])?];
-        let (a, b) = if is_a_first { (first, second) } else { (second, first) };
-        after_round(round, &a, &b);
-        of_a.push(a);
-        of_b.push(b);
+    let mut round = 0;
+    let outcomes = measure_rounds(&targets, work, rounds, |latest| {
+        round += 1;
+        if let [a, b] = latest {
+            after_round(round, a, b);
+        }
+        Ok(())
+    })?;
+    Ok(Comparison::of(&outcomes[0], &outcomes[1]))
+}
+
+/// Measures all targets in each round; `after_round` sees what each came to, in the targets' order, which is that of
+/// the result, too. Who comes first may have the quieter machine, so that changes from round to round.
+pub fn measure_rounds(
+    targets: &[&Target],
+    work: &Work,
+    rounds: u32,
+    mut after_round: impl FnMut(&[&Outcome]) -> Result<(), PerfError>,
+) -> Result<Vec<Vec<Outcome>>, PerfError> {
+    let mut outcomes: Vec<Vec<Outcome>> = targets.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds {
+        let mut order: Vec<usize> = (0..targets.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for index in order {
+            outcomes[index].push(work.measure(targets[index])?);
+        }
+        let latest: Vec<&Outcome> = outcomes.iter().filter_map(|outcomes| outcomes.last()).collect();
+        after_round(&latest)?;
     }
-    Ok(Comparison::of(&of_a, &of_b))
+    Ok(outcomes)
 }
 
 impl Comparison {

@@ -137,7 +137,7 @@ impl<'a> Round<'a> {
     fn start(target: &'a Target, cycle: &'a Cycle, at_once: u32, until: Until) -> Result<Self, PerfError> {
         let deadline = now().plus(SETUP);
         let first = Connection::open(&target.url, deadline)?;
-        let tune = Tune { channels_max: 0, frame_max: first.frame_max };
+        let tune = Tune { channels_max: first.channels_max, frame_max: first.frame_max };
         let poller = Poller::new().map_err(failed)?;
         let latencies = Histogram::new();
         let mut round = Self {

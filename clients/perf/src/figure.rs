@@ -1,6 +1,6 @@
 //! Named figures, and what several rounds of them come to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 /// One figure of a measurement.
@@ -16,7 +16,7 @@ pub struct Value {
 }
 
 /// In which direction a figure is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Better {
     More,
@@ -24,7 +24,7 @@ pub enum Better {
 }
 
 /// The same figure of several rounds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
     pub min: f64,

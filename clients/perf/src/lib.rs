@@ -18,9 +18,11 @@
 //! | [`run`] | one measured load |
 //! | [`cycle`], [`churn`], [`idle`], [`backlog`], [`start`] | other work: what comes and goes, what just lies there, starts |
 //! | [`work`], [`figure`], [`compare`] | any work, its figures; two brokers in turns |
+//! | [`table`], [`floor`], [`results`], [`chart`] | much work in one go, what nothing can be faster than; tables and a picture of it |
 //! | [`cli`], [`load`], [`url`], [`report`] | the command line and what it prints |
 
 pub mod backlog;
+pub mod chart;
 pub mod churn;
 pub mod cli;
 pub mod clock;
@@ -33,6 +35,7 @@ pub mod cycle;
 pub mod driver;
 pub mod error;
 pub mod figure;
+pub mod floor;
 pub mod gathering;
 pub mod idle;
 pub mod latency;
@@ -42,10 +45,12 @@ pub mod poller;
 pub mod process;
 pub mod publisher;
 pub mod report;
+pub mod results;
 pub mod run;
 pub mod schedule;
 pub mod shared;
 pub mod socket;
 pub mod start;
+pub mod table;
 pub mod url;
 pub mod work;

@@ -1,6 +1,7 @@
 //! The binary: parses, runs, prints, and turns the outcome into an exit code.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,13 +9,16 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use serde::Serialize;
 
-use liebre_perf::cli::{Cli, Command, CompareArgs, RunArgs, StartArgs, Target, argv};
+use liebre_perf::chart;
+use liebre_perf::cli::{Cli, Command, CompareArgs, ManyArgs, RunArgs, StartArgs, Target, argv};
 use liebre_perf::compare::{Comparison, compare};
 use liebre_perf::error::PerfError;
 use liebre_perf::figure::{self, number};
 use liebre_perf::process::raise_open_files_limit;
-use liebre_perf::report::{live_line, spread_table, table};
+use liebre_perf::report::{live_line, run_table, spread_table};
+use liebre_perf::results::Results;
 use liebre_perf::run::{Moment, Watcher, run};
+use liebre_perf::table::{Plan, measure_all};
 use liebre_perf::work::{Outcome, Work};
 
 const EXIT_FAILED: u8 = 1;
@@ -32,6 +36,9 @@ fn main() -> ExitCode {
             measure(&args.target.target(), parsed(args.work.backlog()), args.json)
         }
         Some(Command::Start(args)) => start(args),
+        Some(Command::Table(args)) => measure_many(&parsed(args.plans()), &args.many, args.dir.clone()),
+        Some(Command::Scale(args)) => measure_many(&parsed(args.plans()), &args.many, PathBuf::new()),
+        Some(Command::Chart(args)) => chart(&args.results),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,
@@ -50,7 +57,7 @@ fn run_once(args: &RunArgs) -> Result<bool, PerfError> {
     let mut show = |moment: &Moment| say(&live_line(&args.output.id, &load, moment));
     let interval = if args.output.quiet { Duration::ZERO } else { args.output.interval };
     let figures = run(&target, &load, &mut Watcher { interval, watch: &mut show })?;
-    print(&if args.output.json { json(&figures) } else { table(&target, &load, &figures) })?;
+    print(&if args.output.json { json(&figures) } else { run_table(&target, &load, &figures) })?;
     Ok(figures.is_complete)
 }
 
@@ -83,6 +90,25 @@ fn start(args: &StartArgs) -> Result<bool, PerfError> {
     }
     let all = Comparison::of(&rounds, &[]);
     print(&if args.json { json(&all) } else { spread_table(&start.describe(), &all) })?;
+    Ok(true)
+}
+
+fn measure_many(plans: &[Plan], args: &ManyArgs, dir: PathBuf) -> Result<bool, PerfError> {
+    let count = plans.len();
+    let results = measure_all(plans, &args.method(dir), |results| {
+        if let Some(cell) = results.cells.last() {
+            let trouble = cell.trouble.as_deref().map_or(String::new(), |trouble| format!(": {trouble}"));
+            say(&format!("{} of {count}: {}{trouble}", results.cells.len(), cell.title));
+        }
+        args.out.as_ref().map_or(Ok(()), |path| results.write(path))
+    })?;
+    print(&if args.json { results.json() } else { results.markdown() })?;
+    Ok(results.is_complete())
+}
+
+fn chart(path: &str) -> Result<bool, PerfError> {
+    let picture = chart::svg(&Results::read(path)?);
+    print(&picture.map_err(|reason| PerfError::Content { path: path.to_owned(), reason })?)?;
     Ok(true)
 }
 

@@ -42,7 +42,7 @@ pub fn live_line(id: &str, load: &Load, moment: &Moment) -> String {
 }
 
 /// The table of one run.
-pub fn table(target: &Target, load: &Load, figures: &Figures) -> String {
+pub fn run_table(target: &Target, load: &Load, figures: &Figures) -> String {
     let mut out = String::new();
     row(&mut out, "broker", &target.url.to_string());
     row(&mut out, "load", &describe(load));
