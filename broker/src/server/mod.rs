@@ -177,6 +177,10 @@ pub enum StartError {
     Spawn(io::Error),
 }
 
+/// What names the ports of AMQP.
+const AMQP_OPTION: &str = "--amqp-listen";
+/// What names the port of the management API.
+const HTTP_OPTION: &str = "--http-listen";
 /// Requests to the management API may take so long to end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -225,13 +229,15 @@ impl Server {
         let started_at = listener::wall_clock();
         let (settings, data_dir) = (&base.settings, &*base.data_dir);
         let (stop, stopped) = watch::channel(false);
+        // A first start that can't listen leaves nothing behind: the next one may have another default user.
+        check_ports(settings)?;
         let (node, writers) = boot::boot(settings, data_dir, stop.clone()).await?;
         let amqp: Vec<TcpListener> = settings
             .amqp_listen
             .iter()
-            .map(|address| bind("--amqp-listen", *address, settings.backlog))
+            .map(|address| bind(AMQP_OPTION, *address, settings.backlog))
             .collect::<Result<_, _>>()?;
-        let http = bind("--http-listen", settings.http_listen, settings.backlog)?;
+        let http = bind(HTTP_OPTION, settings.http_listen, settings.backlog)?;
         let prometheus = bind_prometheus(settings.prometheus_listen, settings.backlog)?;
         let control = base::bind_control(data_dir)?;
         let mut tasks = JoinSet::new();
@@ -338,6 +344,14 @@ impl Server {
 fn bind(option: &'static str, address: SocketAddr, backlog: i32) -> Result<TcpListener, StartError> {
     let bound = listener::listen(address, backlog);
     bound.map_err(|error| StartError::Listen { option, address, error })
+}
+
+fn check_ports(settings: &Settings) -> Result<(), StartError> {
+    let amqp = settings.amqp_listen.iter().map(|address| (AMQP_OPTION, *address));
+    for (option, address) in amqp.chain([(HTTP_OPTION, settings.http_listen)]) {
+        listener::check(address).map_err(|error| StartError::Listen { option, address, error })?;
+    }
+    Ok(())
 }
 
 /// Somebody else may have the usual port, another broker on this machine for instance: that is no reason not to start.
