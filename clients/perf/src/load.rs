@@ -68,6 +68,8 @@ pub struct Publishing {
     pub confirm_window: Option<u32>,
     /// Messages per second of a channel; `None` as fast as the broker takes them.
     pub rate: Option<Schedule>,
+    /// How many messages all channels together may be ahead of the consumers.
+    pub ahead_max: Option<u64>,
     /// How many messages all channels publish together.
     pub messages: Option<u64>,
 }

@@ -255,7 +255,9 @@ mod tests {
 
     #[test]
     fn every_plan_is_work_with_the_figures_it_names() {
-        let plans = [table_plans(1.0).unwrap(), scale_plans(1.0, "-c 100 -q 100 -A 10").unwrap()].concat();
+        let plans =
+            [table_plans(1.0).unwrap(), scale_plans(1.0, "-c 100 -q 100 -A 10 --max-backlog 200").unwrap()]
+                .concat();
         assert_eq!(plans.len(), 15 + 8 + 8 + 5 + 6);
         let titles: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.title.as_str()).collect();
         assert_eq!(titles.len(), plans.len());
