@@ -36,18 +36,19 @@ pub(super) fn answer(request: &Request, name: &str) -> Answered {
 /// A port that somebody listens on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listener {
-    /// `amqp` or `http`.
+    /// `amqp`, `http` or `http/prometheus`.
     pub(super) protocol: &'static str,
     pub(super) address: SocketAddr,
 }
 
 impl Listener {
     /// All of them.
-    pub(super) fn all(api: &Api) -> [Self; 2] {
-        [
-            Self { protocol: "amqp", address: api.amqp_address },
-            Self { protocol: "http", address: api.http_address },
-        ]
+    pub(super) fn all(api: &Api) -> Vec<Self> {
+        let of = |protocol| move |address: &SocketAddr| Self { protocol, address: *address };
+        let mut listeners: Vec<_> = api.amqp_addresses.iter().map(of("amqp")).collect();
+        listeners.push(of("http")(&api.http_address));
+        listeners.extend(api.prometheus_address.iter().map(of("http/prometheus")));
+        listeners
     }
 }
 
@@ -62,14 +63,20 @@ pub(super) fn exchange_types() -> Value {
 
 /// What answers HTTP.
 pub(super) fn contexts(request: &Request) -> Value {
-    json!([{
-        "ssl_opts": [],
-        "node": request.node().name,
-        "description": "RabbitMQ Management",
-        "path": "/",
-        "ip": request.api.http_address.ip().to_string(),
-        "port": request.api.http_address.port().to_string(),
-    }])
+    let api = &request.api;
+    let context = |description: &str, address: SocketAddr| {
+        json!({
+            "ssl_opts": [],
+            "node": request.node().name,
+            "description": description,
+            "path": "/",
+            "ip": address.ip().to_string(),
+            "port": address.port().to_string(),
+        })
+    };
+    let mut contexts = vec![context("RabbitMQ Management", api.http_address)];
+    contexts.extend(api.prometheus_address.map(|address| context("RabbitMQ Prometheus", address)));
+    contexts.into()
 }
 
 /// Who does not monitor sees sums over its own vhosts and connections, and neither node nor listeners.
@@ -161,7 +168,7 @@ fn listeners(request: &Request) -> Value {
             "socket_opts": {},
         })
     };
-    Listener::all(&request.api).map(view).to_vec().into()
+    Listener::all(&request.api).into_iter().map(view).collect()
 }
 
 /// At the control socket nobody has logged in: the name is blank.

@@ -11,6 +11,8 @@
 //!
 //! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 
+use std::net::SocketAddr;
+
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -149,7 +151,7 @@ fn environment(request: &Request) -> Value {
     let node_limits = request.node().limits;
     let (disk_kind, disk_limit) = disk_free_limit(limits);
     let mut environment = json!({
-        "listeners.tcp": [api.amqp_address.to_string()],
+        "listeners.tcp": api.amqp_addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
         "management.tcp.ip": api.http_address.ip().to_string(),
         "management.tcp.port": api.http_address.port(),
         "cluster_name": request.node().cluster_name(),
