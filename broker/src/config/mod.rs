@@ -27,7 +27,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::server::{EffectiveSetting, Settings};
+use crate::server::{EffectiveSetting, HIDDEN, Settings};
 use draft::Draft;
 pub use entry::Source;
 use entry::{FileError, Given};
@@ -35,8 +35,6 @@ use key::Action;
 pub use key::Key;
 use log::LogSettings;
 
-/// Shown instead of a secret.
-const HIDDEN: &str = "********";
 /// Names that are less alike than this are not taken for each other.
 const LIKENESS_MIN: f64 = 0.8;
 

@@ -19,6 +19,7 @@ pub mod credentials;
 pub mod definitions;
 pub mod error;
 mod exchanges;
+mod form;
 mod health;
 pub mod json;
 mod limits;

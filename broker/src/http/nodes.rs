@@ -11,7 +11,7 @@ use super::{
     auth::Right,
     overview::{contexts, exchange_types},
     rates::{CHURN, Fields, NODE_USE},
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     connection::{alarm::Alarm, statistics::node_column as column},
@@ -37,7 +37,6 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
             Ok(Answer::Object(json!({ "memory": memory(used, part.is_empty()) })))
         }
         ([_], &Method::GET) => Err(HttpError::ObjectNotFound),
-        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -96,6 +95,8 @@ fn add_facts(request: &Request, object: &mut Value) {
         "enabled_plugins": plugins(api),
         "applications": [
             { "name": "liebre", "description": product::NAME, "version": product::VERSION },
+            // Where tools look for the version whose API this is.
+            { "name": "rabbit", "description": "RabbitMQ", "version": product::COMPATIBLE_VERSION },
         ],
         "auth_mechanisms": [
             { "name": "PLAIN", "description": "SASL PLAIN authentication mechanism", "enabled": true },

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     auth::Right,
     connections,
     rates::{CHURN, Fields, overview_stats},
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     model::statistics::{Curve, SampleKind},
@@ -21,9 +20,6 @@ use crate::{
 
 /// `overview`, `whoami`, `version`, `extensions`
 pub(super) fn answer(request: &Request, name: &str) -> Answered {
-    if request.method != Method::GET {
-        return not_allowed("HEAD, GET, OPTIONS");
-    }
     Ok(match name {
         "overview" => Answer::Object(overview(request)?),
         "whoami" => Answer::Object(whoami(request)),
@@ -93,8 +89,8 @@ fn overview(request: &Request) -> Result<Value, HttpError> {
         "product_version": product::VERSION,
         "rabbitmq_version": product::COMPATIBLE_VERSION,
         "cluster_name": node.cluster_name(),
-        "cluster_tags": [],
-        "node_tags": [],
+        "cluster_tags": {},
+        "node_tags": {},
         // There is no Erlang, but strict clients insist on a text.
         "erlang_version": "none",
         "erlang_full_version": "none",

@@ -21,7 +21,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     own_node,
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     limits, product,
@@ -35,9 +35,6 @@ use crate::{
 /// `config/effective`: the configuration by its keys, each with its value and where that comes from. Limits that were
 /// changed while the broker runs are in `liebre/environment`.
 pub(super) fn answer_effective(request: &Request) -> Answered {
-    if request.method != Method::GET {
-        return not_allowed("HEAD, GET, OPTIONS");
-    }
     request.require(Right::Administrator)?;
     let view = |setting: &EffectiveSetting| json!({ "key": setting.key, "value": typed(&setting.value), "source": setting.source });
     Ok(Answer::Listing(request.api.effective.iter().map(view).collect()))
@@ -49,10 +46,8 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         (["authenticate"], &Method::POST) => authenticate(request),
         (["stop"], &Method::POST) => stop(request),
-        (["authenticate" | "stop"], _) => not_allowed("POST, OPTIONS"),
         (["disk-free-limit"], &Method::PUT) => set_disk_free_limit(request),
         (["vm-memory-high-watermark"], &Method::PUT) => set_memory_watermark(request),
-        (["disk-free-limit" | "vm-memory-high-watermark"], _) => not_allowed("PUT, OPTIONS"),
         (["environment"], &Method::GET) => {
             request.require(Right::Administrator)?;
             Ok(Answer::Object(environment(request)))
@@ -61,7 +56,6 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             request.require(Right::Monitoring)?;
             Ok(Answer::Object(status(request)))
         }
-        (["environment" | "status"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => own_node::answer(request, names).await,
     }
 }

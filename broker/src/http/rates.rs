@@ -131,6 +131,11 @@ impl Request {
         Ok(ranges)
     }
 
+    /// As [`Self::ranges`]; none if the query wants no statistics.
+    pub(super) fn wanted_ranges(&self) -> Result<Option<Ranges>, HttpError> {
+        Ok(Some(self.ranges()?).filter(|_| !self.is_without_stats()))
+    }
+
     /// Whether the query asks for names alone: `disable_stats=true`.
     pub(super) fn is_without_stats(&self) -> bool {
         self.has_flag("disable_stats")

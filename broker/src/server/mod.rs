@@ -90,6 +90,9 @@ pub struct EffectiveSetting {
     pub source: String,
 }
 
+/// Shown instead of a secret.
+pub const HIDDEN: &str = "********";
+
 /// Where Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrometheusListen {

@@ -26,8 +26,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
-    path::unquote,
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     connection::registry::Node,
@@ -80,7 +79,6 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             let vhost = vhost.ok_or_else(|| HttpError::NotFound("vhost_not_found".to_owned()))?;
             upload(request, Some(vhost.name())).await
         }
-        ([] | [_], _) => not_allowed("HEAD, GET, POST, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -149,7 +147,7 @@ fn parse(text: &[u8]) -> Result<Map<String, Value>, ImportError> {
 }
 
 fn download(request: &Request, object: Value) -> Answer {
-    let name = request.parameter("download").and_then(|name| unquote(name).ok().flatten());
+    let name = request.parameter("download");
     let name = name.filter(|name| name.bytes().all(is_of_token));
     Answer::Download(object, name)
 }

@@ -55,6 +55,9 @@ async fn users_are_replaced_as_a_whole() {
             guest PUT /users/u {"tags":["management"],"password_hash":"kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"}
             guest GET /users/u
             u:test12 GET /whoami
+            guest PUT /users/u {"tags":["management"],"password_hash":"kI3GChuNuIYf8lRbCCxZjgjKwsY19ns6+uFO0zcXRBGA/XGJPYD8OWMy7EB8TaOmAzjP2azv84GbINYwX2cDWb4DHnc="}
+            u:test12 GET /whoami
+            guest GET /users?page=2&page_size=1&columns=name
             guest PUT /users/u {"tags":"management","password":""}
             guest GET /users/u
             u: GET /whoami
