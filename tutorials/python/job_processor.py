@@ -60,8 +60,7 @@ class Processor:
         channel = connection.channel()
         # With confirms we know that a job is in the queue of the failed ones before we ack it.
         channel.confirm_delivery()
-        for name, arguments in self.settings.queues().items():
-            channel.queue_declare(queue=name, durable=True, arguments=arguments)
+        self.declare_queues(channel)
         channel.basic_qos(prefetch_count=PREFETCH)
         in_hand = set()
 
@@ -89,6 +88,11 @@ class Processor:
             connection.process_data_events(TURN_SECS)
         connection.close()
 
+    def declare_queues(self, channel):
+        """Makes the three queues. Those that are there already stay as they are."""
+        for name, arguments in self.settings.queues().items():
+            channel.queue_declare(queue=name, durable=True, arguments=arguments)
+
     def attempt(self, connection, on_end, tag, properties, body):
         """Does one job, in a thread of its own; only the connection's thread may talk to the broker."""
         attempt = 1 + self.rejections(properties)
@@ -110,8 +114,10 @@ class Processor:
         if error is None:
             self.log.debug(f"{job_id}: {body.decode(errors='replace')}")
             self.log.info(f"{job_id}: done")
-            channel.basic_ack(tag)
-        elif isinstance(error, MayPass):
+            return channel.basic_ack(tag)
+        # Where the job goes now may have been deleted since we began.
+        self.declare_queues(channel)
+        if isinstance(error, MayPass):
             self.log.error(f"{job_id}: failed ({error}); once more in {self.settings.pause_ms} ms")
             # Not into the queue again, but where its arguments say: to the queue in which failed jobs pause.
             channel.basic_reject(tag, requeue=False)
@@ -150,18 +156,31 @@ class Processor:
         return 0
 
 
+def no_number(name):
+    """Python would read NaN and Infinity, which are no JSON."""
+    raise ValueError(f"{name} is no number")
+
+
 def attempted(body, attempt):
     """The work itself: `seconds` of it, and as many of the first tries fail as `fails` says."""
     try:
-        data = json.loads(body)["data"]
+        data = json.loads(body, parse_constant=no_number)["data"]
         seconds, fails = data.get("seconds", 1), data.get("fails", 0)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ForGood(f"no job: {error!r}") from error
     if type(seconds) not in (int, float) or not 0 <= seconds <= SECONDS_MAX:
         raise ForGood(f"seconds must be a number from 0 to {SECONDS_MAX}")
     time.sleep(seconds)
     if type(fails) is int and attempt <= fails:
         raise MayPass("as it was told to")
+
+
+def away(settings, error):
+    """Somebody else may listen there: at another port, the broker itself."""
+    if isinstance(error, pika.exceptions.IncompatibleProtocolError):
+        where = f"{settings.host}:{settings.amqp_port}"
+        return f"what answers at {where} is not AMQP: is JOBS_AMQP_PORT right?"
+    return f"the broker is away ({error!r})"
 
 
 def main():
@@ -176,7 +195,7 @@ def main():
         except AWAY as error:
             if isinstance(error, pika.exceptions.ConnectionClosedByBroker) and error.reply_code != 320:
                 sys.exit(f"the broker says {error}")
-            settings.log.error(f"the broker is away ({error!r}); once more in {CONNECT_PAUSE_SECS}s")
+            settings.log.error(f"{away(settings, error)}; once more in {CONNECT_PAUSE_SECS}s")
             stop.wait(CONNECT_PAUSE_SECS)
     settings.log.status("Bye")
 

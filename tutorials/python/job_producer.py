@@ -91,6 +91,12 @@ class Producer:
             connection.request(method, path, json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
+        except http.client.RemoteDisconnected as error:
+            raise Away(error) from error
+        except http.client.BadStatusLine as error:
+            # Somebody else may listen there: at another port, the broker itself.
+            where = f"{settings.host}:{settings.http_port}"
+            raise Refused(f"what answers at {where} is not HTTP: is JOBS_HTTP_PORT right?") from error
         except (OSError, http.client.HTTPException) as error:
             raise Away(error) from error
         finally:
@@ -109,20 +115,28 @@ class Request(BaseHTTPRequestHandler):
     # Nobody keeps us waiting for the rest of a request.
     timeout = PATIENCE_SECS
 
+    def do_GET(self):
+        """Any other method than POST."""
+        self.refuse(405 if self.path == "/jobs" else 404, "POST /jobs, please")
+
+    do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
+
     def do_POST(self):
         if self.path != "/jobs":
-            return self.answer(404, {"status": "refused", "error": "POST /jobs, please"})
+            return self.refuse(404, "POST /jobs, please")
         length = self.headers.get("content-length", "")
         if not length.isdecimal():
-            return self.answer(411, {"status": "refused", "error": "content-length, please"})
+            return self.refuse(411, "content-length, please")
         if int(length) > BODY_BYTES_MAX:
-            return self.answer(413, {"status": "refused", "error": "too large"})
+            return self.refuse(413, "too large")
         try:
             data = json.loads(self.rfile.read(int(length)))
-        except ValueError:
+            # Python reads more than JSON: NaN, 1e999, half of an emoji. What it cannot write again is no JSON.
+            json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):
-            return self.answer(400, {"status": "refused", "error": "a JSON object, please"})
+            return self.refuse(400, "a JSON object, please")
         return self.take({"jobId": str(uuid.uuid4()), "data": data})
 
     def take(self, job):
@@ -131,12 +145,15 @@ class Request(BaseHTTPRequestHandler):
             self.producer.hand_in(job)
         except Away as why:
             log.error(f"{job_id}: the broker is away ({why}); given up")
-            return self.answer(503, {"status": "refused", "error": "the broker is away, try later"})
+            return self.refuse(503, "the broker is away, try later")
         except Refused as why:
             log.error(f"{job_id}: the broker does not take it ({why})")
-            return self.answer(502, {"status": "refused", "error": "the broker does not take it"})
+            return self.refuse(502, "the broker does not take it")
         log.info(f"{job_id}: enqueued")
         return self.answer(202, {"jobId": job_id, "status": "enqueued", "data": job["data"]})
+
+    def refuse(self, status, why):
+        self.answer(status, {"status": "refused", "error": why})
 
     def answer(self, status, value):
         # Without spaces, as the Rust version writes it.
@@ -145,7 +162,8 @@ class Request(BaseHTTPRequestHandler):
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format, *args):
         self.producer.log.debug(format % args)

@@ -13,31 +13,48 @@ TRIES_MAX = 3
 LEVELS = {"error": logging.ERROR, "info": logging.INFO, "debug": logging.DEBUG}
 
 
-def number(name, default):
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal():
-        sys.exit(f"{name} is no number that fits: {text}")
-    return int(text)
+def text(name, default):
+    value = os.environ.get(name, default)
+    if not value:
+        sys.exit(f"{name} must not be empty")
+    return value
+
+
+def with_host(listen):
+    """A port alone is one of this computer, which nobody else can reach."""
+    port = listen.lstrip(":")
+    return f"127.0.0.1:{port}" if port.isdecimal() else listen
+
+
+def number(name, default, most=2**32 - 1):
+    value = os.environ.get(name, str(default))
+    if not value.isdecimal() or int(value) > most:
+        sys.exit(f"{name} is no number that fits: {value}")
+    return int(value)
+
+
+def port(name, default):
+    return number(name, default, most=65535)
 
 
 class Settings:
     """Where everything is; each from an environment variable, or as it is on this computer."""
 
     def __init__(self):
-        self.host = os.environ.get("JOBS_HOST", "127.0.0.1")
-        self.amqp_port = number("JOBS_AMQP_PORT", 5672)
-        self.http_port = number("JOBS_HTTP_PORT", 15672)
-        self.user = os.environ.get("JOBS_USER", "guest")
-        self.password = os.environ.get("JOBS_PASSWORD", "guest")
-        self.vhost = os.environ.get("JOBS_VHOST", "/")
+        self.host = text("JOBS_HOST", "127.0.0.1")
+        self.amqp_port = port("JOBS_AMQP_PORT", 5672)
+        self.http_port = port("JOBS_HTTP_PORT", 15672)
+        self.user = text("JOBS_USER", "guest")
+        self.password = text("JOBS_PASSWORD", "guest")
+        self.vhost = text("JOBS_VHOST", "/")
         # The queue of the jobs; two more are named after it.
-        self.queue = os.environ.get("JOBS_QUEUE", "jobs")
+        self.queue = text("JOBS_QUEUE", "jobs")
         self.failed_queue = f"{self.queue}.failed"
         # How long a job that has failed waits for its next try.
         self.pause_ms = number("JOBS_PAUSE_MS", 2000)
         # Where the producer listens.
-        self.listen = os.environ.get("JOBS_LISTEN", "127.0.0.1:8080")
-        level = os.environ.get("JOBS_LOG", "info")
+        self.listen = with_host(text("JOBS_LISTEN", "127.0.0.1:8080"))
+        level = text("JOBS_LOG", "info")
         if level not in LEVELS:
             sys.exit("JOBS_LOG must be error, info or debug")
         self.log = Log(LEVELS[level])

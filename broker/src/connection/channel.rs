@@ -5,10 +5,7 @@
 //!                               └── exception: close ──> Closing ── close-ok ──> (none)
 //! ```
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use amq_protocol::protocol::{AMQPClass, channel};
 
@@ -46,8 +43,6 @@ pub struct Channel {
     pub confirms: Option<Confirms>,
     /// Since `tx.select`; never together with `confirms`.
     pub transaction: Option<Box<Transaction>>,
-    /// How many published messages have no confirm yet, for tools.
-    pub unconfirmed_count: Arc<AtomicU64>,
     /// What is published on it, for tools.
     pub published: Arc<PublishCounts>,
     /// What its exchange is yet to be told.
@@ -88,7 +83,6 @@ impl Channel {
             content: Content::default(),
             confirms: None,
             transaction: None,
-            unconfirmed_count: Arc::default(),
             published: Arc::default(),
             tally: Tally::default(),
             memo: None,
@@ -157,13 +151,13 @@ impl Connection {
         self.take_channel()?;
         let channel = Channel::new(number);
         let (prefetch, published) = (Arc::clone(&channel.prefetch), Arc::clone(&channel.published));
+        self.info.add_channel(number, Arc::clone(&published));
         self.outbox.open_channel(number, ChannelDeliveries::new(prefetch, published));
         let index = usize::from(number.0);
         if self.channels.len() <= index {
             self.channels.resize_with(index + 1, || None);
         }
         self.channels[index] = Some(Box::new(channel));
-        self.info.update_channel(number, |_| {});
         self.node.churn.channels_created.fetch_add(1, Relaxed);
         let open_ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         self.outbox.write_method(number, &AMQPClass::Channel(open_ok));
@@ -204,7 +198,7 @@ impl Connection {
         if let Some(deliveries) = self.outbox.close_channel(number) {
             self.release(vec![deliveries]);
         }
-        self.info.update(|facts| facts.channels.remove(&number.0));
+        self.info.remove_channel(number);
     }
 
     /// Ends the consumers of channels and puts what they hold back in its place; queues that were to go

@@ -325,7 +325,7 @@ impl Connection {
         let Some(confirms) = &mut channel.confirms else { return };
         let mut answers = Vec::new();
         decide(confirms, &mut answers);
-        channel.unconfirmed_count.store(confirms.unconfirmed_count(), Relaxed);
+        channel.published.unconfirmed.store(confirms.unconfirmed_count(), Relaxed);
         channel.published.confirm.raise_to(confirms.acked_count());
         if answers.is_empty() {
             return;
@@ -355,11 +355,7 @@ impl Connection {
             return Err(Exception::new(ReplyCode::PreconditionFailed, text));
         }
         channel.confirms.get_or_insert_default();
-        let unconfirmed_count = Arc::clone(&channel.unconfirmed_count);
-        self.info.update_channel(number, |facts| {
-            facts.is_confirm = true;
-            facts.unconfirmed_count = unconfirmed_count;
-        });
+        self.info.update_channel(number, |facts| facts.is_confirm = true);
         if !nowait {
             let select_ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
             self.outbox.write_method(number, &AMQPClass::Confirm(select_ok));

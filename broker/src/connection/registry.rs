@@ -1,7 +1,6 @@
 //! The connections there are: what tools show of them, and how others make them close.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -21,7 +20,10 @@ use super::{
 use crate::{
     limits::NodeLimits,
     model::{arguments::Arguments, name::Name, statistics::ConnectionRow},
-    vhost::{Vhost, broker::Broker, declare::DeclareQueueError, outbox::Outbox, queue::ConnectionId},
+    vhost::{
+        Vhost, broker::Broker, declare::DeclareQueueError, outbox::Outbox, queue::ConnectionId,
+        statistics::PublishCounts,
+    },
     wire::frame::ChannelNumber,
 };
 
@@ -123,8 +125,8 @@ pub struct Facts {
     pub channel_max: u16,
     /// Negotiated, seconds.
     pub heartbeat_secs: u16,
-    /// Open channels.
-    pub channels: BTreeMap<u16, ChannelFacts>,
+    /// Open channels, by number.
+    pub channels: Vec<ChannelFacts>,
     /// Somebody wants it closed.
     pub forced_close: Option<Exception>,
 }
@@ -132,16 +134,16 @@ pub struct Facts {
 /// What a channel says of itself.
 #[derive(Clone, Debug, Default)]
 pub struct ChannelFacts {
+    /// Its number.
+    pub number: u16,
     /// `basic.qos` for consumers to come.
     pub prefetch_count: u16,
     /// `confirm.select` was sent.
     pub is_confirm: bool,
     /// `tx.select` was sent.
     pub is_transactional: bool,
-    /// Messages published on it that wait for `tx.commit`; kept by the channel.
-    pub uncommitted_count: Arc<AtomicU64>,
-    /// Messages published on it that wait for the disk; kept by the channel.
-    pub unconfirmed_count: Arc<AtomicU64>,
+    /// What is published on it; kept by the channel.
+    pub published: Arc<PublishCounts>,
 }
 
 impl Node {
@@ -288,6 +290,15 @@ impl Churn {
     }
 }
 
+impl Facts {
+    /// One of its open channels.
+    #[must_use]
+    pub fn channel(&self, number: u16) -> Option<&ChannelFacts> {
+        let place = self.channels.binary_search_by_key(&number, |facts| facts.number).ok()?;
+        self.channels.get(place)
+    }
+}
+
 impl ConnectionInfo {
     /// Of a connection just accepted.
     #[must_use]
@@ -344,8 +355,26 @@ impl ConnectionInfo {
         change(&mut self.lock())
     }
 
+    pub(super) fn add_channel(&self, channel: ChannelNumber, published: Arc<PublishCounts>) {
+        let facts = ChannelFacts { number: channel.0, published, ..ChannelFacts::default() };
+        let channels = &mut self.lock().channels;
+        let place = channels.partition_point(|other| other.number < facts.number);
+        // Most connections have one channel.
+        if channels.is_empty() {
+            channels.reserve_exact(1);
+        }
+        channels.insert(place, facts);
+    }
+
     pub(super) fn update_channel(&self, channel: ChannelNumber, change: impl FnOnce(&mut ChannelFacts)) {
-        change(self.lock().channels.entry(channel.0).or_default());
+        let channels = &mut self.lock().channels;
+        if let Ok(place) = channels.binary_search_by_key(&channel.0, |facts| facts.number) {
+            change(&mut channels[place]);
+        }
+    }
+
+    pub(super) fn remove_channel(&self, channel: ChannelNumber) {
+        self.lock().channels.retain(|facts| facts.number != channel.0);
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {

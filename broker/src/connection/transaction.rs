@@ -10,10 +10,7 @@
 //! A publish is checked and routed when it comes; commit changes nothing about that. Deliveries that are held
 //! stay with the channel's others, so that whatever ends the channel requeues them, too.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use amq_protocol::protocol::{AMQPClass, tx};
 
@@ -31,19 +28,20 @@ use crate::{
     vhost::{
         deliveries::{ChannelDeliveries, UnknownTag},
         reply_to::ReplyAddress,
+        statistics::PublishCounts,
         transaction::{CommitError, Committed, HeldMessage, HeldRun},
     },
     wire::{frame::ChannelNumber, method::MethodId},
 };
 
 /// What was published on a channel and is not committed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Transaction {
     runs: Vec<HeldRun>,
     replies: Vec<HeldReply>,
     bytes: usize,
-    /// How many messages that is; also for tools.
-    message_count: Arc<AtomicU64>,
+    /// Where tools see how many messages that is.
+    published: Arc<PublishCounts>,
 }
 
 /// A message for consumers of replies.
@@ -77,11 +75,10 @@ impl Connection {
             let text = "cannot switch from confirm to tx mode";
             return Err(Exception::new(ReplyCode::PreconditionFailed, text));
         }
-        let uncommitted_count = Arc::clone(&channel.transaction.get_or_insert_default().message_count);
-        self.info.update_channel(number, |facts| {
-            facts.is_transactional = true;
-            facts.uncommitted_count = uncommitted_count;
-        });
+        if channel.transaction.is_none() {
+            channel.transaction = Some(Box::new(Transaction::new(Arc::clone(&channel.published))));
+        }
+        self.info.update_channel(number, |facts| facts.is_transactional = true);
         self.write_tx(number, tx::AMQPMethod::SelectOk(tx::SelectOk {}));
         Ok(())
     }
@@ -195,9 +192,13 @@ impl Connection {
 }
 
 impl Transaction {
+    fn new(published: Arc<PublishCounts>) -> Self {
+        Self { runs: Vec::new(), replies: Vec::new(), bytes: 0, published }
+    }
+
     /// What is held; after that nothing is.
     fn take(&mut self) -> (Vec<HeldRun>, Vec<HeldReply>) {
-        self.message_count.store(0, Relaxed);
+        self.published.uncommitted.store(0, Relaxed);
         self.bytes = 0;
         (std::mem::take(&mut self.runs), std::mem::take(&mut self.replies))
     }
@@ -227,7 +228,7 @@ impl Transaction {
     /// Counts a message with so many places, if there is room for it.
     fn make_room(&mut self, message: &Message, places: usize) -> Result<(), Exception> {
         let bytes = message.size() + TRANSACTION_PLACE_BYTES * places;
-        let count = self.message_count.load(Relaxed);
+        let count = self.published.uncommitted.load(Relaxed);
         if count >= TRANSACTION_MESSAGES_MAX || count > 0 && self.bytes + bytes > TRANSACTION_BYTES_MAX {
             let text = format!(
                 "transaction is too large: at most {TRANSACTION_MESSAGES_MAX} messages and \
@@ -235,7 +236,7 @@ impl Transaction {
             );
             return Err(Exception::new(ReplyCode::PreconditionFailed, text));
         }
-        self.message_count.store(count + 1, Relaxed);
+        self.published.uncommitted.store(count + 1, Relaxed);
         self.bytes += bytes;
         Ok(())
     }

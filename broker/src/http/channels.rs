@@ -63,10 +63,10 @@ pub(super) async fn listing(request: &Request, connections: &[Arc<ConnectionInfo
     for info in connections {
         let owner = Arc::new(Owner::of(info));
         let of_connection = info.read(|facts| facts.channels.clone());
-        channels.extend(of_connection.into_iter().map(|(number, facts)| Channel {
-            name: format!("{} ({number})", owner.name),
+        channels.extend(of_connection.into_iter().map(|facts| Channel {
+            name: format!("{} ({})", owner.name, facts.number),
             owner: Arc::clone(&owner),
-            number,
+            number: facts.number,
             facts,
         }));
     }
@@ -94,7 +94,7 @@ fn show(request: &Request, name: &str) -> Answered {
     let (info, number) = find(node, name).ok_or(HttpError::ObjectNotFound)?;
     connections::check_visible(request, &info)?;
     let ranges = required_ranges(request)?;
-    let facts = info.read(|facts| facts.channels.get(&number).cloned()).ok_or(HttpError::ObjectNotFound)?;
+    let facts = info.read(|facts| facts.channel(number).cloned()).ok_or(HttpError::ObjectNotFound)?;
     let owner = Arc::new(Owner::of(&info));
     let channel = Channel { name: channel_name(&info, number), owner, number, facts };
     let mut fields = view(node, &channel, &ranges, &|_| true);
@@ -162,8 +162,8 @@ fn view<'w>(node: &Node, channel: &Channel, ranges: &Ranges, wants: &'w dyn Fn(&
     fields.put("confirm", || facts.is_confirm.into());
     fields.put("transactional", || facts.is_transactional.into());
     fields.put("messages_unacknowledged", || unsettled_count.into());
-    fields.put("messages_unconfirmed", || facts.unconfirmed_count.load(Relaxed).into());
-    fields.put("messages_uncommitted", || facts.uncommitted_count.load(Relaxed).into());
+    fields.put("messages_unconfirmed", || facts.published.unconfirmed.load(Relaxed).into());
+    fields.put("messages_uncommitted", || facts.published.uncommitted.load(Relaxed).into());
     fields.put("acks_uncommitted", || held_count.into());
     fields.put_message_stats(MessageStats::Channels, &curve, ranges);
     let changed_at = changed_at.unwrap_or(info.connected_since_epoch().as_secs());

@@ -23,6 +23,36 @@ use crate::{
 
 /// RabbitMQ's plugins whose work is built in.
 const PLUGINS: [&str; 2] = ["rabbitmq_management", "rabbitmq_prometheus"];
+/// What RabbitMQ uses memory for.
+const NOT_TOLD_APART: [&str; 27] = [
+    "connection_readers",
+    "connection_writers",
+    "connection_channels",
+    "connection_other",
+    "queue_procs",
+    "queue_slave_procs",
+    "quorum_queue_procs",
+    "quorum_queue_dlx_procs",
+    "stream_queue_procs",
+    "stream_queue_replica_reader_procs",
+    "stream_queue_coordinator_procs",
+    "plugins",
+    "metadata_store",
+    "other_proc",
+    "metrics",
+    "mgmt_db",
+    "mnesia",
+    "quorum_ets",
+    "metadata_store_ets",
+    "other_ets",
+    "binary",
+    "msg_index",
+    "code",
+    "atom",
+    "other_system",
+    "allocated_unused",
+    "reserved_unallocated",
+];
 /// What Erlang's virtual machine allows if nobody says otherwise: some tools divide by it.
 pub(super) const TASKS_MAX: u32 = 1_048_576;
 
@@ -34,7 +64,7 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
         ([node], &Method::GET) if *node == request.node().name => Ok(Answer::Object(view(request)?)),
         ([node, "memory", part @ ..], &Method::GET) if *node == request.node().name => {
             let used = process::memory_used_bytes();
-            Ok(Answer::Object(json!({ "memory": memory(used, part.is_empty()) })))
+            Ok(Answer::Object(json!({ "memory": breakdown(memory(used, part.is_empty())) })))
         }
         ([_], &Method::GET) => Err(HttpError::ObjectNotFound),
         _ => Err(HttpError::ObjectNotFound),
@@ -125,6 +155,22 @@ fn memory(used: Option<u64>, is_absolute: bool) -> Value {
         Some(used) if is_absolute => json!({ "strategy": "rss", "total": { "rss": used } }),
         Some(_) => json!({ "total": 100 }),
     }
+}
+
+/// The same with all of RabbitMQ's categories, which tools insist on. What the process takes is not told apart: it is the
+/// system's, and all totals are the same.
+fn breakdown(mut memory: Value) -> Value {
+    let Some(object) = memory.as_object_mut() else { return memory };
+    let used = match object.get("total") {
+        Some(Value::Object(totals)) => totals.get("rss").cloned().unwrap_or_default(),
+        total => total.cloned().unwrap_or_default(),
+    };
+    if let Some(Value::Object(totals)) = object.get_mut("total") {
+        totals.extend(["allocated", "erlang"].map(|name| (name.to_owned(), used.clone())));
+    }
+    object.extend(NOT_TOLD_APART.map(|name| (name.to_owned(), 0.into())));
+    object.insert("other_system".to_owned(), used);
+    memory
 }
 
 /// What the system may not tell, newer than when it was last looked at.

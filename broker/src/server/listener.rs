@@ -212,7 +212,7 @@ fn start(stream: TcpStream, peer: SocketAddr, node: &Arc<Node>) -> Option<impl F
     let info = Arc::new(ConnectionInfo::new(id, ends, wall_clock(), outbox));
     tracing::info!("accepting AMQP connection {}", info.name());
     let connection = Connection::new(Arc::clone(node), Arc::clone(&info), now());
-    let socket = Socket::new(stream, connection, Arc::clone(&info), woken);
+    let mut socket = Socket::new(stream, connection, Arc::clone(&info), woken);
     Some(async move {
         match socket.run().await {
             Ok(()) => tracing::info!("closing AMQP connection {}", info.name()),

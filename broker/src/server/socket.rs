@@ -112,7 +112,7 @@ impl Socket {
     }
 
     /// Until the connection ends. An error is the peer's going without a word.
-    pub(super) async fn run(mut self) -> io::Result<()> {
+    pub(super) async fn run(&mut self) -> io::Result<()> {
         let result = self.serve().await;
         self.connection.end();
         if result.is_ok() {
@@ -308,7 +308,7 @@ impl Socket {
     /// A peer that asked for the close closes first, as with RabbitMQ: some clients take anything else for
     /// a broken connection.
     async fn say_good_bye(&mut self) -> io::Result<()> {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use tokio::io::AsyncWriteExt;
         self.send()?;
         while !self.sending.is_empty() {
             self.stream.writable().await?;
@@ -317,9 +317,20 @@ impl Socket {
         if !self.connection.is_closed_by_peer() {
             self.stream.shutdown().await?;
         }
-        let mut discarded = [0; 4096];
-        while self.stream.read(&mut discarded).await? > 0 {}
+        while !self.discard()? {
+            self.stream.readable().await?;
+        }
         Ok(())
+    }
+
+    /// Reads what nobody wants any more; whether that was the end.
+    fn discard(&self) -> io::Result<bool> {
+        let read = SCRATCH.with_borrow_mut(|scratch| self.stream.try_read(&mut scratch.input));
+        match read {
+            Ok(count) => Ok(count == 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -98,6 +98,10 @@ pub struct PublishCounts {
     pub return_unroutable: SoleCounter,
     /// Dropped.
     pub drop_unroutable: SoleCounter,
+    /// How many wait for the disk now.
+    pub unconfirmed: AtomicU64,
+    /// How many wait for `tx.commit` now.
+    pub uncommitted: AtomicU64,
 }
 
 /// A counter with one writer, for whom it is as cheap as any number.
@@ -372,7 +376,7 @@ impl ChannelStatistics {
     /// All that it counted.
     #[must_use]
     pub fn counts(&self) -> MessageCounts {
-        let PublishCounts { publish, confirm, return_unroutable, drop_unroutable } = &*self.published;
+        let PublishCounts { publish, confirm, return_unroutable, drop_unroutable, .. } = &*self.published;
         MessageCounts {
             publish: publish.count(),
             confirm: confirm.count(),

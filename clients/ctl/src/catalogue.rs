@@ -78,8 +78,6 @@ pub enum Group {
 pub enum Action {
     /// It runs.
     Run(fn(&mut Context<'_>) -> Result<(), Stop>),
-    /// RabbitMQ has it, this version does not have it yet.
-    NotYet,
     /// It is accepted and does nothing; the line says why.
     Nothing(&'static str),
     /// It can't be done here; the line says what to use in its place.
@@ -87,6 +85,9 @@ pub enum Action {
     /// The same, with a line for these arguments.
     RefusedFor(fn(&[String]) -> String),
 }
+
+/// Of a command of which nothing was said.
+const NOTHING: &str = "this command does nothing here";
 
 /// A command.
 #[derive(Clone, Copy, Debug)]
@@ -117,12 +118,14 @@ pub struct Command {
     pub formatter: Formatter,
     /// What is different on this broker, in a sentence.
     pub here: Option<&'static str>,
+    /// It asks no broker, or can do without an answer.
+    pub is_offline: bool,
     /// What it does.
     pub action: Action,
 }
 
 impl Command {
-    /// A command of `rabbitmqctl` that this version does not have yet; the functions below make more of it.
+    /// A command of `rabbitmqctl` that does nothing; the functions below make more of it.
     pub const fn new(group: Group, name: &'static str, usage: &'static str, about: &'static str) -> Self {
         Self {
             name,
@@ -138,7 +141,8 @@ impl Command {
             listing: None,
             formatter: Formatter::Table,
             here: None,
-            action: Action::NotYet,
+            is_offline: false,
+            action: Action::Refused(NOTHING),
         }
     }
 
@@ -194,6 +198,12 @@ impl Command {
     /// What is different on this broker.
     pub const fn here(mut self, here: &'static str) -> Self {
         self.here = Some(here);
+        self
+    }
+
+    /// It needs no broker.
+    pub const fn offline(mut self) -> Self {
+        self.is_offline = true;
         self
     }
 
@@ -437,6 +447,8 @@ mod tests {
                 assert!(names.insert(command.name), "{} is there twice", command.name);
                 assert!(command.usage.starts_with(command.name), "{}", command.usage);
                 assert!(!command.about.is_empty(), "{}", command.name);
+                let says_nothing = matches!(command.action, Action::Refused(NOTHING));
+                assert!(!says_nothing, "nobody said what {} does", command.name);
             }
         }
     }

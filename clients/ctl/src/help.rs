@@ -62,7 +62,6 @@ pub fn commands(tool: Tool, view: &View) -> String {
 pub fn here(command: &Command) -> Option<String> {
     let sentence = match command.action {
         Action::Run(_) => command.here?.to_string(),
-        Action::NotYet => "It is not in this version".to_string(),
         Action::Nothing(text) | Action::Refused(text) => text.to_string(),
         Action::RefusedFor(text) => text(&[]),
     };
@@ -75,7 +74,6 @@ pub fn here(command: &Command) -> Option<String> {
 fn mark(command: &Command) -> &'static str {
     match command.action {
         Action::Run(_) => "",
-        Action::NotYet => " [not in this version]",
         Action::Nothing(_) => " [nothing to do here]",
         Action::Refused(_) | Action::RefusedFor(_) => " [does not apply here]",
     }

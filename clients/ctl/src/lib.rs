@@ -17,6 +17,7 @@ pub mod format;
 mod help;
 pub mod http;
 pub mod listing;
+pub mod node_name;
 mod password;
 pub mod paths;
 
@@ -37,6 +38,8 @@ use crate::http::{HttpApi, Target};
 
 /// How long a call may take when `--timeout` does not say, in seconds.
 const TIMEOUT_SECS: u64 = 60;
+/// Names the node to speak to where `--node` does not; the broker takes its own name from it, too.
+const NODE_VARIABLE: &str = "RABBITMQ_NODENAME";
 /// The port of the management API.
 const API_PORT: u64 = 15672;
 
@@ -105,22 +108,18 @@ where
         streams: streams.reborrow(),
     };
     let Action::Run(run) = command.action else { return Code::Software };
-    match run(&mut context) {
-        Ok(()) | Err(Stop::DryRun) => Code::Ok,
-        Err(Stop::Usage(error)) => usage_error(&error, command, &script, words, &mut context.streams),
-        Err(Stop::Failure(failure)) if failure.is_misuse => {
-            let text = with_usage(&failure.message, command, &script, words, &context.view);
-            // what was announced comes first
-            match context.streams.output.flush() {
-                Ok(()) => print(context.streams.errors, &text, failure.code),
-                Err(_) => failure.code,
-            }
-        }
-        Err(Stop::Failure(failure)) => failed(&failure, &mut context),
-        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Code::Ok,
-        Err(Stop::Output(error)) => {
-            print(context.streams.errors, &format!("Error: {error}\n"), Code::Software)
-        }
+    let ended = check_node(&context).map_err(Stop::Failure).and_then(|()| run(&mut context));
+    ended.map_or_else(|stop| stopped(stop, words, &mut context), |()| Code::Ok)
+}
+
+/// Refuses to speak to another node than the one that is named, by `--node` or by the environment of a command that
+/// names no host. Commands that need no broker have nobody to ask.
+pub fn check_node(context: &Context<'_>) -> Result<(), Failure> {
+    let options = context.options;
+    let given = || std::env::var(NODE_VARIABLE).ok().filter(|node| !node.is_empty() && !names_host(options));
+    match options.word("node").map(String::from).or_else(given).filter(|_| !context.command.is_offline) {
+        Some(node) => node_name::check(&context.broker, &node, &paths::host_name()),
+        None => Ok(()),
     }
 }
 
@@ -131,7 +130,7 @@ pub fn timeout(options: &Arguments) -> Duration {
 
 /// The way to the broker that the options name: the control socket unless `--host` or `--port` is given.
 fn connect(options: &Arguments) -> Result<Box<dyn Api>, Failure> {
-    let target = if options.word("host").is_some() || options.word("port").is_some() {
+    let target = if names_host(options) {
         let port = u16::try_from(options.number("port").unwrap_or(API_PORT));
         Target::Tcp {
             host: options.word("host").unwrap_or("localhost").to_string(),
@@ -145,6 +144,10 @@ fn connect(options: &Arguments) -> Result<Box<dyn Api>, Failure> {
     let api = HttpApi::new(target, timeout(options));
     api.map(|api| Box::new(api) as Box<dyn Api>)
         .map_err(|error| Failure::bare(Code::Software, format!("Error: {error}")))
+}
+
+fn names_host(options: &Arguments) -> bool {
+    options.word("host").is_some() || options.word("port").is_some()
 }
 
 fn without_command(tool: Tool, script: &str, options: &Arguments, streams: &mut Streams<'_>) -> Code {
@@ -179,11 +182,6 @@ fn not_run(command: &Command, arguments: &[String], streams: &mut Streams<'_>) -
         Action::Nothing(text) => Some(print(streams.output, &format!("{text}\n"), Code::Ok)),
         Action::Refused(text) => Some(refuse(text, streams)),
         Action::RefusedFor(text) => Some(refuse(&text(arguments), streams)),
-        Action::NotYet => {
-            let text =
-                format!("Error: this version of Liebre does not have the command '{}' yet\n", command.name);
-            Some(print(streams.errors, &text, Code::Unavailable))
-        }
     }
 }
 
@@ -225,6 +223,27 @@ fn with_usage(problem: &str, command: &Command, script: &str, words: &[String], 
         view.bold("Usage"),
         command.usage_line(script)
     )
+}
+
+/// Says why a command ended before its end.
+fn stopped(stop: Stop, words: &[String], context: &mut Context<'_>) -> Code {
+    match stop {
+        Stop::DryRun => Code::Ok,
+        Stop::Usage(error) => {
+            usage_error(&error, context.command, context.script, words, &mut context.streams)
+        }
+        Stop::Failure(failure) if failure.is_misuse => {
+            let text = with_usage(&failure.message, context.command, context.script, words, &context.view);
+            // what was announced comes first
+            match context.streams.output.flush() {
+                Ok(()) => print(context.streams.errors, &text, failure.code),
+                Err(_) => failure.code,
+            }
+        }
+        Stop::Failure(failure) => failed(&failure, context),
+        Stop::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Code::Ok,
+        Stop::Output(error) => print(context.streams.errors, &format!("Error: {error}\n"), Code::Software),
+    }
 }
 
 fn failed(failure: &Failure, context: &mut Context<'_>) -> Code {

@@ -20,8 +20,13 @@ pub fn control_socket(data_dir: &Path) -> PathBuf {
 
 /// The name that a broker on this machine has if nothing else was chosen.
 pub fn usual_node() -> String {
+    format!("rabbit@{}", host_name())
+}
+
+/// The machine's name up to its first dot.
+pub fn host_name() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("rabbit@{}", host.split('.').next().unwrap_or("localhost"))
+    host.split('.').next().filter(|host| !host.is_empty()).unwrap_or("localhost").to_string()
 }
 
 fn data_dir_from(given: Option<&str>, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {

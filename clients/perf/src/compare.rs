@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::cli::Target;
 use crate::error::PerfError;
-use crate::load::{Flow, Load, Patience};
+use crate::load::{Load, Patience, Topology};
 use crate::report::describe;
-use crate::run::{Figures, run};
+use crate::run::{Figures, Watcher, run};
 
 /// How long to wait after each run for the broker to have done with it.
 const TEARDOWN: Duration = Duration::from_secs(30);
@@ -43,10 +43,12 @@ pub fn compare(
     // A backlog that stays would be another load for the next round, and so would messages that the one
     // broker still has to read while the other is measured.
     let patience = Patience { teardown: TEARDOWN, ..load.patience };
-    let load = Load { deletes_queue: true, patience, ..load.clone() };
+    let topology = Topology { deletes: true, ..load.topology.clone() };
+    let load = Load { topology, patience, ..load.clone() };
+    let mut watcher = Watcher { interval: Duration::ZERO, watch: &mut |_| () };
     let (mut figures_a, mut figures_b) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        let (of_a, of_b) = (run(a, &load)?, run(b, &load)?);
+        let (of_a, of_b) = (run(a, &load, &mut watcher)?, run(b, &load, &mut watcher)?);
         after_round(round, &of_a, &of_b);
         figures_a.push(of_a);
         figures_b.push(of_b);
@@ -87,16 +89,21 @@ enum Better {
 fn rows(load: &Load, a: &[Figures], b: &[Figures]) -> Vec<Row> {
     type Figure = fn(&Figures) -> Option<f64>;
     let figures: [(&'static str, bool, Better, Figure); 8] = [
-        ("sent msg/s", load.flow.publishes(), Better::More, |f| Some(f.sent_per_second)),
-        ("received msg/s", load.flow.consumes(), Better::More, |f| Some(f.received_per_second)),
-        ("latency p50 us", load.flow.consumes(), Better::Less, |f| Some(f.latency?.p50_us)),
-        ("latency p99 us", load.flow.consumes(), Better::Less, |f| Some(f.latency?.p99_us)),
+        ("sent msg/s", load.publishing.is_some(), Better::More, |f| Some(f.sent_per_second)),
+        ("received msg/s", load.consuming.is_some(), Better::More, |f| Some(f.received_per_second)),
+        ("latency p50 us", load.consuming.is_some(), Better::Less, |f| Some(f.latency?.p50_us)),
+        ("latency p99 us", load.consuming.is_some(), Better::Less, |f| Some(f.latency?.p99_us)),
         ("broker CPU s per million", true, Better::Less, |f| f.broker?.cpu_seconds_per_million),
         ("broker RSS MiB, at most", true, Better::Less, |f| {
             Some(f.broker?.rss_bytes_max as f64 / 1_048_576.0)
         }),
         ("own CPU s per million", true, Better::Less, |f| f.own_cpu_seconds_per_million),
-        ("messages refused", load.confirm_window.is_some(), Better::Less, |f| Some(f.nacked as f64)),
+        (
+            "messages refused",
+            load.publishing.as_ref().is_some_and(|side| side.confirm_window.is_some()),
+            Better::Less,
+            |f| Some(f.nacked as f64),
+        ),
     ];
     figures
         .into_iter()
@@ -128,9 +135,9 @@ fn number(value: Option<f64>) -> String {
 
 /// Whether comparing this load makes sense; if not, why.
 pub fn check(load: &Load) -> Result<(), String> {
-    match load.flow {
-        Flow::ConsumeOnly => Err("rounds that only consume would find an empty queue".to_owned()),
-        Flow::Both | Flow::PublishOnly => Ok(()),
+    match &load.publishing {
+        None => Err("rounds that only consume would find an empty queue".to_owned()),
+        Some(_) => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A blocking AMQP connection with one channel.
+//! A blocking AMQP connection with channels numbered from 1.
 //!
 //! Every wait has a deadline. The socket's own timeouts are short (`WAKE_MILLIS`), so that whoever reads or
 //! writes it in a loop sees soon enough that the run is over.
@@ -10,10 +10,12 @@ use std::time::Duration;
 use crate::clock::{Nanos, now};
 use crate::codec::frame::{FRAME_MAX, FrameKind, Inbox};
 use crate::codec::method::{self, Arguments, DeclareOk, MethodId, QueueDeclare, Tune};
+use crate::codec::table::FieldTable;
 use crate::error::PerfError;
+use crate::load::Exchange;
 use crate::url::BrokerUrl;
 
-/// The one channel this tool uses.
+/// The channel that every connection has open; others follow.
 pub const CHANNEL: u16 = 1;
 /// A read or write that waits longer than this comes back to see whether it should go on.
 const WAKE_MILLIS: u64 = 100;
@@ -37,7 +39,49 @@ impl Connection {
         let stream = connect(url, deadline)?;
         let mut connection = Self { stream, inbox: Inbox::new(), frame_max: FRAME_MAX };
         connection.handshake(url, deadline)?;
+        connection.open_channel(CHANNEL, deadline)?;
         Ok(connection)
+    }
+
+    /// Without a handshake, for peers that expect none.
+    pub fn bare(stream: TcpStream) -> Self {
+        Self { stream, inbox: Inbox::new(), frame_max: FRAME_MAX }
+    }
+
+    /// Opens channels up to this number of them.
+    pub fn open_channels(&mut self, count: u16, deadline: Nanos) -> Result<(), PerfError> {
+        (CHANNEL + 1..CHANNEL + count).try_for_each(|channel| self.open_channel(channel, deadline))
+    }
+
+    fn open_channel(&mut self, channel: u16, deadline: Nanos) -> Result<(), PerfError> {
+        let open = method::channel_open(channel);
+        self.call("channel.open", &open, MethodId::CHANNEL_OPEN_OK, deadline, |_| Some(()))
+    }
+
+    pub fn declare_exchange(
+        &mut self,
+        exchange: &Exchange,
+        is_durable: bool,
+        deadline: Nanos,
+    ) -> Result<(), PerfError> {
+        let frame = method::exchange_declare(CHANNEL, &exchange.name, &exchange.kind, is_durable);
+        self.call("exchange.declare", &frame, MethodId::EXCHANGE_DECLARE_OK, deadline, |_| Some(()))
+    }
+
+    pub fn delete_exchange(&mut self, exchange: &str, deadline: Nanos) -> Result<(), PerfError> {
+        let frame = method::exchange_delete(CHANNEL, exchange);
+        self.call("exchange.delete", &frame, MethodId::EXCHANGE_DELETE_OK, deadline, |_| Some(()))
+    }
+
+    pub fn bind_queue(
+        &mut self,
+        queue: &str,
+        exchange: &str,
+        binding_key: &str,
+        deadline: Nanos,
+    ) -> Result<(), PerfError> {
+        let frame = method::queue_bind(CHANNEL, queue, exchange, binding_key);
+        self.call("queue.bind", &frame, MethodId::QUEUE_BIND_OK, deadline, |_| Some(()))
     }
 
     pub fn declare_queue(
@@ -61,26 +105,50 @@ impl Connection {
         self.call("queue.delete", &frame, MethodId::QUEUE_DELETE_OK, deadline, |_| Some(()))
     }
 
-    pub fn select_confirms(&mut self, deadline: Nanos) -> Result<(), PerfError> {
-        let frame = method::confirm_select(CHANNEL);
+    pub fn select_confirms(&mut self, channel: u16, deadline: Nanos) -> Result<(), PerfError> {
+        let frame = method::confirm_select(channel);
         self.call("confirm.select", &frame, MethodId::CONFIRM_SELECT_OK, deadline, |_| Some(()))
     }
 
-    pub fn set_prefetch(&mut self, prefetch_count: u16, deadline: Nanos) -> Result<(), PerfError> {
-        let frame = method::basic_qos(CHANNEL, prefetch_count);
+    pub fn set_prefetch(
+        &mut self,
+        channel: u16,
+        prefetch_count: u16,
+        is_per_channel: bool,
+        deadline: Nanos,
+    ) -> Result<(), PerfError> {
+        let frame = method::basic_qos(channel, prefetch_count, is_per_channel);
         self.call("basic.qos", &frame, MethodId::BASIC_QOS_OK, deadline, |_| Some(()))
     }
 
-    /// Begins to consume. Deliveries may be in the inbox when this returns.
-    pub fn consume(&mut self, queue: &str, is_auto_ack: bool, deadline: Nanos) -> Result<(), PerfError> {
-        let frame = method::basic_consume(CHANNEL, queue, is_auto_ack);
-        self.call("basic.consume", &frame, MethodId::BASIC_CONSUME_OK, deadline, |_| Some(()))
+    /// Begins to consume, without an answer: deliveries of other channels may come before one could.
+    pub fn consume(
+        &mut self,
+        channel: u16,
+        queue: &str,
+        is_auto_ack: bool,
+        arguments: &FieldTable,
+        deadline: Nanos,
+    ) -> Result<(), PerfError> {
+        let frame = method::basic_consume(channel, queue, is_auto_ack, arguments);
+        self.write("basic.consume", &frame, deadline)
     }
 
     /// Says goodbye and throws away what still comes, until the broker has said it too or `deadline` passes.
     /// Call it only when what was written so far ends with a whole frame.
     pub fn close(mut self, deadline: Nanos) -> Result<(), PerfError> {
-        self.write("connection.close", &method::connection_close(), deadline)?;
+        self.say_goodbye(deadline)?;
+        self.await_goodbye(deadline)
+    }
+
+    /// Begins to close. Call it only when what was written so far ends with a whole frame.
+    fn say_goodbye(&mut self, deadline: Nanos) -> Result<(), PerfError> {
+        let failed = |source| PerfError::Io { doing: "connection.close", source };
+        self.stream.set_nonblocking(false).map_err(failed)?;
+        self.write("connection.close", &method::connection_close(), deadline)
+    }
+
+    fn await_goodbye(&mut self, deadline: Nanos) -> Result<(), PerfError> {
         loop {
             while let Some(frame) = self.inbox.next_frame()? {
                 if frame.kind != FrameKind::Method {
@@ -114,9 +182,7 @@ impl Connection {
         self.frame_max = frame_max;
         self.write("connection.tune-ok", &method::tune_ok(Tune { frame_max, ..offer }), deadline)?;
         let open = method::connection_open(&url.vhost);
-        self.call("connection.open", &open, MethodId::CONNECTION_OPEN_OK, deadline, |_| Some(()))?;
-        let open = method::channel_open(CHANNEL);
-        self.call("channel.open", &open, MethodId::CHANNEL_OPEN_OK, deadline, |_| Some(()))
+        self.call("connection.open", &open, MethodId::CONNECTION_OPEN_OK, deadline, |_| Some(()))
     }
 
     /// Sends `frame` and waits for the method `reply`.
@@ -177,6 +243,18 @@ impl Connection {
             Err(source) => Err(PerfError::Io { doing, source }),
         }
     }
+}
+
+/// Closes them all at the same time; says whether all were closed before `deadline`.
+pub fn close_all(mut connections: Vec<Connection>, deadline: Nanos) -> bool {
+    let said: Vec<bool> =
+        connections.iter_mut().map(|connection| connection.say_goodbye(deadline).is_ok()).collect();
+    let closed = connections
+        .iter_mut()
+        .zip(said)
+        .map(|(connection, said)| said && connection.await_goodbye(deadline).is_ok());
+    // Each is awaited, whatever became of those before.
+    closed.filter(|is_closed| !is_closed).count() == 0
 }
 
 const TRUNCATED: PerfError = PerfError::Unexpected("a method whose arguments end too early");

@@ -1,79 +1,186 @@
 //! The consuming side: counts messages, settles them, samples how old they are.
 
-use std::net::TcpStream;
+use std::io;
+use std::time::Duration;
 
 use crate::clock::{Nanos, now};
-use crate::codec::frame::{Frame, FrameKind, Inbox};
+use crate::codec::frame::{Frame, FrameKind};
 use crate::codec::method::{self, MethodId};
 use crate::codec::publish::STAMP_BYTES;
-use crate::connection::{CHANNEL, Connection, closed_by, is_wake, write_while};
+use crate::connection::{CHANNEL, Connection, closed_by};
+use crate::driver::{TakesTurns, Turn, drive};
 use crate::error::PerfError;
 use crate::gathering::Gathering;
-use crate::latency::Histogram;
-use crate::load::{Acks, Load};
+use crate::load::{Acks, Consuming, Load};
+use crate::pace::Pace;
+use crate::publisher::SAMPLE_EVERY;
+use crate::schedule::Schedule;
 use crate::shared::Shared;
+use crate::socket::Socket;
 
-/// Without a rate, the latency of one message in this many is recorded; with one, of every message.
-const SAMPLE_EVERY: u64 = 64;
-
-/// What a consumer has when the run is over.
-#[derive(Debug)]
-pub struct Consumed {
-    pub latencies: Histogram,
-    /// Whether the written bytes end with a whole frame, so that the connection can still be closed politely.
-    pub ends_with_frame: bool,
-}
-
-/// Consumes until the run is over. Failures go to `shared`.
-pub fn consume(connection: &mut Connection, load: &Load, shared: &Shared) -> Consumed {
-    let sample_every = if load.rate.is_some() { 1 } else { SAMPLE_EVERY };
-    let mut tally = Tally::new(sample_every);
-    let mut acking = Acking { acks: load.acks, acked: 0, frames: Vec::new() };
-    let messages = load.extent.messages.unwrap_or(u64::MAX);
-    let gathering = Gathering::of_deliveries(load);
-    let ended = receive(connection, &mut tally, &mut acking, gathering, messages, shared);
-    let ends_with_frame = ended.unwrap_or_else(|error| {
-        shared.fail(error);
-        false
-    });
-    Consumed { latencies: tally.latencies, ends_with_frame }
-}
-
-/// Returns whether what was written ends with a whole frame.
-fn receive(
-    connection: &mut Connection,
-    tally: &mut Tally,
-    acking: &mut Acking,
-    gathering: Gathering,
-    messages: u64,
+/// Consumes on all connections until the run is over. Failures go to `shared`.
+/// Says for each whether the written bytes end with a whole frame, so that it can still be closed politely.
+pub fn consume(
+    connections: &mut [Connection],
+    load: &Load,
+    consuming: &Consuming,
     shared: &Shared,
-) -> Result<bool, PerfError> {
-    let Connection { stream, inbox, .. } = connection;
-    let mut stream: &TcpStream = stream;
-    let mut last_read = 0;
-    let failed = |source| PerfError::Io { doing: "consuming", source };
-    while !shared.is_stopping() {
-        let received_before = tally.received;
-        tally.take_frames(inbox, shared.is_measuring())?;
-        shared.received.set(tally.received);
-        let is_done = tally.received >= messages;
-        let acks = acking.frames(tally.received, is_done);
-        if !acks.is_empty() && !write_while(stream, acks, || shared.may_write_on()).map_err(failed)? {
-            return Ok(false);
-        }
-        if is_done {
-            shared.finish();
-            return Ok(true);
-        }
-        gathering.wait(last_read, tally.received - received_before);
-        match inbox.fill(&mut stream) {
-            Ok(0) => return Err(PerfError::EndOfStream { doing: "consuming" }),
-            Ok(count) => last_read = count,
-            Err(error) if is_wake(&error) => {}
-            Err(source) => return Err(failed(source)),
+) -> Vec<bool> {
+    let is_paced = load.publishing.as_ref().is_none_or(|publishing| publishing.rate.is_some());
+    let body_size = load.publishing.as_ref().map_or(0, |publishing| publishing.body_size_max());
+    let gathering = Gathering::of_deliveries(consuming, is_paced, body_size);
+    let sample_every = if is_paced { 1 } else { SAMPLE_EVERY };
+    let consumers: io::Result<Vec<Consumer<'_>>> = connections
+        .iter_mut()
+        .map(|connection| Consumer::new(connection, consuming, sample_every, shared))
+        .collect();
+    match consumers {
+        Ok(mut consumers) => drive(&mut consumers, gathering, shared),
+        Err(source) => {
+            shared.fail(PerfError::Io { doing: Consumer::DOING, source });
+            Vec::new()
         }
     }
-    Ok(true)
+}
+
+/// A connection that consumes on each of its channels.
+struct Consumer<'a> {
+    socket: Socket<'a>,
+    channels: Vec<ConsumingChannel>,
+    /// For all channels of the connection.
+    pace: Option<Pace>,
+    /// Whether the inbox may hold whole frames.
+    has_unread: bool,
+    received: u64,
+    read_bytes: usize,
+    /// How many messages all consumers are to take.
+    messages: Option<u64>,
+    samples: Vec<Duration>,
+    acks: Vec<u8>,
+    shared: &'a Shared,
+}
+
+#[derive(Debug)]
+struct ConsumingChannel {
+    tally: Tally,
+    acking: Acking,
+}
+
+impl<'a> Consumer<'a> {
+    fn new(
+        connection: &'a mut Connection,
+        consuming: &Consuming,
+        sample_every: u64,
+        shared: &'a Shared,
+    ) -> io::Result<Self> {
+        let channels = (CHANNEL..CHANNEL + consuming.channels)
+            .map(|number| ConsumingChannel {
+                tally: Tally::new(sample_every),
+                acking: Acking { channel: number, acks: consuming.acks, acked: 0 },
+            })
+            .collect();
+        let rate = consuming.rate.map(|rate| Schedule::constant(rate * f64::from(consuming.channels)));
+        Ok(Self {
+            socket: Socket::new(connection)?,
+            channels,
+            pace: rate.map(|rate| Pace::new(rate, now())),
+            // Deliveries may have come with the last answer of the set-up.
+            has_unread: true,
+            received: 0,
+            read_bytes: 0,
+            messages: consuming.messages,
+            samples: Vec::new(),
+            acks: Vec::new(),
+            shared,
+        })
+    }
+
+    /// Takes all whole frames, or those that are due. They were read at the same time, so that one look at the clock
+    /// does for all.
+    fn take_frames(&mut self) -> Result<(), PerfError> {
+        let read_at = now();
+        let due_count = self.pace.as_ref().map_or(u64::MAX, |pace| pace.due_count(read_at));
+        let inbox = &mut self.socket.connection.inbox;
+        let received_before = self.received;
+        while self.received < due_count {
+            let Some(frame) = inbox.next_frame()? else {
+                self.has_unread = false;
+                break;
+            };
+            let index = usize::from(frame.channel).wrapping_sub(usize::from(CHANNEL));
+            match self.channels.get_mut(index) {
+                Some(channel) => self.received += channel.tally.take(frame, read_at, &mut self.samples)?,
+                None => take_method(frame)?,
+            }
+        }
+        self.shared.received.add(self.received - received_before);
+        self.shared.delivery_latency.record(&mut self.samples, self.shared.is_measuring());
+        Ok(())
+    }
+
+    /// Writes the acks that are due; with `settles_all` also those that are not worth one yet.
+    fn ack(&mut self, settles_all: bool) -> Result<(), PerfError> {
+        self.acks.clear();
+        for channel in &mut self.channels {
+            channel.acking.append(channel.tally.received, settles_all, &mut self.acks);
+        }
+        if self.acks.is_empty() { Ok(()) } else { self.socket.write(&self.acks).map_err(failed) }
+    }
+}
+
+impl<'a> TakesTurns<'a> for Consumer<'a> {
+    const DOING: &'static str = "consuming";
+
+    fn socket(&mut self) -> &mut Socket<'a> {
+        &mut self.socket
+    }
+
+    fn turn(&mut self, _now: Nanos) -> Result<Turn, PerfError> {
+        self.socket.flush().map_err(failed)?;
+        if !self.has_unread {
+            let count = self.socket.fill().map_err(failed)?;
+            self.read_bytes += count;
+            self.has_unread = count > 0;
+        }
+        if self.has_unread {
+            self.take_frames()?;
+            self.ack(false)?;
+        }
+        if self.messages.is_some_and(|messages| self.shared.received.value() >= messages) {
+            return Ok(Turn::AllDone);
+        }
+        Ok(match &self.pace {
+            Some(pace) if self.has_unread => Turn::Until(pace.due_at(self.received)),
+            _ if self.socket.is_readable() => Turn::Again,
+            _ => Turn::Waits,
+        })
+    }
+
+    fn read_so_far(&self) -> (u64, usize) {
+        (self.received, self.read_bytes)
+    }
+
+    fn conclude(&mut self) -> Result<(), PerfError> {
+        self.ack(true)
+    }
+}
+
+fn failed(source: io::Error) -> PerfError {
+    PerfError::while_doing(Consumer::DOING, source)
+}
+
+/// What a method means for the consumer: mostly nothing.
+fn take_method(frame: Frame<'_>) -> Result<(), PerfError> {
+    if frame.kind != FrameKind::Method {
+        return Ok(());
+    }
+    let (id, arguments) =
+        method::parse_method(frame.payload).ok_or(PerfError::Unexpected("a method without a number"))?;
+    match id {
+        MethodId::BASIC_DELIVER => Ok(()),
+        MethodId::BASIC_CANCEL => Err(PerfError::Cancelled),
+        _ => closed_by(id, arguments).map_or(Ok(()), Err),
+    }
 }
 
 /// Counts deliveries. The channel has one consumer, so the contents come one after the other.
@@ -86,36 +193,28 @@ struct Tally {
     /// Whether the next body frame is the first of its body.
     is_body_start: bool,
     sample_every: u64,
-    latencies: Histogram,
 }
 
 impl Tally {
     fn new(sample_every: u64) -> Self {
-        Self { received: 0, body_left: 0, is_body_start: false, sample_every, latencies: Histogram::new() }
+        Self { received: 0, body_left: 0, is_body_start: false, sample_every }
     }
 
-    /// Takes all whole frames; they were read at the same time, so that one look at the clock does for all.
-    fn take_frames(&mut self, inbox: &mut Inbox, is_measuring: bool) -> Result<(), PerfError> {
-        let read_at = now();
-        while let Some(frame) = inbox.next_frame()? {
-            match frame.kind {
-                FrameKind::Method => self.take_method(frame)?,
-                FrameKind::Header => self.take_header(frame)?,
-                FrameKind::Body => self.take_body(frame, is_measuring.then_some(read_at))?,
-                FrameKind::Heartbeat => {}
-            }
+    /// Takes the next frame of the channel; says how many messages it completed.
+    fn take(
+        &mut self,
+        frame: Frame<'_>,
+        read_at: Nanos,
+        samples: &mut Vec<Duration>,
+    ) -> Result<u64, PerfError> {
+        let received = self.received;
+        match frame.kind {
+            FrameKind::Method => take_method(frame)?,
+            FrameKind::Header => self.take_header(frame)?,
+            FrameKind::Body => self.take_body(frame, read_at, samples)?,
+            FrameKind::Heartbeat => {}
         }
-        Ok(())
-    }
-
-    fn take_method(&self, frame: Frame<'_>) -> Result<(), PerfError> {
-        let (id, arguments) =
-            method::parse_method(frame.payload).ok_or(PerfError::Unexpected("a method without a number"))?;
-        match id {
-            MethodId::BASIC_DELIVER => Ok(()),
-            MethodId::BASIC_CANCEL => Err(PerfError::Cancelled),
-            _ => closed_by(id, arguments).map_or(Ok(()), Err),
-        }
+        Ok(self.received - received)
     }
 
     fn take_header(&mut self, frame: Frame<'_>) -> Result<(), PerfError> {
@@ -129,95 +228,108 @@ impl Tally {
         Ok(())
     }
 
-    fn take_body(&mut self, frame: Frame<'_>, read_at: Option<Nanos>) -> Result<(), PerfError> {
+    fn take_body(
+        &mut self,
+        frame: Frame<'_>,
+        read_at: Nanos,
+        samples: &mut Vec<Duration>,
+    ) -> Result<(), PerfError> {
         let size = frame.payload.len() as u64;
         if size > self.body_left {
             return Err(PerfError::Unexpected("a body longer than its header says"));
         }
         if self.is_body_start {
             self.is_body_start = false;
-            if let Some(read_at) = read_at
-                && self.received.is_multiple_of(self.sample_every)
-            {
-                self.sample(frame.payload, read_at);
+            if self.received.is_multiple_of(self.sample_every) {
+                samples.extend(age(frame.payload, read_at));
             }
         }
         self.body_left -= size;
         self.received += u64::from(self.body_left == 0);
         Ok(())
     }
-
-    /// A stamp that lies in the future is none: the message came from somebody else.
-    fn sample(&mut self, body: &[u8], read_at: Nanos) {
-        if let Some(stamp) = body.first_chunk::<STAMP_BYTES>() {
-            let stamp = Nanos(u64::from_be_bytes(*stamp));
-            if stamp <= read_at {
-                self.latencies.record(read_at.since(stamp));
-            }
-        }
-    }
 }
 
-/// The acks that are due.
+/// How old a message is. A stamp that lies in the future is none: the message came from somebody else.
+fn age(body: &[u8], read_at: Nanos) -> Option<Duration> {
+    let stamp = Nanos(u64::from_be_bytes(*body.first_chunk::<STAMP_BYTES>()?));
+    (stamp <= read_at).then(|| read_at.since(stamp))
+}
+
+/// The acks of a channel.
 #[derive(Debug)]
 struct Acking {
+    channel: u16,
     acks: Acks,
     acked: u64,
-    frames: Vec<u8>,
 }
 
 impl Acking {
-    /// Ack frames for what was received; with `settles_all` also for what is not worth an ack yet.
-    fn frames(&mut self, received: u64, settles_all: bool) -> &[u8] {
-        self.frames.clear();
+    /// Appends ack frames for what was received; with `settles_all` also for what is not worth an ack yet.
+    fn append(&mut self, received: u64, settles_all: bool, out: &mut Vec<u8>) {
         if let Acks::Manual { every, .. } = self.acks {
             let every = u64::from(every);
             while received - self.acked >= every {
                 self.acked += every;
-                self.frames.extend_from_slice(&method::basic_ack(CHANNEL, self.acked, every > 1));
+                out.extend_from_slice(&method::basic_ack(self.channel, self.acked, every > 1));
             }
             if settles_all && received > self.acked {
                 self.acked = received;
-                self.frames.extend_from_slice(&method::basic_ack(CHANNEL, received, true));
+                out.extend_from_slice(&method::basic_ack(self.channel, received, true));
             }
         }
-        &self.frames
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::frame::FRAME_MAX;
+    use crate::codec::frame::{FRAME_MAX, Inbox};
     use crate::codec::method::parse_method;
-    use crate::codec::publish::PublishBatch;
+    use crate::codec::publish::{Bodies, Publish, PublishBatch, RoutingKey};
+    use crate::codec::table::Properties;
 
-    /// Feeds contents (a publish differs from a delivery only in its method) and returns the tally.
-    fn tally(bytes: &[u8]) -> Result<Tally, PerfError> {
+    static NONE: Properties = Properties::none();
+
+    fn batch(size: usize) -> PublishBatch {
+        let routing_key = RoutingKey::Fixed("q");
+        let publish = Publish {
+            channel: CHANNEL,
+            exchange: "",
+            routing_key,
+            is_mandatory: false,
+            properties: &NONE,
+            frame_max: FRAME_MAX,
+        };
+        PublishBatch::new(publish, Bodies::Sized(size), 64 * 1024)
+    }
+
+    /// Feeds contents (a publish differs from a delivery only in its method); says how many messages there were, and
+    /// how many samples.
+    fn tally(bytes: &[u8]) -> Result<(u64, usize), PerfError> {
         let mut tally = Tally::new(1);
+        let mut samples = Vec::new();
         let mut inbox = Inbox::new();
         let mut source = bytes;
         while inbox.fill(&mut source).unwrap() > 0 {
-            tally.take_frames(&mut inbox, true)?;
+            while let Some(frame) = inbox.next_frame()? {
+                tally.take(frame, now(), &mut samples)?;
+            }
         }
-        Ok(tally)
+        Ok((tally.received, samples.len()))
     }
 
     #[test]
     fn messages_count_when_whole() {
-        let mut batch = PublishBatch::new(CHANNEL, "q", 200_000, false, FRAME_MAX);
-        let bytes = batch.stamped(1, |_| now().0).repeat(3);
-        let whole = tally(&bytes).unwrap();
-        assert_eq!((whole.received, whole.latencies.percentiles().unwrap().samples), (3, 3));
-        assert_eq!(tally(&bytes[..bytes.len() - 1]).unwrap().received, 2);
-        let mut batch = PublishBatch::new(CHANNEL, "q", 0, false, FRAME_MAX);
-        assert_eq!(tally(batch.stamped(5, |_| 0)).unwrap().received, 5);
+        let bytes = batch(200_000).stamped(1, |_| now().0).repeat(3);
+        assert_eq!(tally(&bytes).unwrap(), (3, 3));
+        assert_eq!(tally(&bytes[..bytes.len() - 1]).unwrap(), (2, 3));
+        assert_eq!(tally(batch(0).stamped(5, |_| 0)).unwrap(), (5, 0));
     }
 
     #[test]
     fn a_stamp_of_somebody_else_is_no_sample() {
-        let mut batch = PublishBatch::new(CHANNEL, "q", 16, false, FRAME_MAX);
-        assert_eq!(tally(batch.stamped(4, |_| u64::MAX)).unwrap().latencies.percentiles(), None);
+        assert_eq!(tally(batch(16).stamped(4, |_| u64::MAX)).unwrap(), (4, 0));
     }
 
     #[test]
@@ -230,23 +342,28 @@ mod tests {
     #[test]
     fn acks_are_sent_when_due() {
         let tags = |acking: &mut Acking, received, settles_all| {
+            let mut acks = Vec::new();
+            acking.append(received, settles_all, &mut acks);
             let mut inbox = Inbox::new();
-            inbox.fill(&mut acking.frames(received, settles_all)).unwrap();
+            inbox.fill(&mut &acks[..]).unwrap();
             let mut tags = Vec::new();
             while let Some(frame) = inbox.next_frame().unwrap() {
+                assert_eq!(frame.channel, 3);
                 let confirm = parse_method(frame.payload).unwrap().1.confirm().unwrap();
                 tags.push((confirm.publish_number, confirm.is_multiple));
             }
             tags
         };
-        let mut every =
-            Acking { acks: Acks::Manual { every: 1, prefetch_count: 0 }, acked: 0, frames: vec![] };
+        let manual = |every| {
+            let acks = Acks::Manual { every, prefetch_count: 0, is_per_channel: false };
+            Acking { channel: 3, acks, acked: 0 }
+        };
+        let mut every = manual(1);
         assert_eq!(tags(&mut every, 2, false), [(1, false), (2, false)]);
-        let mut tenth =
-            Acking { acks: Acks::Manual { every: 10, prefetch_count: 0 }, acked: 0, frames: vec![] };
+        let mut tenth = manual(10);
         assert_eq!(tags(&mut tenth, 25, false), [(10, true), (20, true)]);
         assert_eq!(tags(&mut tenth, 25, true), [(25, true)]);
-        let mut auto = Acking { acks: Acks::Auto, acked: 0, frames: vec![] };
+        let mut auto = Acking { acks: Acks::Auto, ..manual(1) };
         assert_eq!(tags(&mut auto, 9, true), []);
     }
 }

@@ -36,6 +36,16 @@ pub enum PerfError {
     Thread(io::Error),
 }
 
+impl PerfError {
+    /// A read or write that failed; the end of the stream has words of its own.
+    pub fn while_doing(doing: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Self::EndOfStream { doing },
+            _ => Self::Io { doing, source },
+        }
+    }
+}
+
 impl fmt::Display for PerfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

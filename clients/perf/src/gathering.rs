@@ -8,7 +8,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::load::{Acks, Load};
+use crate::load::{Acks, Consuming, Publishing};
 
 /// A read of this size was worth its wake-up.
 const READ_BYTES_ENOUGH: usize = 64 * 1024;
@@ -30,19 +30,22 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// For the consumer: bounded by what it may hold unsettled.
-    pub fn of_deliveries(load: &Load) -> Self {
-        let limit = match load.acks {
+    /// For the consumers: bounded by what they may hold unsettled. `is_paced` if somebody publishes at a rate.
+    pub fn of_deliveries(consuming: &Consuming, is_paced: bool, body_size: usize) -> Self {
+        let limit = match consuming.acks {
             Acks::Manual { prefetch_count: limit @ 1.., .. } => Some(u64::from(limit)),
             Acks::Auto | Acks::Manual { .. } => None,
         };
-        Self { messages_enough: messages_enough(load, limit), span: DELIVERIES_SPAN }
+        let is_paced = is_paced || consuming.rate.is_some();
+        Self { messages_enough: messages_enough(is_paced, body_size, limit), span: DELIVERIES_SPAN }
     }
 
-    /// For the publisher: bounded by what may be unconfirmed.
-    pub fn of_confirms(load: &Load) -> Self {
+    /// For the publishers: bounded by what may be unconfirmed.
+    pub fn of_confirms(publishing: &Publishing) -> Self {
+        let limit = publishing.confirm_window.map(u64::from);
+        let is_paced = publishing.rate.is_some();
         Self {
-            messages_enough: messages_enough(load, load.confirm_window.map(u64::from)),
+            messages_enough: messages_enough(is_paced, publishing.body_size_max(), limit),
             span: CONFIRMS_SPAN,
         }
     }
@@ -61,9 +64,9 @@ impl Gathering {
 }
 
 /// A quarter of the limit: after a smaller read the broker has three quarters left to go on with.
-fn messages_enough(load: &Load, limit: Option<u64>) -> u64 {
+fn messages_enough(is_paced: bool, body_size: usize, limit: Option<u64>) -> u64 {
     match limit {
-        _ if load.rate.is_some() || load.body_size >= BODY_BYTES_LARGE => 0,
+        _ if is_paced || body_size >= BODY_BYTES_LARGE => 0,
         Some(limit) if limit < LIMIT_LEAST => 0,
         Some(limit) => limit / 4,
         None => u64::MAX,
@@ -72,15 +75,14 @@ fn messages_enough(load: &Load, limit: Option<u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::Cli;
+    use crate::load::Load;
 
     fn deliveries_gather_after(options: &str, read_bytes: usize, messages: u64) -> bool {
-        let words = std::iter::once("liebre-perf").chain(options.split_whitespace());
-        let load = Cli::try_parse_from(words).unwrap().run.load.load().unwrap();
-        Gathering::of_deliveries(&load).is_worth_it(read_bytes, messages)
+        let load = Load::parse(options).unwrap();
+        let (publishing, consuming) = (load.publishing.unwrap(), load.consuming.unwrap());
+        Gathering::of_deliveries(&consuming, publishing.rate.is_some(), publishing.body_size_max())
+            .is_worth_it(read_bytes, messages)
     }
 
     #[test]
@@ -93,6 +95,7 @@ mod tests {
     #[test]
     fn pace_large_bodies_and_small_limits_forbid_it() {
         assert!(!deliveries_gather_after("--rate 1000", 1_000, 10));
+        assert!(!deliveries_gather_after("--consumer-rate 1000", 1_000, 10));
         assert!(!deliveries_gather_after("--size 4096", 1_000, 10));
         assert!(!deliveries_gather_after("--prefetch 999", 1_000, 10));
         assert!(deliveries_gather_after("--prefetch 1000", 1_000, 249));

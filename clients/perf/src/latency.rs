@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use std::time::Duration;
 
-/// Buckets of each power of two: a percentile is at most 1/64 too high.
-const BUCKETS_PER_OCTAVE: u64 = 64;
+/// Buckets of each power of two, as in an HDR histogram: a percentile is at most 1/256 too high.
+const BUCKETS_PER_OCTAVE: u64 = 256;
 const BUCKET_BITS: u32 = BUCKETS_PER_OCTAVE.trailing_zeros();
 const BUCKET_COUNT: usize = (64 - BUCKET_BITS as usize + 1) * BUCKETS_PER_OCTAVE as usize;
 
@@ -14,6 +14,7 @@ const BUCKET_COUNT: usize = (64 - BUCKET_BITS as usize + 1) * BUCKETS_PER_OCTAVE
 pub struct Histogram {
     counts: Box<[u64]>,
     sample_count: u64,
+    min_nanos: u64,
     max_nanos: u64,
 }
 
@@ -21,22 +22,42 @@ pub struct Histogram {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Percentiles {
     pub samples: u64,
+    pub min_us: f64,
     pub p50_us: f64,
+    pub p75_us: f64,
     pub p95_us: f64,
     pub p99_us: f64,
+    pub p999_us: f64,
     pub max_us: f64,
 }
 
 impl Histogram {
     pub fn new() -> Self {
-        Self { counts: vec![0; BUCKET_COUNT].into_boxed_slice(), sample_count: 0, max_nanos: 0 }
+        Self {
+            counts: vec![0; BUCKET_COUNT].into_boxed_slice(),
+            sample_count: 0,
+            min_nanos: u64::MAX,
+            max_nanos: 0,
+        }
     }
 
     pub fn record(&mut self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.counts[bucket(nanos)] += 1;
         self.sample_count += 1;
+        self.min_nanos = self.min_nanos.min(nanos);
         self.max_nanos = self.max_nanos.max(nanos);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.counts.fill(0);
+        *self = Self {
+            counts: std::mem::take(&mut self.counts),
+            sample_count: 0,
+            min_nanos: u64::MAX,
+            max_nanos: 0,
+        };
     }
 
     /// `None` when nothing was recorded.
@@ -44,9 +65,12 @@ impl Histogram {
         let micros = |nanos: u64| nanos as f64 / 1e3;
         (self.sample_count > 0).then(|| Percentiles {
             samples: self.sample_count,
+            min_us: micros(self.min_nanos),
             p50_us: micros(self.percentile(50.0)),
+            p75_us: micros(self.percentile(75.0)),
             p95_us: micros(self.percentile(95.0)),
             p99_us: micros(self.percentile(99.0)),
+            p999_us: micros(self.percentile(99.9)),
             max_us: micros(self.max_nanos),
         })
     }
@@ -72,7 +96,7 @@ impl Default for Histogram {
     }
 }
 
-/// Values below 64 have a bucket each; above, the six bits after the leading one choose it.
+/// Values below 256 have a bucket each; above, the eight bits after the leading one choose it.
 fn bucket(nanos: u64) -> usize {
     let octave = (u64::BITS - nanos.leading_zeros()).saturating_sub(BUCKET_BITS + 1);
     let index = (u64::from(octave) << BUCKET_BITS) + (nanos >> octave);
@@ -100,7 +124,10 @@ mod tests {
         }
         for value in values {
             let max = bucket_max(bucket(value) as u64);
-            assert!(max >= value && max - value <= value / 64, "{value} in a bucket up to {max}");
+            assert!(
+                max >= value && max - value <= value / BUCKETS_PER_OCTAVE,
+                "{value} in a bucket up to {max}"
+            );
         }
     }
 
@@ -111,9 +138,15 @@ mod tests {
             histogram.record(Duration::from_micros(micros));
         }
         let found = histogram.percentiles().unwrap();
-        assert_eq!((found.samples, found.max_us), (1_000, 1_000.0));
-        for (value, exact) in [(found.p50_us, 500.0), (found.p95_us, 950.0), (found.p99_us, 990.0)] {
-            assert!(value >= exact && value <= exact * 1.02, "{value} instead of {exact}");
+        assert_eq!((found.samples, found.min_us, found.max_us), (1_000, 1.0, 1_000.0));
+        for (value, exact) in [
+            (found.p50_us, 500.0),
+            (found.p75_us, 750.0),
+            (found.p95_us, 950.0),
+            (found.p99_us, 990.0),
+            (found.p999_us, 999.0),
+        ] {
+            assert!(value >= exact && value <= exact * 1.004, "{value} instead of {exact}");
         }
     }
 
@@ -123,6 +156,8 @@ mod tests {
         assert_eq!(histogram.percentiles(), None);
         histogram.record(Duration::from_nanos(12_345));
         let found = histogram.percentiles().unwrap();
-        assert_eq!([found.p50_us, found.p95_us, found.p99_us, found.max_us], [12.345; 4]);
+        assert_eq!([found.min_us, found.p50_us, found.p999_us, found.max_us], [12.345; 4]);
+        histogram.clear();
+        assert_eq!(histogram.percentiles(), None);
     }
 }

@@ -1,16 +1,18 @@
-//! `liebre-perf`: one publisher and one consumer against any AMQP 0-9-1 broker, and what it cost both sides.
+//! `liebre-perf`: publishers and consumers against any AMQP 0-9-1 broker, and what they cost both sides.
 //!
 //! A load generator that costs as much as the broker measures itself, so this one has its own small codec
 //! and does per message only what it must: publish frames are encoded once and written many at a time, and
-//! the consumer looks at no more than the type, class and method of a frame.
+//! the consumer looks at no more than the type, class and method of a frame. One thread publishes on all
+//! connections, one consumes.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`codec`] | bytes <-> frames, the methods that a load generator needs, the encoded publishes |
+//! | [`codec`] | bytes <-> frames, the methods that a load generator needs, tables, the encoded publishes |
 //! | [`connection`] | a blocking connection: handshake, calls with a deadline, close |
-//! | [`publisher`], [`confirms`], [`pace`] | the publishing side: window, rate, what is unconfirmed |
+//! | [`poller`], [`socket`], [`driver`] | many connections in the hands of one thread |
+//! | [`publisher`], [`confirms`], [`pace`], [`schedule`] | the publishing side: window, rate, what is unconfirmed |
 //! | [`consumer`], [`latency`] | the consuming side and the times it saw |
-//! | [`gathering`] | when a reader waits for more, to save wake-ups |
+//! | [`gathering`] | when a thread waits for more, to save wake-ups |
 //! | [`shared`] | what the threads of a run tell each other |
 //! | [`process`], [`clock`] | CPU, memory and time, as the kernel counts them |
 //! | [`run`], [`compare`] | one measured run; two brokers in turns |
@@ -23,14 +25,18 @@ pub mod compare;
 pub mod confirms;
 pub mod connection;
 pub mod consumer;
+pub mod driver;
 pub mod error;
 pub mod gathering;
 pub mod latency;
 pub mod load;
 pub mod pace;
+pub mod poller;
 pub mod process;
 pub mod publisher;
 pub mod report;
 pub mod run;
+pub mod schedule;
 pub mod shared;
+pub mod socket;
 pub mod url;

@@ -2,23 +2,26 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use serde::Serialize;
 
-use liebre_perf::cli::{Cli, Command, CompareArgs, LoadArgs, RunArgs, Target};
+use liebre_perf::cli::{Cli, Command, CompareArgs, LoadArgs, RunArgs, argv};
 use liebre_perf::compare::{self, compare};
 use liebre_perf::error::PerfError;
 use liebre_perf::load::Load;
-use liebre_perf::report::{grouped, table};
-use liebre_perf::run::run;
+use liebre_perf::process::raise_open_files_limit;
+use liebre_perf::report::{grouped, live_line, table};
+use liebre_perf::run::{Moment, Watcher, run};
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(argv::rewrite(std::env::args()));
+    raise_open_files_limit();
     let ended = match &cli.command {
         Some(Command::Compare(args)) => compare_brokers(args),
         None => run_once(&cli.run),
@@ -37,20 +40,26 @@ fn main() -> ExitCode {
 /// Says whether the messages got through.
 fn run_once(args: &RunArgs) -> Result<bool, PerfError> {
     let load = parse_load(&args.load, |_| Ok(()));
-    let target = Target { url: args.url.clone(), pid: args.pid };
-    let figures = run(&target, &load)?;
-    print(&if args.load.json { json(&figures) } else { table(&target, &load, &figures) })?;
+    let target = args.target.target();
+    let mut show = |moment: &Moment| {
+        // For whoever watches; a closed standard error changes nothing.
+        let _ = writeln!(io::stderr(), "{}", live_line(&args.output.id, &load, moment));
+    };
+    let interval = if args.output.quiet { Duration::ZERO } else { args.output.interval };
+    let figures = run(&target, &load, &mut Watcher { interval, watch: &mut show })?;
+    print(&if args.output.json { json(&figures) } else { table(&target, &load, &figures) })?;
     Ok(figures.is_complete)
 }
 
 fn compare_brokers(args: &CompareArgs) -> Result<bool, PerfError> {
     let load = parse_load(&args.load, compare::check);
-    let comparison = compare(&args.a, &args.b, &load, args.rounds, |round, a, b| {
+    let [a, b] = args.pair.targets();
+    let comparison = compare(&a, &b, &load, args.rounds, |round, a, b| {
         let rates = [a, b].map(|figures| grouped(figures.sent_per_second.round() as u64));
         // Progress for whoever watches; a closed standard error changes nothing.
         let _ = writeln!(io::stderr(), "round {round}: sent msg/s A {} B {}", rates[0], rates[1]);
     })?;
-    print(&if args.load.json { json(&comparison) } else { comparison.table(&args.a, &args.b, &load) })?;
+    print(&if args.json { json(&comparison) } else { comparison.table(&a, &b, &load) })?;
     Ok(comparison.is_complete())
 }
 

@@ -3,31 +3,38 @@
 use std::time::Duration;
 
 use crate::clock::Nanos;
+use crate::schedule::Schedule;
 
 /// Lateness below this is the timer's, not the broker's.
 const TIMER_LATENESS: Duration = Duration::from_millis(1);
+/// A message that is never due, as the rate stays 0.
+const NEVER: Nanos = Nanos(u64::MAX);
 
-/// A steady rate of messages.
-#[derive(Debug, Clone, Copy)]
+/// A rate of messages, steady or by a schedule.
+#[derive(Debug, Clone)]
 pub struct Pace {
     start: Nanos,
-    nanos_per_message: f64,
+    /// Messages per second.
+    rate: Schedule,
 }
 
 impl Pace {
-    /// `messages_per_second` from `start` on; the first message is due at once.
-    pub fn new(messages_per_second: f64, start: Nanos) -> Self {
-        Self { start, nanos_per_message: 1e9 / messages_per_second }
+    /// `rate` messages per second from `start` on; the first message is due at once.
+    pub fn new(rate: Schedule, start: Nanos) -> Self {
+        Self { start, rate }
     }
 
     /// How many messages should have been sent by `now`.
     pub fn due_count(&self, now: Nanos) -> u64 {
-        (now.since(self.start).as_nanos() as f64 / self.nanos_per_message) as u64 + 1
+        if now < self.start {
+            return 0;
+        }
+        self.rate.sum_until(now.since(self.start)) as u64 + 1
     }
 
     /// When the message with `index` (from 0) should be sent.
     pub fn due_at(&self, index: u64) -> Nanos {
-        self.start.plus(Duration::from_nanos((index as f64 * self.nanos_per_message) as u64))
+        self.rate.time_of(index as f64).map_or(NEVER, |elapsed| self.start.plus(elapsed))
     }
 
     /// The time to stamp on message `index` when it is sent `now`: when a stall of the broker made it late,
@@ -44,7 +51,8 @@ mod tests {
 
     #[test]
     fn messages_become_due_one_by_one() {
-        let pace = Pace::new(1_000.0, Nanos(500));
+        let pace = Pace::new(Schedule::constant(1_000.0), Nanos(500));
+        assert_eq!(pace.due_count(Nanos(499)), 0);
         assert_eq!(pace.due_count(Nanos(500)), 1);
         assert_eq!(pace.due_count(Nanos(999_000)), 1);
         assert_eq!(pace.due_count(Nanos(1_000_501)), 2);
@@ -53,7 +61,7 @@ mod tests {
 
     #[test]
     fn only_real_lateness_is_stamped() {
-        let pace = Pace::new(1_000.0, Nanos(0));
+        let pace = Pace::new(Schedule::constant(1_000.0), Nanos(0));
         assert_eq!(pace.stamp(2, Nanos(2_400_000)), Nanos(2_400_000));
         assert_eq!(pace.stamp(2, Nanos(9_000_000)), Nanos(2_000_000));
     }

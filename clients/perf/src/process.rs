@@ -1,10 +1,11 @@
-//! The CPU time and memory of another process, from `/proc`.
+//! Processes: the CPU time and memory of another one, from `/proc`, and how many files this one may open.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,14 @@ pub fn usage(pid: u32) -> io::Result<Usage> {
         cpu: Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64),
         rss_bytes: pages * page_size() as u64,
     })
+}
+
+/// Lets this process open as many files, sockets among them, as the system allows it.
+pub fn raise_open_files_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With less than wanted, the connection that is too many says so.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// (utime + stime, rss) of a stat line: fields 14, 15 and 24. The second field, the program's name, is in

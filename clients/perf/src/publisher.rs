@@ -1,267 +1,353 @@
-//! The publishing side: one thread that writes, one that listens to what the broker says about it.
+//! The publishing side: one thread that writes on all its connections, and listens to what the broker says about it.
 
-use std::net::TcpStream;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::thread::{self, Builder, Thread};
+use std::io;
 use std::time::Duration;
 
 use crate::clock::{Nanos, now};
-use crate::codec::frame::{FrameKind, Inbox};
+use crate::codec::frame::FrameKind;
 use crate::codec::method::{self, Arguments, MethodId};
-use crate::codec::publish::PublishBatch;
+use crate::codec::publish::{self, Publish, PublishBatch, RoutingKey};
 use crate::confirms::Unconfirmed;
-use crate::connection::{CHANNEL, Connection, closed_by, is_wake, write_while};
+use crate::connection::{CHANNEL, Connection, closed_by};
+use crate::driver::{TakesTurns, Turn, drive};
 use crate::error::PerfError;
 use crate::gathering::Gathering;
-use crate::load::Load;
+use crate::load::{Bodies, Load, Publishing};
 use crate::pace::Pace;
+use crate::schedule::Schedule;
 use crate::shared::Shared;
+use crate::socket::Socket;
 
-/// No wait is longer than this without a look at whether the run is over.
-const WAKE: Duration = Duration::from_millis(100);
-/// The shortest sleep between paced writes: what a timer can keep.
-const PACE_SLEEP_MIN: Duration = Duration::from_micros(100);
+/// A write is about this large, or one message if that is larger.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+/// Of many channels each has a small one: together they must fit into the processor's cache.
+const WRITE_BYTES_MIN: usize = 4 * 1024;
+/// Without a rate, the latency of one message in this many is recorded; with one, of every message.
+pub const SAMPLE_EVERY: u64 = 64;
 
-/// Publishes until the run is over. Failures go to `shared`.
-/// Says whether the written bytes end with a whole frame, so that the connection can still be closed politely.
-pub fn publish(connection: &mut Connection, load: &Load, shared: &Shared) -> bool {
-    let batch =
-        PublishBatch::new(CHANNEL, &load.queue, load.body_size, load.is_persistent, connection.frame_max);
-    let window = load.confirm_window.map(|size| Window::new(u64::from(size), load.rate.is_some()));
-    let Connection { stream, inbox, .. } = connection;
-    let stream = &*stream;
-    let mut replies = Replies {
-        shared,
-        window: window.as_ref(),
-        gathering: Gathering::of_confirms(load),
-        unconfirmed: Unconfirmed::new(load.confirm_window.unwrap_or(0) as usize),
-        messages: load.extent.messages,
-        settled: 0,
-    };
-    let mut writer = Writer {
-        stream,
-        shared,
-        batch,
-        window: window.as_ref(),
-        pace: load.rate.map(|rate| Pace::new(rate, now())),
-        messages: load.extent.messages,
-        sent: 0,
-    };
-    thread::scope(|scope| {
-        let publishing_thread = thread::current();
-        let listening = Builder::new().name("confirms".to_owned()).spawn_scoped(scope, move || {
-            if let Err(error) = replies.listen(stream, inbox, &publishing_thread) {
-                shared.fail(error);
-            }
-        });
-        if let Err(source) = listening {
-            shared.fail(PerfError::Thread(source));
-        }
-        writer.run().unwrap_or_else(|error| {
-            shared.fail(error);
-            false
-        })
-    })
-}
-
-/// How many publishes may be unconfirmed, and how many are settled: the bond between writer and listener.
-#[derive(Debug)]
-struct Window {
-    size: u64,
-    /// The writer waits until this much is free. Half the window, so that confirms that trickle in do not
-    /// cause as many small writes; a paced publisher writes little at a time anyway.
-    room_wanted: u64,
-    /// Publishes confirmed or refused. Written by the listener.
-    settled: AtomicU64,
-    /// The writer sleeps until `settled` reaches this; `u64::MAX` when it is awake.
-    wake_at: AtomicU64,
-}
-
-impl Window {
-    fn new(size: u64, is_paced: bool) -> Self {
-        let room_wanted = if is_paced { 1 } else { (size / 2).max(1) };
-        Self { size, room_wanted, settled: AtomicU64::new(0), wake_at: AtomicU64::new(u64::MAX) }
-    }
-
-    /// How many more may be written after `sent`; waits for enough to be worth a write, but not for ever.
-    fn wait_for_room(&self, sent: u64) -> u64 {
-        let room = || self.size - (sent - self.settled.load(SeqCst));
-        if room() >= self.room_wanted {
-            return room();
-        }
-        self.wake_at.store(sent + self.room_wanted - self.size, SeqCst);
-        if room() < self.room_wanted {
-            thread::park_timeout(WAKE);
-        }
-        self.wake_at.store(u64::MAX, SeqCst);
-        room()
-    }
-
-    fn settle(&self, settled: u64, publishing_thread: &Thread) {
-        self.settled.store(settled, SeqCst);
-        if settled >= self.wake_at.load(SeqCst) {
-            publishing_thread.unpark();
+/// Publishes on all connections until the run is over. Failures go to `shared`.
+/// Says for each whether the written bytes end with a whole frame, so that it can still be closed politely.
+pub fn publish(
+    connections: &mut [Connection],
+    load: &Load,
+    publishing: &Publishing,
+    shared: &Shared,
+) -> Vec<bool> {
+    let start = now();
+    let publishers: io::Result<Vec<Publisher<'_>>> = (0..)
+        .zip(connections)
+        .map(|(index, connection)| Publisher::new(index, connection, load, publishing, start, shared))
+        .collect();
+    match publishers {
+        Ok(mut publishers) => drive(&mut publishers, Gathering::of_confirms(publishing), shared),
+        Err(source) => {
+            shared.fail(PerfError::Io { doing: Publisher::DOING, source });
+            Vec::new()
         }
     }
 }
 
-struct Writer<'a> {
-    stream: &'a TcpStream,
+/// A connection that publishes on each of its channels.
+struct Publisher<'a> {
+    socket: Socket<'a>,
+    channels: Vec<PublishingChannel<'a>>,
+    /// The channel whose turn it is.
+    next: usize,
     shared: &'a Shared,
-    batch: PublishBatch,
-    window: Option<&'a Window>,
-    pace: Option<Pace>,
-    messages: Option<u64>,
-    sent: u64,
-}
-
-impl Writer<'_> {
-    /// Returns whether what was written ends with a whole frame.
-    fn run(&mut self) -> Result<bool, PerfError> {
-        while !self.shared.is_stopping() {
-            let left = self.messages.map_or(u64::MAX, |messages| messages - self.sent);
-            if left == 0 {
-                return self.finish();
-            }
-            let room = self.window.map_or(u64::MAX, |window| window.wait_for_room(self.sent));
-            let count = left.min(room).min(self.batch.messages_max() as u64);
-            let now = now();
-            let count =
-                self.pace.map_or(count, |pace| count.min(pace.due_count(now).saturating_sub(self.sent)));
-            if count == 0 {
-                self.sleep_until_due(now);
-            } else if !self.write_messages(count, now)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn write_messages(&mut self, count: u64, now: Nanos) -> Result<bool, PerfError> {
-        let (pace, sent) = (self.pace, self.sent);
-        let stamp = |n: usize| pace.map_or(now, |pace| pace.stamp(sent + n as u64, now)).0;
-        // Not more than a batch, which fits into memory.
-        let bytes = self.batch.stamped(count as usize, stamp);
-        if !write(self.stream, bytes, self.shared)? {
-            return Ok(false);
-        }
-        self.sent += count;
-        self.shared.sent.set(self.sent);
-        Ok(true)
-    }
-
-    /// Without confirms, only the answer to `channel.close` tells that the broker has seen every message.
-    fn finish(&self) -> Result<bool, PerfError> {
-        match self.window {
-            Some(_) => Ok(true),
-            None => write(self.stream, &method::channel_close(CHANNEL), self.shared),
-        }
-    }
-
-    /// Returns early, and at once when it was the window that had no room: the wait for room was the sleep.
-    fn sleep_until_due(&self, now: Nanos) {
-        if let Some(pace) = self.pace {
-            let wait = pace.due_at(self.sent).since(now);
-            if !wait.is_zero() {
-                thread::sleep(wait.clamp(PACE_SLEEP_MIN, WAKE));
-            }
-        }
-    }
-}
-
-fn write(stream: &TcpStream, bytes: &[u8], shared: &Shared) -> Result<bool, PerfError> {
-    write_while(stream, bytes, || shared.may_write_on())
-        .map_err(|source| PerfError::Io { doing: "publishing", source })
-}
-
-/// What comes back on the publisher's connection.
-struct Replies<'a> {
-    shared: &'a Shared,
-    window: Option<&'a Window>,
-    gathering: Gathering,
-    unconfirmed: Unconfirmed,
-    messages: Option<u64>,
     settled: u64,
+    read_bytes: usize,
+    /// Latencies of confirms that are not yet with `shared`.
+    samples: Vec<Duration>,
 }
 
-impl Replies<'_> {
-    fn listen(
-        &mut self,
-        stream: &TcpStream,
-        inbox: &mut Inbox,
-        publishing_thread: &Thread,
-    ) -> Result<(), PerfError> {
-        let mut last_read = 0;
-        while !self.shared.is_stopping() {
-            let settled_before = self.settled;
-            let is_done = self.take_frames(inbox)?;
-            if let Some(window) = self.window {
-                window.settle(self.settled, publishing_thread);
-            }
-            if is_done {
-                self.shared.finish();
-                return Ok(());
-            }
-            self.gathering.wait(last_read, self.settled - settled_before);
-            match inbox.fill(&mut &*stream) {
-                Ok(0) => return Err(PerfError::EndOfStream { doing: "publishing" }),
-                Ok(count) => last_read = count,
-                Err(error) if is_wake(&error) => {}
-                Err(source) => return Err(PerfError::Io { doing: "publishing", source }),
-            }
-        }
-        Ok(())
+impl<'a> Publisher<'a> {
+    fn new(
+        index: u64,
+        connection: &'a mut Connection,
+        load: &'a Load,
+        publishing: &'a Publishing,
+        start: Nanos,
+        shared: &'a Shared,
+    ) -> io::Result<Self> {
+        let frame_max = connection.frame_max;
+        let channels = (0..publishing.channels)
+            .map(|n| {
+                let number = index * u64::from(publishing.channels) + u64::from(n);
+                PublishingChannel::new(CHANNEL + n, number, load, publishing, frame_max, start)
+            })
+            .collect();
+        let socket = Socket::new(connection)?;
+        Ok(Self { socket, channels, next: 0, shared, settled: 0, read_bytes: 0, samples: Vec::new() })
     }
 
-    /// Says whether the broker has now taken all there is to publish.
-    fn take_frames(&mut self, inbox: &mut Inbox) -> Result<bool, PerfError> {
+    fn take_frames(&mut self) -> Result<(), PerfError> {
+        let read_at = now();
+        let settled_before = self.settled;
+        let inbox = &mut self.socket.connection.inbox;
+        let (mut nacked, mut returned) = (0, 0);
         while let Some(frame) = inbox.next_frame()? {
+            // The contents of returned messages are of no interest.
             if frame.kind != FrameKind::Method {
                 continue;
             }
             let (id, arguments) = method::parse_method(frame.payload)
                 .ok_or(PerfError::Unexpected("a method without a number"))?;
-            match id {
-                MethodId::BASIC_ACK => self.shared.confirmed.add(self.settle(arguments)?),
-                MethodId::BASIC_NACK => self.shared.nacked.add(self.settle(arguments)?),
-                MethodId::CHANNEL_CLOSE_OK => return Ok(true),
+            let index = usize::from(frame.channel).wrapping_sub(usize::from(CHANNEL));
+            match (id, self.channels.get_mut(index)) {
+                (MethodId::BASIC_ACK, Some(channel)) => {
+                    self.settled += channel.settle(arguments, read_at, &mut self.samples)?;
+                }
+                (MethodId::BASIC_NACK, Some(channel)) => {
+                    let count = channel.settle(arguments, read_at, &mut self.samples)?;
+                    self.settled += count;
+                    nacked += count;
+                }
+                (MethodId::BASIC_RETURN, _) => returned += 1,
+                (MethodId::CHANNEL_CLOSE_OK, Some(channel)) => channel.is_closed = true,
                 _ => closed_by(id, arguments).map_or(Ok(()), Err)?,
             }
         }
-        Ok(self.messages == Some(self.settled))
+        if nacked + returned > 0 {
+            self.shared.nacked.add(nacked);
+            self.shared.returned.add(returned);
+        }
+        self.shared.confirmed.add(self.settled - settled_before - nacked);
+        self.shared.confirm_latency.record(&mut self.samples, self.shared.is_measuring());
+        Ok(())
     }
 
-    fn settle(&mut self, arguments: Arguments<'_>) -> Result<u64, PerfError> {
-        let count = arguments
-            .confirm()
-            .and_then(|confirm| self.unconfirmed.settle(confirm))
-            .ok_or(PerfError::Unexpected("a confirm of a message that was not published"))?;
-        self.settled += count;
-        Ok(count)
+    /// One write on the next channel that has something to write.
+    fn write(&mut self, now: Nanos) -> Result<Turn, PerfError> {
+        let mut earliest: Option<Nanos> = None;
+        let mut is_done = true;
+        let count = self.channels.len();
+        for _ in 0..count {
+            let channel = &mut self.channels[self.next];
+            self.next = (self.next + 1) % count;
+            match channel.wish(now) {
+                Wish::Write(count) => {
+                    let bytes = channel.messages(count, now);
+                    self.socket.write(bytes).map_err(failed)?;
+                    self.shared.sent.add(count);
+                    return Ok(Turn::Again);
+                }
+                Wish::Close => {
+                    channel.has_said_goodbye = true;
+                    self.socket.write(&method::channel_close(channel.number)).map_err(failed)?;
+                    return Ok(Turn::Again);
+                }
+                Wish::WaitUntil(at) => earliest = Some(earliest.map_or(at, |earliest| earliest.min(at))),
+                Wish::Wait => {}
+                Wish::Nothing => continue,
+            }
+            is_done = false;
+        }
+        Ok(match earliest {
+            _ if is_done => Turn::Done,
+            Some(at) => Turn::Until(at),
+            None => Turn::Waits,
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl<'a> TakesTurns<'a> for Publisher<'a> {
+    const DOING: &'static str = "publishing";
 
-    #[test]
-    fn the_writer_waits_for_half_the_window() {
-        let window = Window::new(10, false);
-        assert_eq!(window.wait_for_room(0), 10);
-        assert_eq!(window.wait_for_room(5), 5);
-        window.settle(7, &thread::current());
-        assert_eq!(window.wait_for_room(10), 7);
+    fn socket(&mut self) -> &mut Socket<'a> {
+        &mut self.socket
     }
 
-    #[test]
-    fn a_confirm_wakes_the_writer() {
-        let window = Window::new(1, true);
-        thread::scope(|scope| {
-            let writer = thread::current();
-            scope.spawn(|| window.settle(1, &{ writer }));
-            while window.wait_for_room(1) == 0 {}
-        });
-        assert_eq!(window.wait_for_room(1), 1);
+    fn turn(&mut self, now: Nanos) -> Result<Turn, PerfError> {
+        let count = self.socket.fill().map_err(failed)?;
+        if count > 0 {
+            self.read_bytes += count;
+            self.take_frames()?;
+        }
+        self.socket.flush().map_err(failed)?;
+        let turn = if self.socket.has_room() { self.write(now)? } else { Turn::Waits };
+        // What is there to be read may make room in a window.
+        Ok(if self.socket.is_readable() && turn != Turn::Done { Turn::Again } else { turn })
+    }
+
+    fn read_so_far(&self) -> (u64, usize) {
+        (self.settled, self.read_bytes)
+    }
+
+    fn conclude(&mut self) -> Result<(), PerfError> {
+        Ok(())
+    }
+}
+
+fn failed(source: io::Error) -> PerfError {
+    PerfError::while_doing(Publisher::DOING, source)
+}
+
+/// What a channel wants to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// So many messages, not more than a write takes.
+    Write(u64),
+    /// Without confirms, only the answer to `channel.close` tells that the broker has seen every message.
+    Close,
+    /// The next message is due then.
+    WaitUntil(Nanos),
+    /// For the broker.
+    Wait,
+    /// All is done.
+    Nothing,
+}
+
+/// One channel's messages.
+struct PublishingChannel<'a> {
+    number: u16,
+    batch: PublishBatch,
+    /// How large bodies are when, if that changes: what a new batch needs.
+    resizing: Option<Resizing<'a>>,
+    pace: Option<Pace>,
+    window: Option<u64>,
+    /// Nothing is written until this much of the window is free. Half of it, so that confirms that trickle in do not
+    /// cause as many small writes; a paced publisher writes little at a time anyway.
+    room_wanted: u64,
+    unconfirmed: Unconfirmed,
+    messages: Option<u64>,
+    sent: u64,
+    /// Confirmed or refused.
+    settled: u64,
+    has_said_goodbye: bool,
+    is_closed: bool,
+}
+
+/// The makings of a batch whose size of bodies changes with time.
+struct Resizing<'a> {
+    sizes: &'a Schedule,
+    start: Nanos,
+    /// The size of the batch there is.
+    size: usize,
+    publish: Publish<'a>,
+    write_bytes: usize,
+}
+
+impl<'a> PublishingChannel<'a> {
+    /// The channel `number` of all that publish, `channel` of its connection.
+    fn new(
+        channel: u16,
+        number: u64,
+        load: &'a Load,
+        publishing: &'a Publishing,
+        frame_max: u32,
+        start: Nanos,
+    ) -> Self {
+        let count = publishing.channel_count();
+        let write_bytes =
+            (WRITE_BYTES_MAX / usize::try_from(count).unwrap_or(usize::MAX)).max(WRITE_BYTES_MIN);
+        let routing_key = match publishing.has_random_keys {
+            true => RoutingKey::Random,
+            false => RoutingKey::Fixed(load.topology.routing_key(number as usize)),
+        };
+        let publish = Publish {
+            channel,
+            exchange: load.topology.exchange_name(),
+            routing_key,
+            is_mandatory: publishing.is_mandatory,
+            properties: &publishing.properties,
+            frame_max,
+        };
+        let (bodies, resizing) = match &publishing.bodies {
+            Bodies::Given(bodies) => (publish::Bodies::Given(bodies), None),
+            Bodies::Sized(sizes) => {
+                let size = sizes.value_at(Duration::ZERO) as usize;
+                let resizing = Resizing { sizes, start, size, publish, write_bytes };
+                (publish::Bodies::Sized(size), (!sizes.is_constant()).then_some(resizing))
+            }
+        };
+        // Publishers of the same rate do not all publish at the same moment.
+        let offset = |rate: &Schedule| rate.time_of(number as f64 / count as f64).unwrap_or_default();
+        let pace = publishing.rate.as_ref().map(|rate| Pace::new(rate.clone(), start.plus(offset(rate))));
+        let window = publishing.confirm_window.map(u64::from);
+        let sample_every = if pace.is_some() { 1 } else { SAMPLE_EVERY };
+        Self {
+            number: channel,
+            // Each channel has its own thousand million million random keys.
+            batch: PublishBatch::new(publish, bodies, write_bytes).with_key_seed((number + 1) << 50),
+            resizing,
+            room_wanted: if pace.is_some() { 1 } else { window.unwrap_or(0).div_ceil(2).max(1) },
+            pace,
+            window,
+            unconfirmed: Unconfirmed::new(window.unwrap_or(0) as usize, sample_every),
+            messages: publishing.messages_of(number),
+            sent: 0,
+            settled: 0,
+            has_said_goodbye: false,
+            is_closed: false,
+        }
+    }
+
+    fn wish(&mut self, now: Nanos) -> Wish {
+        self.resize(now);
+        let left = self.messages.map_or(u64::MAX, |messages| messages - self.sent);
+        if left == 0 {
+            return match self.window {
+                Some(_) if self.settled == self.sent => Wish::Nothing,
+                Some(_) => Wish::Wait,
+                None if self.is_closed => Wish::Nothing,
+                None if self.has_said_goodbye => Wish::Wait,
+                None => Wish::Close,
+            };
+        }
+        let room = self.window.map_or(u64::MAX, |window| window - (self.sent - self.settled));
+        if room < self.room_wanted.min(left) {
+            return Wish::Wait;
+        }
+        let count = left.min(room).min(self.batch.messages_max() as u64);
+        match &self.pace {
+            None => Wish::Write(count),
+            Some(pace) => match count.min(pace.due_count(now).saturating_sub(self.sent)) {
+                0 => Wish::WaitUntil(pace.due_at(self.sent)),
+                due => Wish::Write(due),
+            },
+        }
+    }
+
+    /// The bytes of the next `count` messages, which `wish` said.
+    fn messages(&mut self, count: u64, now: Nanos) -> &[u8] {
+        let sent = self.sent;
+        self.sent += count;
+        if self.window.is_some() {
+            match &self.pace {
+                // One may be late and the next not.
+                Some(pace) => {
+                    (sent..self.sent).for_each(|n| self.unconfirmed.note_sent(n + 1, pace.stamp(n, now)))
+                }
+                None => self.unconfirmed.note_sent(self.sent, now),
+            }
+        }
+        let pace = &self.pace;
+        self.batch
+            .stamped(count as usize, |n| pace.as_ref().map_or(now, |pace| pace.stamp(sent + n as u64, now)).0)
+    }
+
+    /// Makes a new batch if bodies are now to have another size.
+    fn resize(&mut self, now: Nanos) {
+        let Some(resizing) = &mut self.resizing else { return };
+        let size = resizing.sizes.value_at(now.since(resizing.start)) as usize;
+        if std::mem::replace(&mut resizing.size, size) != size {
+            let batch =
+                PublishBatch::new(resizing.publish, publish::Bodies::Sized(size), resizing.write_bytes);
+            self.batch = batch.with_key_seed(now.0);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        arguments: Arguments<'_>,
+        now: Nanos,
+        samples: &mut Vec<Duration>,
+    ) -> Result<u64, PerfError> {
+        let count = arguments
+            .confirm()
+            .and_then(|confirm| self.unconfirmed.settle(confirm, now, samples))
+            .ok_or(PerfError::Unexpected("a confirm of a message that was not published"))?;
+        self.settled += count;
+        Ok(count)
     }
 }

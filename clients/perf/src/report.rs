@@ -4,8 +4,40 @@ use std::fmt::Write;
 
 use crate::cli::Target;
 use crate::latency::Percentiles;
-use crate::load::{Acks, Flow, Load};
-use crate::run::Figures;
+use crate::load::{Acks, Bodies, Consuming, Load, Publishing};
+use crate::run::{Figures, Moment};
+use crate::schedule::{Schedule, Step};
+
+/// The line that says how it goes.
+pub fn live_line(id: &str, load: &Load, moment: &Moment) -> String {
+    let mut parts = vec![format!("{id}: {:.1} s", moment.elapsed.as_secs_f64())];
+    let mut add = |name: &str, per_second: f64| {
+        parts.push(format!("{name} {} msg/s", grouped(per_second.round() as u64)));
+    };
+    if let Some(publishing) = &load.publishing {
+        add("sent", moment.sent_per_second);
+        if publishing.is_mandatory {
+            add("returned", moment.returned_per_second);
+        }
+        if publishing.confirm_window.is_some() {
+            add("confirmed", moment.confirmed_per_second);
+        }
+        if moment.nacked_per_second > 0.0 {
+            add("nacked", moment.nacked_per_second);
+        }
+    }
+    if load.consuming.is_some() {
+        add("received", moment.received_per_second);
+    }
+    for (name, found) in [("latency", &moment.latency), ("confirm latency", &moment.confirm_latency)] {
+        if let Some(found) = found {
+            let micros = [found.p50_us, found.p75_us, found.p95_us, found.p99_us, found.p999_us];
+            let micros: Vec<String> = micros.iter().map(|micros| format!("{micros:.0}")).collect();
+            parts.push(format!("{name} p50/75/95/99/99.9 {} us", micros.join("/")));
+        }
+    }
+    parts.join(", ")
+}
 
 /// The table of one run.
 pub fn table(target: &Target, load: &Load, figures: &Figures) -> String {
@@ -13,17 +45,20 @@ pub fn table(target: &Target, load: &Load, figures: &Figures) -> String {
     row(&mut out, "broker", &target.url.to_string());
     row(&mut out, "load", &describe(load));
     row(&mut out, "measured", &format!("{:.1} s", figures.seconds));
-    if load.flow.publishes() {
+    if let Some(publishing) = &load.publishing {
         row(&mut out, "sent", &rate(figures.sent_per_second, figures.sent));
+        if publishing.is_mandatory {
+            row(&mut out, "returned", &grouped(figures.returned));
+        }
+        if publishing.confirm_window.is_some() {
+            row(&mut out, "confirmed", &rate(figures.confirmed as f64 / figures.seconds, figures.confirmed));
+            row(&mut out, "refused", &grouped(figures.nacked));
+        }
     }
-    if load.confirm_window.is_some() {
-        row(&mut out, "confirmed", &rate(figures.confirmed as f64 / figures.seconds, figures.confirmed));
-        row(&mut out, "refused", &grouped(figures.nacked));
-    }
-    if load.flow.consumes() {
+    if load.consuming.is_some() {
         row(&mut out, "received", &rate(figures.received_per_second, figures.received));
-        row(&mut out, "latency", &figures.latency.as_ref().map_or("-".to_owned(), latencies));
     }
+    latency_rows(&mut out, figures);
     if let Some(broker) = &figures.broker {
         let cpu = cpu(broker.cpu_seconds_per_million, broker.cpu_seconds, figures.seconds);
         row(&mut out, "broker CPU", &cpu);
@@ -42,28 +77,95 @@ pub fn table(target: &Target, load: &Load, figures: &Figures) -> String {
     out
 }
 
+fn latency_rows(out: &mut String, figures: &Figures) {
+    let kinds = [("latency", &figures.latency), ("confirms", &figures.confirm_latency)];
+    if kinds.iter().all(|(_, found)| found.is_none()) {
+        return;
+    }
+    let heads = ["p50", "p75", "p95", "p99", "p99.9", "max"].map(|head| format!("{head:>10}")).concat();
+    row(out, "ms", &heads);
+    for (name, found) in kinds {
+        if let Some(found) = found {
+            row(out, name, &latencies(found));
+        }
+    }
+}
+
 /// One line that says what the load is.
 pub fn describe(load: &Load) -> String {
-    let mut words = vec![format!("{} B", load.body_size)];
-    words.push(if load.is_persistent { "persistent" } else { "transient" }.to_owned());
-    words.push(format!("queue {}{}", load.queue, if load.is_durable { " (durable)" } else { "" }));
-    match load.flow {
-        Flow::Both => {}
-        Flow::PublishOnly => words.push("publish only".to_owned()),
-        Flow::ConsumeOnly => words.push("consume only".to_owned()),
+    let mut words = Vec::new();
+    if let Some(publishing) = &load.publishing {
+        words.push(sizes(&publishing.bodies));
+        words.push(if publishing.properties.is_persistent() { "persistent" } else { "transient" }.to_owned());
     }
-    if let Some(window) = load.confirm_window {
+    words.push(places(load));
+    match &load.publishing {
+        Some(publishing) => describe_publishing(publishing, &mut words),
+        None => words.push("consume only".to_owned()),
+    }
+    match &load.consuming {
+        Some(consuming) => describe_consuming(consuming, &mut words),
+        None => words.push("publish only".to_owned()),
+    }
+    words.join(", ")
+}
+
+fn places(load: &Load) -> String {
+    let topology = &load.topology;
+    let durable = if topology.is_durable { " (durable)" } else { "" };
+    let queues = match &topology.queues[..] {
+        [queue] => format!("queue {queue}{durable}"),
+        queues => format!("{} queues{durable}", queues.len()),
+    };
+    match &topology.exchange {
+        Some(exchange) => format!("{} exchange {}, {queues}", exchange.kind, exchange.name),
+        None => queues,
+    }
+}
+
+fn describe_publishing(publishing: &Publishing, words: &mut Vec<String>) {
+    if publishing.channel_count() > 1 {
+        words.push(connections(publishing.producers, publishing.channels, "producers"));
+    }
+    if let Some(window) = publishing.confirm_window {
         words.push(format!("confirm window {window}"));
     }
-    match load.acks {
-        _ if !load.flow.consumes() => {}
+    match &publishing.rate {
+        None => words.push("unlimited".to_owned()),
+        Some(rate) => words.push(format!("{} msg/s each", steps(rate))),
+    }
+}
+
+fn describe_consuming(consuming: &Consuming, words: &mut Vec<String>) {
+    if consuming.channel_count() > 1 {
+        words.push(connections(consuming.consumers, consuming.channels, "consumers"));
+    }
+    match consuming.acks {
         Acks::Auto => words.push("auto-ack".to_owned()),
-        Acks::Manual { every, prefetch_count } => {
+        Acks::Manual { every, prefetch_count, .. } => {
             words.push(format!("prefetch {prefetch_count}, ack every {every}"));
         }
     }
-    words.push(load.rate.map_or("unlimited".to_owned(), |rate| format!("{rate} msg/s")));
-    words.join(", ")
+    if let Some(rate) = consuming.rate {
+        words.push(format!("at most {rate} msg/s each"));
+    }
+}
+
+fn connections(count: u32, channels: u16, side: &str) -> String {
+    if channels == 1 { format!("{count} {side}") } else { format!("{count} {side} with {channels} channels") }
+}
+
+fn sizes(bodies: &Bodies) -> String {
+    match bodies {
+        Bodies::Sized(sizes) => format!("{} B", steps(sizes)),
+        Bodies::Given(bodies) => format!("{} given bodies", bodies.len()),
+    }
+}
+
+/// `5`, or `5/70` for what changes.
+fn steps(schedule: &Schedule) -> String {
+    let value = |step: &Step| step.value.to_string();
+    schedule.steps().iter().map(value).collect::<Vec<_>>().join("/")
 }
 
 fn row(out: &mut String, name: &str, value: &str) {
@@ -76,15 +178,9 @@ fn rate(per_second: f64, count: u64) -> String {
 }
 
 fn latencies(found: &Percentiles) -> String {
-    let millis = |micros: f64| format!("{:.3} ms", micros / 1e3);
-    format!(
-        "p50 {}, p95 {}, p99 {}, max {}  ({} samples)",
-        millis(found.p50_us),
-        millis(found.p95_us),
-        millis(found.p99_us),
-        millis(found.max_us),
-        grouped(found.samples)
-    )
+    let micros = [found.p50_us, found.p75_us, found.p95_us, found.p99_us, found.p999_us, found.max_us];
+    let millis = micros.map(|micros| format!("{:>10.3}", micros / 1e3)).concat();
+    format!("{millis}  ({} samples)", grouped(found.samples))
 }
 
 fn cpu(per_million: Option<f64>, cpu_seconds: f64, seconds: f64) -> String {

@@ -1,6 +1,7 @@
 //! One measured run: connect, declare, publish and consume, read the clocks, take down.
 
-use std::thread::{self, Builder};
+use std::fmt;
+use std::thread::{self, Builder, ScopedJoinHandle};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,11 +9,11 @@ use serde::Serialize;
 use crate::cli::Target;
 use crate::clock::{Nanos, now, own_cpu};
 use crate::codec::method::QueueDeclare;
-use crate::connection::Connection;
-use crate::consumer::{Consumed, consume};
+use crate::connection::{CHANNEL, Connection, close_all};
+use crate::consumer::consume;
 use crate::error::PerfError;
-use crate::latency::{Histogram, Percentiles};
-use crate::load::{Acks, Flow, Load};
+use crate::latency::Percentiles;
+use crate::load::{Acks, Consuming, Load, Publishing};
 use crate::process::{self, Usage};
 use crate::publisher::publish;
 use crate::shared::Shared;
@@ -28,10 +29,13 @@ pub struct Figures {
     pub received: u64,
     pub confirmed: u64,
     pub nacked: u64,
+    pub returned: u64,
     pub sent_per_second: f64,
     pub received_per_second: f64,
     /// From the stamp in a body to its arrival; `None` when bodies are too short, or nothing came.
     pub latency: Option<Percentiles>,
+    /// From a publish to its confirm.
+    pub confirm_latency: Option<Percentiles>,
     /// `None` when no process was named.
     pub broker: Option<BrokerFigures>,
     pub own_cpu_seconds: f64,
@@ -47,7 +51,8 @@ pub struct Figures {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct BrokerFigures {
     pub cpu_seconds: f64,
-    /// Per million messages: a message that was both sent and received counts once.
+    /// Per million messages: a message that was both sent and received counts once, one that goes to several queues
+    /// once for each.
     pub cpu_seconds_per_million: Option<f64>,
     /// The largest resident memory seen.
     pub rss_bytes_max: u64,
@@ -55,100 +60,211 @@ pub struct BrokerFigures {
     pub rss_bytes: u64,
 }
 
-/// Runs `load` against `target` and takes its queue and connections down again.
-pub fn run(target: &Target, load: &Load) -> Result<Figures, PerfError> {
-    let deadline = now().plus(load.patience.setup);
-    let unique;
-    let load = if load.has_unique_queue {
-        unique = Load { queue: format!("{}-{}", load.queue, now().0), ..load.clone() };
-        &unique
-    } else {
-        load
-    };
+/// How it goes, since the last time.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Since the run began, the warm-up included.
+    pub elapsed: Duration,
+    pub sent_per_second: f64,
+    pub confirmed_per_second: f64,
+    pub nacked_per_second: f64,
+    pub returned_per_second: f64,
+    pub received_per_second: f64,
+    pub latency: Option<Percentiles>,
+    pub confirm_latency: Option<Percentiles>,
+}
+
+/// Who wants to know how it goes, and how often.
+pub struct Watcher<'a> {
+    /// Zero: never.
+    pub interval: Duration,
+    pub watch: &'a mut dyn FnMut(&Moment),
+}
+
+impl fmt::Debug for Watcher<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("interval", &self.interval).finish_non_exhaustive()
+    }
+}
+
+/// Runs `load` against `target` and takes its queues and connections down again.
+pub fn run(target: &Target, load: &Load, watcher: &mut Watcher<'_>) -> Result<Figures, PerfError> {
+    let deadline = now().plus(load.patience.setup + load.patience.each * load.parts());
+    let load = &load.with_unique_names();
     let mut control = Connection::open(&target.url, deadline)?;
     declare(&mut control, load, deadline)?;
-    let driven = drive(target, load, deadline);
+    let driven = drive(target, load, deadline, watcher);
 
-    let deadline = now().plus(load.patience.teardown);
+    let deadline = now().plus(load.patience.teardown + load.patience.each * load.parts());
     // Without its queue, a publisher's unread messages and a consumer's deliveries are soon through.
-    let only_if_empty = load.flow == Flow::ConsumeOnly;
-    let deleted = load.deletes_queue.then(|| control.delete_queue(&load.queue, only_if_empty, deadline));
+    let mut is_taken_down = take_down(&mut control, load, deadline);
     let (mut figures, connections) = driven?;
-    let mut is_taken_down = connections.len() == load.flow.sides() && !is_late(deleted);
-    for connection in connections {
-        is_taken_down &= connection.close(deadline).is_ok();
-    }
+    is_taken_down &= connections.is_whole;
+    is_taken_down &= close_all(connections.closeable, deadline);
     figures.is_taken_down = is_taken_down;
     // What its answer could tell is known already.
     let _ = control.close(deadline);
     Ok(figures)
 }
 
-/// A queue that is gone already, or that `only_if_empty` protects, is as good as deleted.
-fn is_late(deleted: Option<Result<(), PerfError>>) -> bool {
-    matches!(deleted, Some(Err(PerfError::TimedOut { .. })))
+/// Says whether the broker answered in time. Queues that are gone already are as good as deleted, and so are those
+/// that another's messages protect.
+fn take_down(control: &mut Connection, load: &Load, deadline: Nanos) -> bool {
+    let topology = &load.topology;
+    if !topology.deletes {
+        return true;
+    }
+    let only_if_empty = load.publishing.is_none();
+    for queue in &topology.queues {
+        match control.delete_queue(queue, only_if_empty, deadline) {
+            Ok(()) => {}
+            Err(PerfError::TimedOut { .. }) => return false,
+            Err(_) => return true,
+        }
+    }
+    match topology.exchange.as_ref().filter(|exchange| !exchange.is_builtin()) {
+        Some(exchange) => {
+            !matches!(control.delete_exchange(&exchange.name, deadline), Err(PerfError::TimedOut { .. }))
+        }
+        None => true,
+    }
 }
 
 fn declare(control: &mut Connection, load: &Load, deadline: Nanos) -> Result<(), PerfError> {
-    let declare =
-        QueueDeclare { queue: &load.queue, is_durable: load.is_durable, is_auto_delete: !load.is_durable };
-    let found = control.declare_queue(declare, deadline)?;
-    if load.flow == Flow::Both && (found.message_count > 0 || found.consumer_count > 0) {
-        return Err(PerfError::QueueInUse {
-            queue: load.queue.clone(),
-            message_count: found.message_count,
-            consumer_count: found.consumer_count,
-        });
+    let topology = &load.topology;
+    if topology.is_predeclared {
+        return Ok(());
+    }
+    if let Some(exchange) = topology.exchange.as_ref().filter(|exchange| !exchange.is_builtin()) {
+        control.declare_exchange(exchange, topology.is_durable, deadline)?;
+    }
+    for queue in &topology.queues {
+        let declare = QueueDeclare {
+            queue,
+            is_durable: topology.is_durable,
+            is_auto_delete: topology.is_auto_delete,
+            arguments: &topology.arguments,
+        };
+        let found = control.declare_queue(declare, deadline)?;
+        if load.sides() == 2 && (found.message_count > 0 || found.consumer_count > 0) {
+            return Err(PerfError::QueueInUse {
+                queue: queue.clone(),
+                message_count: found.message_count,
+                consumer_count: found.consumer_count,
+            });
+        }
+        if topology.binds && topology.exchange.is_some() {
+            control.bind_queue(queue, topology.exchange_name(), topology.binding_key(queue), deadline)?;
+        }
     }
     Ok(())
 }
 
-/// Connects both sides and lets them work. Gives back the connections that can still be closed politely.
-fn drive(target: &Target, load: &Load, deadline: Nanos) -> Result<(Figures, Vec<Connection>), PerfError> {
-    let open = |takes_part: bool| takes_part.then(|| Connection::open(&target.url, deadline)).transpose();
-    let mut consumer = open(load.flow.consumes())?;
-    let mut publisher = open(load.flow.publishes())?;
+/// What is left of a run's connections.
+struct Leftovers {
+    /// Those that can still be closed politely.
+    closeable: Vec<Connection>,
+    /// Whether these are all.
+    is_whole: bool,
+}
+
+/// Connects both sides and lets them work.
+fn drive(
+    target: &Target,
+    load: &Load,
+    deadline: Nanos,
+    watcher: &mut Watcher<'_>,
+) -> Result<(Figures, Leftovers), PerfError> {
+    let open = |count: u32, channels: u16| -> Result<Vec<Connection>, PerfError> {
+        let connect = |_| {
+            let mut connection = Connection::open(&target.url, deadline)?;
+            connection.open_channels(channels, deadline)?;
+            Ok(connection)
+        };
+        (0..count).map(connect).collect()
+    };
+    let (publishing, consuming) = (load.publishing.as_ref(), load.consuming.as_ref());
+    let mut consumers = consuming.map_or(Ok(Vec::new()), |side| open(side.consumers, side.channels))?;
+    let mut publishers = publishing.map_or(Ok(Vec::new()), |side| open(side.producers, side.channels))?;
     let shared = Shared::default();
     let start = Reading::take(target.pid, &shared)?;
     if load.extent.warmup.is_zero() {
         shared.start_measuring();
     }
-    if let Some(connection) = &mut consumer {
-        subscribe(connection, load, deadline)?;
+    if let Some(consuming) = consuming {
+        subscribe(&mut consumers, load, consuming, deadline)?;
     }
-    if let Some(connection) = publisher.as_mut().filter(|_| load.confirm_window.is_some()) {
-        connection.select_confirms(deadline)?;
+    if let Some(publishing) = publishing.filter(|publishing| publishing.confirm_window.is_some()) {
+        select_confirms(&mut publishers, publishing, deadline)?;
     }
-    let (measured, ends) = thread::scope(|scope| {
-        let consuming = consumer.as_mut().map(|connection| {
-            let work = || consume(connection, load, &shared);
-            Builder::new().name("consumer".to_owned()).spawn_scoped(scope, work)
+    let (measured, whole) = thread::scope(|scope| {
+        let name = |name: &str| Builder::new().name(name.to_owned());
+        let consumers = consuming.map(|side| {
+            let (work, shared) = (&mut consumers[..], &shared);
+            name("consumers").spawn_scoped(scope, move || consume(work, load, side, shared))
         });
-        let publishing = publisher.as_mut().map(|connection| {
-            let work = || publish(connection, load, &shared);
-            Builder::new().name("publisher".to_owned()).spawn_scoped(scope, work)
+        let publishers = publishing.map(|side| {
+            let (work, shared) = (&mut publishers[..], &shared);
+            name("publishers").spawn_scoped(scope, move || publish(work, load, side, shared))
         });
-        let measured = measure(target, load, start, &shared);
+        let measured = measure(target, load, start, &shared, watcher);
         shared.stop();
-        let consumed = consuming.and_then(|thread| thread.ok()?.join().ok());
-        let published = publishing.and_then(|thread| thread.ok()?.join().ok());
-        (measured, (consumed, published))
+        (measured, [consumers, publishers].map(join))
     });
-    let measured = measured?;
     if let Some(failure) = shared.take_failure() {
         return Err(failure);
     }
-    let (consumed, published) = ends;
-    let consumer = consumer.filter(|_| consumed.as_ref().is_some_and(|consumed| consumed.ends_with_frame));
-    let publisher = publisher.filter(|_| published == Some(true));
-    Ok((measured.figures(load, consumed), publisher.into_iter().chain(consumer).collect()))
+    let measured = measured?;
+    let [whole_consumers, whole_publishers] = whole.map(|whole| whole.into_iter());
+    let all = consumers.into_iter().zip(whole_consumers).chain(publishers.into_iter().zip(whole_publishers));
+    let (closeable, torn): (Vec<_>, Vec<_>) = all.partition(|(_, is_whole)| *is_whole);
+    let closeable = closeable.into_iter().map(|(connection, _)| connection).collect();
+    let figures = measured.figures(load, &shared);
+    Ok((figures, Leftovers { closeable, is_whole: torn.is_empty() }))
 }
 
-fn subscribe(connection: &mut Connection, load: &Load, deadline: Nanos) -> Result<(), PerfError> {
-    if let Acks::Manual { prefetch_count, .. } = load.acks {
-        connection.set_prefetch(prefetch_count, deadline)?;
+/// The connections of a side that still speak in whole frames; none if its thread did not even start.
+fn join(thread: Option<std::io::Result<ScopedJoinHandle<'_, Vec<bool>>>>) -> Vec<bool> {
+    thread.and_then(|thread| thread.ok()?.join().ok()).unwrap_or_default()
+}
+
+fn subscribe(
+    connections: &mut [Connection],
+    load: &Load,
+    consuming: &Consuming,
+    deadline: Nanos,
+) -> Result<(), PerfError> {
+    let mut number = 0;
+    for connection in connections {
+        for channel in CHANNEL..CHANNEL + consuming.channels {
+            if let Acks::Manual { prefetch_count, is_per_channel, .. } = consuming.acks {
+                connection.set_prefetch(channel, prefetch_count, is_per_channel, deadline)?;
+            }
+        }
+        for channel in CHANNEL..CHANNEL + consuming.channels {
+            let is_auto_ack = consuming.acks == Acks::Auto;
+            connection.consume(
+                channel,
+                load.topology.queue(number),
+                is_auto_ack,
+                &consuming.arguments,
+                deadline,
+            )?;
+            number += 1;
+        }
     }
-    connection.consume(&load.queue, load.acks == Acks::Auto, deadline)
+    Ok(())
+}
+
+fn select_confirms(
+    connections: &mut [Connection],
+    publishing: &Publishing,
+    deadline: Nanos,
+) -> Result<(), PerfError> {
+    connections.iter_mut().try_for_each(|connection| {
+        let mut channels = CHANNEL..CHANNEL + publishing.channels;
+        channels.try_for_each(|channel| connection.select_confirms(channel, deadline))
+    })
 }
 
 /// All counters at one moment.
@@ -159,6 +275,7 @@ struct Reading {
     received: u64,
     confirmed: u64,
     nacked: u64,
+    returned: u64,
     own_cpu: Duration,
     broker: Option<Usage>,
 }
@@ -172,6 +289,7 @@ impl Reading {
             received: shared.received.value(),
             confirmed: shared.confirmed.value(),
             nacked: shared.nacked.value(),
+            returned: shared.returned.value(),
             own_cpu: own_cpu(),
             broker: pid.map(read).transpose()?,
         })
@@ -191,25 +309,34 @@ struct Measured {
 }
 
 /// Waits for the end of the warm-up, then of the run.
-fn measure(target: &Target, load: &Load, start: Reading, shared: &Shared) -> Result<Measured, PerfError> {
+fn measure(
+    target: &Target,
+    load: &Load,
+    start: Reading,
+    shared: &Shared,
+    watcher: &mut Watcher<'_>,
+) -> Result<Measured, PerfError> {
     let extent = load.extent;
-    let sides = load.flow.sides();
+    let mut watch = Watch { start: start.at, last: start, watcher, shared };
+    let sides = match load.ending_sides() {
+        // Then only a failure ends it early.
+        0 => usize::MAX,
+        sides => sides,
+    };
     let mut start = start;
-    if !extent.warmup.is_zero() && !shared.is_over_before(now().plus(extent.warmup), sides) {
+    if !extent.warmup.is_zero() && !watch.is_over_before(target, now().plus(extent.warmup), sides)? {
         start = Reading::take(target.pid, shared)?;
         shared.start_measuring();
     }
     let deadline = extent.duration.map(|duration| start.at.plus(duration));
-    // Between two slow messages nothing moves either.
-    let stall =
-        load.patience.stall + load.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(2.0 / rate));
+    let stall = load.patience.stall + longest_pause(load);
     let mut end = start;
     let mut last_move = start;
     let mut rss_bytes_max = 0;
     loop {
         let next_look = now().plus(WATCH_EVERY);
         let wake = deadline.map_or(next_look, |deadline| deadline.min(next_look));
-        let is_over = shared.is_over_before(wake, sides);
+        let is_over = watch.is_over_before(target, wake, sides)?;
         end = match Reading::take(target.pid, shared) {
             Ok(reading) => reading,
             // The broker died: what its connections say about it is the better error.
@@ -227,13 +354,72 @@ fn measure(target: &Target, load: &Load, start: Reading, shared: &Shared) -> Res
     }
 }
 
+/// Between two slow messages nothing moves either.
+fn longest_pause(load: &Load) -> Duration {
+    let publishing = load.publishing.as_ref().and_then(|publishing| publishing.rate.as_ref());
+    let seconds = publishing.map_or(0.0, |rate| {
+        let pauses = rate.steps().iter().filter(|step| step.value == 0.0).map(|step| step.seconds);
+        let slowest =
+            rate.steps().iter().map(|step| step.value).filter(|rate| *rate > 0.0).fold(f64::MAX, f64::min);
+        pauses.sum::<f64>() + 2.0 / slowest
+    });
+    let consuming =
+        load.consuming.as_ref().and_then(|consuming| consuming.rate).map_or(0.0, |rate| 2.0 / rate);
+    Duration::from_secs_f64(seconds.max(consuming))
+}
+
+/// The end of the run awaited, with looks at how it goes in between.
+struct Watch<'a, 'w> {
+    start: Nanos,
+    last: Reading,
+    watcher: &'a mut Watcher<'w>,
+    shared: &'a Shared,
+}
+
+impl Watch<'_, '_> {
+    fn is_over_before(&mut self, target: &Target, deadline: Nanos, sides: usize) -> Result<bool, PerfError> {
+        let interval = self.watcher.interval;
+        loop {
+            let next_line = if interval.is_zero() { deadline } else { self.last.at.plus(interval) };
+            if self.shared.is_over_before(deadline.min(next_line), sides) {
+                return Ok(true);
+            }
+            if !interval.is_zero() && now() >= next_line {
+                let reading = Reading::take(target.pid, self.shared)?;
+                let moment = self.moment(&reading);
+                (self.watcher.watch)(&moment);
+                self.last = reading;
+            }
+            if now() >= deadline {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn moment(&self, reading: &Reading) -> Moment {
+        let seconds = reading.at.since(self.last.at).as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = |count: fn(&Reading) -> u64| (count(reading) - count(&self.last)) as f64 / seconds;
+        Moment {
+            elapsed: reading.at.since(self.start),
+            sent_per_second: rate(|reading| reading.sent),
+            confirmed_per_second: rate(|reading| reading.confirmed),
+            nacked_per_second: rate(|reading| reading.nacked),
+            returned_per_second: rate(|reading| reading.returned),
+            received_per_second: rate(|reading| reading.received),
+            latency: self.shared.delivery_latency.take_interval(),
+            confirm_latency: self.shared.confirm_latency.take_interval(),
+        }
+    }
+}
+
 impl Measured {
-    fn figures(&self, load: &Load, consumed: Option<Consumed>) -> Figures {
+    fn figures(&self, load: &Load, shared: &Shared) -> Figures {
         let (start, end) = (&self.start, &self.end);
         let seconds = end.at.since(start.at).as_secs_f64().max(f64::MIN_POSITIVE);
         let sent = end.sent - start.sent;
         let received = end.received - start.received;
-        let millions = (sent + received) as f64 / load.flow.sides() as f64 / 1e6;
+        let copies = if load.consuming.is_some() { load.topology.copies() } else { 1 };
+        let millions = (sent * copies + received) as f64 / load.sides() as f64 / 1e6;
         let per_million = |cpu: f64| (millions > 0.0).then_some(cpu / millions);
         let own_cpu_seconds = (end.own_cpu.saturating_sub(start.own_cpu)).as_secs_f64();
         let broker = start.broker.zip(end.broker).map(|(start, end)| {
@@ -251,9 +437,11 @@ impl Measured {
             received,
             confirmed: end.confirmed - start.confirmed,
             nacked: end.nacked - start.nacked,
+            returned: end.returned - start.returned,
             sent_per_second: sent as f64 / seconds,
             received_per_second: received as f64 / seconds,
-            latency: consumed.as_ref().map(|consumed| &consumed.latencies).and_then(Histogram::percentiles),
+            latency: shared.delivery_latency.total(),
+            confirm_latency: shared.confirm_latency.total(),
             broker,
             own_cpu_seconds,
             own_cpu_seconds_per_million: per_million(own_cpu_seconds),
@@ -265,12 +453,15 @@ impl Measured {
     /// All asked-for messages are through; or, without a number, each side has moved some.
     fn is_complete(&self, load: &Load) -> bool {
         let (start, end) = (&self.start, &self.end);
-        let enough = |takes_part: bool, moved: u64, total: u64| {
-            !takes_part || load.extent.messages.map_or(moved > 0, |messages| total >= messages)
-        };
+        let enough =
+            |moved: u64, total: u64, asked: Option<u64>| asked.map_or(moved > 0, |asked| total >= asked);
         let confirmed = end.confirmed - start.confirmed;
-        enough(load.flow.publishes(), end.sent - start.sent, end.sent)
-            && enough(load.flow.consumes(), end.received - start.received, end.received)
-            && enough(load.confirm_window.is_some(), confirmed, end.confirmed)
+        let publishing = load.publishing.as_ref().is_none_or(|side| {
+            enough(end.sent - start.sent, end.sent, side.messages)
+                && (side.confirm_window.is_none() || enough(confirmed, end.confirmed, side.messages))
+        });
+        let consuming = load.consuming.as_ref();
+        publishing
+            && consuming.is_none_or(|side| enough(end.received - start.received, end.received, side.messages))
     }
 }

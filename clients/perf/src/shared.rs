@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Nanos, now};
 use crate::error::PerfError;
-
-/// After the stop, a write that has begun may take this long to end with a whole frame.
-const WRITE_REST: Duration = Duration::from_secs(1);
+use crate::latency::{Histogram, Percentiles};
 
 /// A counter on a cache line of its own, so that the threads do not slow each other down.
 #[derive(Debug, Default)]
@@ -29,6 +27,53 @@ impl Counter {
     }
 }
 
+/// Latencies of one kind, recorded by one thread and read by another.
+#[derive(Debug, Default)]
+pub struct Latency {
+    /// Taken alone, and for a moment.
+    histograms: Mutex<Histograms>,
+}
+
+#[derive(Debug, Default)]
+struct Histograms {
+    /// All of the measured time.
+    total: Histogram,
+    /// Since somebody looked last.
+    interval: Histogram,
+}
+
+impl Latency {
+    /// Takes over what was seen since the last time.
+    pub fn record(&self, samples: &mut Vec<Duration>, is_measuring: bool) {
+        if samples.is_empty() {
+            return;
+        }
+        let mut histograms = self.histograms();
+        for sample in samples.drain(..) {
+            histograms.interval.record(sample);
+            if is_measuring {
+                histograms.total.record(sample);
+            }
+        }
+    }
+
+    pub fn total(&self) -> Option<Percentiles> {
+        self.histograms().total.percentiles()
+    }
+
+    /// What was seen since the last call.
+    pub fn take_interval(&self) -> Option<Percentiles> {
+        let mut histograms = self.histograms();
+        let percentiles = histograms.interval.percentiles();
+        histograms.interval.clear();
+        percentiles
+    }
+
+    fn histograms(&self) -> MutexGuard<'_, Histograms> {
+        self.histograms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Counters, and whether the run goes on.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -40,9 +85,14 @@ pub struct Shared {
     pub confirmed: Counter,
     /// Publishes the broker refused (`basic.nack`).
     pub nacked: Counter,
+    /// Publishes that came back, as no queue was there for them (`basic.return`).
+    pub returned: Counter,
+    /// From the stamp in a body to its arrival.
+    pub delivery_latency: Latency,
+    /// From a publish to its confirm.
+    pub confirm_latency: Latency,
     is_measuring: AtomicBool,
-    /// The clock when the run was stopped; 0 while it goes on.
-    stopped_at: AtomicU64,
+    is_stopping: AtomicBool,
     /// Guards nothing but itself; taken alone.
     outcome: Mutex<Outcome>,
     /// Signalled when `outcome` changes.
@@ -57,13 +107,7 @@ struct Outcome {
 
 impl Shared {
     pub fn is_stopping(&self) -> bool {
-        self.stopped_at.load(Relaxed) != 0
-    }
-
-    /// Whether a write that waits for the broker should go on waiting.
-    pub fn may_write_on(&self) -> bool {
-        let stopped_at = self.stopped_at.load(Relaxed);
-        stopped_at == 0 || now() < Nanos(stopped_at).plus(WRITE_REST)
+        self.is_stopping.load(Relaxed)
     }
 
     pub fn is_measuring(&self) -> bool {
@@ -76,7 +120,7 @@ impl Shared {
 
     pub fn stop(&self) {
         self.is_measuring.store(false, Relaxed);
-        self.stopped_at.fetch_max(now().0, Relaxed);
+        self.is_stopping.store(true, Relaxed);
     }
 
     /// One side has done all it was asked for.

@@ -44,18 +44,18 @@ pub struct Settings {
 impl Settings {
     /// A variable that is not set has its default; one that makes no sense is an error that names it.
     pub fn from_env() -> Result<Settings, Box<dyn Error>> {
-        let log = text_or("JOBS_LOG", "info");
+        let log = text_or("JOBS_LOG", "info")?;
         let level = ["error", "info", "debug"].iter().position(|&name| name == log);
         Ok(Settings {
-            host: text_or("JOBS_HOST", "127.0.0.1"),
+            host: text_or("JOBS_HOST", "127.0.0.1")?,
             amqp_port: number_or("JOBS_AMQP_PORT", 5672)?,
             http_port: number_or("JOBS_HTTP_PORT", 15672)?,
-            user: text_or("JOBS_USER", "guest"),
-            password: text_or("JOBS_PASSWORD", "guest"),
-            vhost: text_or("JOBS_VHOST", "/"),
-            queue: text_or("JOBS_QUEUE", "jobs"),
+            user: text_or("JOBS_USER", "guest")?,
+            password: text_or("JOBS_PASSWORD", "guest")?,
+            vhost: text_or("JOBS_VHOST", "/")?,
+            queue: text_or("JOBS_QUEUE", "jobs")?,
             pause_ms: number_or("JOBS_PAUSE_MS", 2_000)?,
-            listen: text_or("JOBS_LISTEN", "127.0.0.1:8080"),
+            listen: with_host(text_or("JOBS_LISTEN", "127.0.0.1:8080")?),
             log: Log(level.ok_or("JOBS_LOG must be error, info or debug")?),
         })
     }
@@ -137,8 +137,20 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     stop.wait_for(|&is_asked| is_asked).await.ok();
 }
 
-fn text_or(name: &str, default: &str) -> String {
-    env::var(name).unwrap_or_else(|_| default.to_owned())
+fn text_or(name: &str, default: &str) -> Result<String, String> {
+    match env::var(name) {
+        Ok(text) if text.is_empty() => Err(format!("{name} must not be empty")),
+        Ok(text) => Ok(text),
+        Err(_) => Ok(default.to_owned()),
+    }
+}
+
+/// A port alone is one of this computer, which nobody else can reach.
+fn with_host(listen: String) -> String {
+    match listen.trim_start_matches(':') {
+        port if port.bytes().all(|byte| byte.is_ascii_digit()) => format!("127.0.0.1:{port}"),
+        _ => listen,
+    }
 }
 
 fn number_or<T: FromStr>(name: &str, default: T) -> Result<T, String> {

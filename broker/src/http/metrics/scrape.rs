@@ -164,11 +164,11 @@ impl<'a> Scrape<'a> {
             ));
         });
         // Not while the outbox is locked.
-        let facts = info.read(|facts| facts.channels.clone());
+        let facts = info.facts();
         let with_facts = looks.into_iter().map(|(number, mut look)| {
-            if let Some(facts) = facts.get(&number.0) {
-                look.gauges[2] = facts.unconfirmed_count.load(Relaxed);
-                look.gauges[3] = facts.uncommitted_count.load(Relaxed);
+            if let Some(facts) = facts.channel(number.0) {
+                look.gauges[2] = facts.published.unconfirmed.load(Relaxed);
+                look.gauges[3] = facts.published.uncommitted.load(Relaxed);
                 look.gauges[5] = u64::from(facts.prefetch_count);
             }
             look

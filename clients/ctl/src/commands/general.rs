@@ -27,11 +27,13 @@ pub const COMMANDS: &[Command] = &[
     .takes(0, 1)
     .switches(&[Switch::flag("list-commands")])
     .explained(&[("--list-commands", "only output a list of discovered commands")])
+    .offline()
     .runs(show_help),
     Command::new(Group::Help, "version", "version", "Displays CLI tools version")
         .scope(Scope::Everywhere)
         .takes(0, 0)
-        .runs(version),
+        .offline()
+    .runs(version),
     Command::new(
         Group::Help,
         "autocomplete",
@@ -43,6 +45,7 @@ pub const COMMANDS: &[Command] = &[
         ("<prefix>", "what the name of a command begins with"),
         ("-- <word> ...", "a whole command line, whose last word is to be completed; as shells ask"),
     ])
+    .offline()
     .runs(autocomplete),
     Command::new(
         Group::Help,
@@ -57,6 +60,7 @@ pub const COMMANDS: &[Command] = &[
          ~/.zshrc. For fish: liebrectl completion fish | source, in ~/.config/fish/config.fish",
     )])
     .here("RabbitMQ's tools have no such command")
+    .offline()
     .runs(completion::script),
 ];
 

@@ -236,6 +236,7 @@ fn wait(context: &mut Context<'_>) -> Outcome {
     })?;
     tell(context, &format!("Waiting for applications 'rabbit_and_plugins' to start on node '{node}'"))?;
     wait_for(context, secs, &mut left, |context| Ok(look(context).filter(|look| *look == Look::Running)))?;
+    crate::check_node(context)?;
     tell(context, &format!("Applications 'rabbit_and_plugins' are running on node '{node}'"))
 }
 

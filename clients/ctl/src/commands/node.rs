@@ -130,7 +130,7 @@ fn await_startup(context: &mut Context<'_>) -> Outcome {
     for _ in 0..looks(secs) {
         match context.broker.api().call(&look) {
             // a broker that is still starting may refuse
-            Ok(response) if response.status < 500 => return Ok(()),
+            Ok(response) if response.status < 500 => return Ok(crate::check_node(context)?),
             _ => context.broker.api().pause(LOOK_EVERY),
         }
     }

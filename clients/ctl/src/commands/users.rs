@@ -98,6 +98,7 @@ pub const COMMANDS: &[Command] = &[
         ("--hashing-algorithm <sha256 | sha512>", "hashing algorithm to use, default is sha256"),
     ])
     .here("Hashed by the command itself: no broker need run")
+    .offline()
     .runs(hash_password),
     Command::new(Group::Users, "set_user_tags", "set_user_tags <username> <tag> [...]", "Sets user tags")
         .takes(1, usize::MAX)

@@ -257,3 +257,71 @@ fn without_a_broker() {
         "#]],
     );
 }
+
+#[test]
+fn another_node_than_the_one_that_answers_is_refused_before_anything_is_done() {
+    check(
+        &Script::new(),
+        &[
+            "rabbitmqctl -n hare@mars delete_user ana",
+            "rabbitmqctl -n rabbit@localhost -q delete_user ana",
+            "rabbitmqctl -n @h --dry-run delete_user ana",
+            "rabbitmqctl -n @other --dry-run delete_user ana",
+            "rabbitmqctl -n hare version",
+        ],
+        expect![[r#"
+            $ rabbitmqctl -n hare@mars delete_user ana
+            ! Error: unable to perform an operation on node 'hare@mars'. Please see diagnostics information and suggestions below.
+            ! 
+            ! Most common reasons for this are:
+            ! 
+            !  * Target node is not running
+            !  * Target node has another name (see the name in the diagnostics below)
+            !  * Target node keeps its data in another directory (see --data-dir) or is on another host (see --host)
+            ! 
+            ! DIAGNOSTICS
+            ! ===========
+            ! 
+            ! attempted to contact: [hare@mars]
+            ! 
+            ! hare@mars:
+            !   * connected to /data/control.sock
+            !   * the broker there is node 'rabbit@h'
+            !   * suggestion: nothing was done; leave out --node to speak to 'rabbit@h'
+            ! 
+            exit 69
+            $ rabbitmqctl -n rabbit@localhost -q delete_user ana
+            > DELETE /api/users/ana
+            $ rabbitmqctl -n @h --dry-run delete_user ana
+            Deleting user "ana" ...
+            $ rabbitmqctl -n @other --dry-run delete_user ana
+            ! Error: unable to perform an operation on node 'rabbit@other'. Please see diagnostics information and suggestions below.
+            ! 
+            ! Most common reasons for this are:
+            ! 
+            !  * Target node is not running
+            !  * Target node has another name (see the name in the diagnostics below)
+            !  * Target node keeps its data in another directory (see --data-dir) or is on another host (see --host)
+            ! 
+            ! DIAGNOSTICS
+            ! ===========
+            ! 
+            ! attempted to contact: [rabbit@other]
+            ! 
+            ! rabbit@other:
+            !   * connected to /data/control.sock
+            !   * the broker there is node 'rabbit@h'
+            !   * suggestion: nothing was done; leave out --node to speak to 'rabbit@h'
+            ! 
+            exit 69
+            $ rabbitmqctl -n hare version
+            4.2.0
+        "#]],
+    );
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_told_as_ever() {
+    let line = "rabbitmqctl -n hare list_users";
+    assert_eq!(Script::gone().run(line), Script::gone().run("rabbitmqctl list_users"));
+}

@@ -17,6 +17,10 @@ else here than there, or nothing, the last column says so; such a command exits 
 anyway, and with 69 when not. Further options: `--data-dir` (the broker to speak to, through its control socket), or
 `--host`, `--port`, `--username`, `--password` (its management API).
 
+`-n NODE` (or `RABBITMQ_NODENAME`, unless a host is named) says which node is meant: if the broker that answers is another
+one, nothing is done, and the exit code is 69. `rabbit` and `rabbit@localhost` are short for `rabbit@` and this machine's
+name, `@mq` for `rabbit@mq`, `rabbit@mq` for `rabbit@mq.example.org`.
+
 `liebrectl completion bash`, `zsh` or `fish` prints the script that makes a shell complete commands, options, columns, and
 names of vhosts, users and queues: `source <(liebrectl completion bash)`.
 ";

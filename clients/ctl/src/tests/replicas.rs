@@ -148,7 +148,7 @@ fn every_command_runs_or_says_why_not() {
             let words = "x ".repeat(command.fewest.min(4));
             match command.action {
                 Action::Run(_) => {}
-                Action::NotYet | Action::Nothing(_) | Action::Refused(_) | Action::RefusedFor(_) => {
+                Action::Nothing(_) | Action::Refused(_) | Action::RefusedFor(_) => {
                     let told = Script::gone().run(&format!("{} {} {words}", tool.name(), command.name));
                     assert!(told.ends_with("exit 69\n") || !told.contains("! "), "{told}");
                     assert!(told.lines().next().is_some_and(|line| line.len() > 5), "{told}");

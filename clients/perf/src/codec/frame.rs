@@ -9,7 +9,10 @@ pub const FRAME_OVERHEAD: usize = 8;
 /// The largest frame this tool offers and accepts; a body longer than this travels in several frames.
 pub const FRAME_MAX: u32 = 131_072;
 /// A read asks for up to this much. Twice the largest frame, so that a partial one never fills the buffer.
-const READ_BYTES: usize = 2 * (FRAME_MAX as usize + FRAME_OVERHEAD);
+const READ_BYTES_MAX: usize = 2 * (FRAME_MAX as usize + FRAME_OVERHEAD);
+/// What the first read asks for. Thousands of idle connections have to fit into memory.
+const READ_BYTES_FIRST: usize = 1_024;
+const GROWTH: usize = 4;
 const FRAME_END: u8 = 0xCE;
 const HEADER_BYTES: usize = 7;
 
@@ -51,25 +54,34 @@ pub enum FrameError {
 /// What was read and not yet looked at.
 #[derive(Debug)]
 pub struct Inbox {
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 impl Inbox {
-    /// An empty inbox with room for two of the largest frames.
+    /// An empty inbox with little room; it grows up to two of the largest frames.
     pub fn new() -> Self {
-        Self { buffer: vec![0; READ_BYTES].into_boxed_slice(), start: 0, end: 0 }
+        Self { buffer: vec![0; READ_BYTES_FIRST], start: 0, end: 0 }
     }
 
     /// Reads once. Call it only when `next_frame` said that no whole frame is left.
     pub fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+        let had_no_room = self.is_full();
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
+        if had_no_room && self.buffer.len() < READ_BYTES_MAX {
+            self.buffer.resize((self.buffer.len() * GROWTH).min(READ_BYTES_MAX), 0);
+        }
         let count = source.read(&mut self.buffer[self.end..])?;
         self.end += count;
         Ok(count)
+    }
+
+    /// Whether the last read took all it had room for, so that the source may have more.
+    pub fn is_full(&self) -> bool {
+        self.end == self.buffer.len()
     }
 
     /// Takes the next whole frame, if there is one.

@@ -1,6 +1,7 @@
 //! The methods of a load generator: those it sends, and those of the broker it looks into.
 
 use super::frame::{FrameKind, write_frame, write_sized};
+use super::table::FieldTable;
 
 /// What a connection opens with.
 pub const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
@@ -22,16 +23,22 @@ impl MethodId {
     pub const CHANNEL_OPEN_OK: Self = Self(20, 11);
     pub const CHANNEL_CLOSE: Self = Self(20, 40);
     pub const CHANNEL_CLOSE_OK: Self = Self(20, 41);
+    pub const EXCHANGE_DECLARE: Self = Self(40, 10);
+    pub const EXCHANGE_DECLARE_OK: Self = Self(40, 11);
+    pub const EXCHANGE_DELETE: Self = Self(40, 20);
+    pub const EXCHANGE_DELETE_OK: Self = Self(40, 21);
     pub const QUEUE_DECLARE: Self = Self(50, 10);
     pub const QUEUE_DECLARE_OK: Self = Self(50, 11);
+    pub const QUEUE_BIND: Self = Self(50, 20);
+    pub const QUEUE_BIND_OK: Self = Self(50, 21);
     pub const QUEUE_DELETE: Self = Self(50, 40);
     pub const QUEUE_DELETE_OK: Self = Self(50, 41);
     pub const BASIC_QOS: Self = Self(60, 10);
     pub const BASIC_QOS_OK: Self = Self(60, 11);
     pub const BASIC_CONSUME: Self = Self(60, 20);
-    pub const BASIC_CONSUME_OK: Self = Self(60, 21);
     pub const BASIC_CANCEL: Self = Self(60, 30);
     pub const BASIC_PUBLISH: Self = Self(60, 40);
+    pub const BASIC_RETURN: Self = Self(60, 50);
     pub const BASIC_DELIVER: Self = Self(60, 60);
     pub const BASIC_ACK: Self = Self(60, 80);
     pub const BASIC_NACK: Self = Self(60, 120);
@@ -45,6 +52,7 @@ pub struct QueueDeclare<'a> {
     pub queue: &'a str,
     pub is_durable: bool,
     pub is_auto_delete: bool,
+    pub arguments: &'a FieldTable,
 }
 
 /// How many queues, messages, … the broker says there are.
@@ -215,7 +223,37 @@ pub fn queue_declare(channel: u16, declare: QueueDeclare<'_>) -> Vec<u8> {
         write_short_string(out, declare.queue);
         // bits: passive, durable, exclusive, auto-delete, no-wait
         out.push(u8::from(declare.is_durable) << 1 | u8::from(declare.is_auto_delete) << 3);
+        declare.arguments.write(out);
+    })
+}
+
+pub fn queue_bind(channel: u16, queue: &str, exchange: &str, binding_key: &str) -> Vec<u8> {
+    method(channel, MethodId::QUEUE_BIND, |out| {
+        write_u16(out, 0);
+        for name in [queue, exchange, binding_key] {
+            write_short_string(out, name);
+        }
+        out.push(0);
         write_sized(out, |_| {});
+    })
+}
+
+pub fn exchange_declare(channel: u16, exchange: &str, kind: &str, is_durable: bool) -> Vec<u8> {
+    method(channel, MethodId::EXCHANGE_DECLARE, |out| {
+        write_u16(out, 0);
+        write_short_string(out, exchange);
+        write_short_string(out, kind);
+        // bits: passive, durable, auto-delete, internal, no-wait
+        out.push(u8::from(is_durable) << 1);
+        write_sized(out, |_| {});
+    })
+}
+
+pub fn exchange_delete(channel: u16, exchange: &str) -> Vec<u8> {
+    method(channel, MethodId::EXCHANGE_DELETE, |out| {
+        write_u16(out, 0);
+        write_short_string(out, exchange);
+        out.push(0);
     })
 }
 
@@ -228,22 +266,23 @@ pub fn queue_delete(channel: u16, queue: &str, only_if_empty: bool) -> Vec<u8> {
     })
 }
 
-pub fn basic_qos(channel: u16, prefetch_count: u16) -> Vec<u8> {
+pub fn basic_qos(channel: u16, prefetch_count: u16, is_global: bool) -> Vec<u8> {
     method(channel, MethodId::BASIC_QOS, |out| {
         out.extend_from_slice(&0_u32.to_be_bytes());
         write_u16(out, prefetch_count);
-        out.push(0);
+        out.push(u8::from(is_global));
     })
 }
 
-pub fn basic_consume(channel: u16, queue: &str, is_auto_ack: bool) -> Vec<u8> {
+/// Without waiting: what is wrong with it comes as `channel.close`.
+pub fn basic_consume(channel: u16, queue: &str, is_auto_ack: bool, arguments: &FieldTable) -> Vec<u8> {
     method(channel, MethodId::BASIC_CONSUME, |out| {
         write_u16(out, 0);
         write_short_string(out, queue);
         write_short_string(out, "c");
         // bits: no-local, no-ack, exclusive, no-wait
-        out.push(u8::from(is_auto_ack) << 1);
-        write_sized(out, |_| {});
+        out.push(u8::from(is_auto_ack) << 1 | 1 << 3);
+        arguments.write(out);
     })
 }
 
@@ -314,7 +353,8 @@ mod tests {
 
     #[test]
     fn declare_has_its_bits_in_place() {
-        let declare = QueueDeclare { queue: "orders", is_durable: false, is_auto_delete: true };
+        let arguments = &FieldTable::default();
+        let declare = QueueDeclare { queue: "orders", is_durable: false, is_auto_delete: true, arguments };
         scan(&queue_declare(1, declare), MethodId::QUEUE_DECLARE, |mut arguments| {
             assert_eq!(arguments.u16(), Some(0));
             assert_eq!(arguments.short_string(), Some("orders"));

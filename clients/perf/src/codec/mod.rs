@@ -10,3 +10,4 @@
 pub mod frame;
 pub mod method;
 pub mod publish;
+pub mod table;

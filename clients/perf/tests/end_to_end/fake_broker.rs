@@ -167,7 +167,6 @@ impl Peer {
             }
             MethodId::BASIC_QOS => self.reply(CHANNEL, MethodId::BASIC_QOS_OK, |_| {}),
             MethodId::BASIC_CONSUME => {
-                self.reply(CHANNEL, MethodId::BASIC_CONSUME_OK, |out| write_short_string(out, "c"));
                 let deliveries = self.broker.deliveries.lock().unwrap().take();
                 let outbox = Arc::clone(&self.outbox);
                 spawn(move || deliver_all(&outbox, deliveries.unwrap()));

@@ -7,28 +7,27 @@ use std::process::{Command, Output};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use clap::Parser;
 use fake_broker::{FakeBroker, Habit};
-use liebre_perf::cli::{Cli, Target};
+use liebre_perf::cli::Target;
 use liebre_perf::clock::now;
 use liebre_perf::error::PerfError;
 use liebre_perf::load::{Load, Patience};
-use liebre_perf::run::{Figures, run};
+use liebre_perf::run::{Figures, Watcher, run};
 
 /// The load that `options` describe, with a patience that suits tests.
 fn load(options: &str) -> Load {
-    let words = std::iter::once("liebre-perf").chain(options.split_whitespace());
-    let load = Cli::try_parse_from(words).unwrap().run.load.load().unwrap();
     let patience = Patience {
         setup: Duration::from_secs(2),
         teardown: Duration::from_millis(500),
         stall: Duration::from_millis(600),
+        each: Duration::ZERO,
     };
-    Load { patience, ..load }
+    Load { patience, ..Load::parse(options).unwrap() }
 }
 
 fn run_against(broker: &FakeBroker, options: &str) -> Result<Figures, PerfError> {
-    run(&Target { url: broker.url(), pid: None }, &load(options))
+    let mut watcher = Watcher { interval: Duration::ZERO, watch: &mut |_| () };
+    run(&Target { url: broker.url(), pid: None }, &load(options), &mut watcher)
 }
 
 fn run_binary(arguments: &str) -> Output {

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use liebre_tests::{binaries::workspace_root, broker::Broker, http, program::Program, raw::Raw};
+use liebre_tests::{binaries::workspace_root, broker::Broker, http, method, program::Program, raw::Raw};
 use serde_json::{Value, json};
 
 use super::{
@@ -214,9 +214,19 @@ fn what_is_no_job_is_refused_or_given_up() {
     let amqp = Broker::shared().amqp;
     for (count, language) in [(1, Rust), (2, Python)] {
         let producer = Producer::start(language, amqp, http);
-        for body in ["", "{", "[1]", "\"text\""] {
+        let deep = format!(r#"{{"a":{}"#, "[".repeat(100_000));
+        let no_json =
+            [r#"{"a": NaN}"#, r#"{"a": -Infinity}"#, r#"{"a": 1e999}"#, r#"{"a": "\ud800"}"#, &deep];
+        for body in ["", "{", "[1]", "\"text\""].into_iter().chain(no_json) {
             let (status, answer) = producer.post(body);
             assert_eq!(status, "400 Bad Request", "{body}: {answer}");
+        }
+        for (method, path, status) in
+            [("GET", "/jobs", "405 "), ("POST", "/", "404 "), ("DELETE", "/x", "404 ")]
+        {
+            let answer = http::ask(producer.address, method, path, "").expect("the service answers");
+            assert!(answer.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(status)), "{answer}");
+            assert!(answer.ends_with(r#"{"status":"refused","error":"POST /jobs, please"}"#), "{answer}");
         }
         producer.hand_in(r#"{"seconds": -1}"#);
         let mut processor = start(language, "job_processor", amqp, http);
@@ -227,6 +237,69 @@ fn what_is_no_job_is_refused_or_given_up() {
             program.expect_line("Bye");
             program.finish();
         }
+    }
+}
+
+/// The queues that a job goes to after it has failed may be gone by then.
+#[test]
+fn deleted_queues_lose_no_job() {
+    let _turn = turn();
+    let Some(http) = Broker::shared().management() else { return };
+    let amqp = Broker::shared().amqp;
+    for language in [Rust, Python] {
+        let producer = Producer::start(language, amqp, http);
+        let mut processor = start(language, "job_processor", amqp, http);
+        processor.expect_line(WAITING);
+        for (job, queue, end) in [
+            (r#"{"seconds": 0.5, "fails": 1}"#, "jobs.retry", ": done"),
+            (r#"{"seconds": 0.5, "fails": 3}"#, "jobs.failed", "; given up"),
+        ] {
+            producer.hand_in(job);
+            for _ in 0..if queue == "jobs.failed" { 3 } else { 1 } {
+                processor.expect_line("try ");
+            }
+            let deleted = method::queue_delete(queue, 0);
+            Raw::with_channel(Broker::shared()).ask(deleted, "queue.delete-ok");
+            processor.expect_line(end);
+        }
+        wait_ready("jobs.failed", 1);
+    }
+}
+
+/// What is wrong with a setting is said at once, and by both versions in the same words.
+#[test]
+fn settings_that_can_not_be() {
+    for language in [Rust, Python] {
+        for (name, value, message) in [
+            ("JOBS_QUEUE", "", "JOBS_QUEUE must not be empty"),
+            ("JOBS_HTTP_PORT", "70000", "JOBS_HTTP_PORT is no number that fits: 70000"),
+            ("JOBS_LISTEN", "nowhere", "cannot listen at nowhere: "),
+        ] {
+            let mut command = language.command("job_producer", &[], "");
+            command.env(name, value);
+            let told = Program::spawn(command).fail();
+            assert!(told.contains(message), "{told}");
+        }
+        // A port alone: nobody else can reach it.
+        let mut command = language.command("job_producer", &[], "");
+        command.env("JOBS_LISTEN", "0");
+        Program::spawn(command).expect_text("http://127.0.0.1:");
+    }
+}
+
+/// Each of the two ports given for the other one.
+#[test]
+fn swapped_ports_are_told() {
+    let Some(http) = Broker::shared().management() else { return };
+    let amqp = Broker::shared().amqp;
+    for language in [Rust, Python] {
+        let mut processor = start(language, "job_processor", http, amqp);
+        processor.expect_line(&format!("what answers at {http} is not AMQP: is JOBS_AMQP_PORT right?"));
+        let mut producer = Producer::start(language, http, amqp);
+        assert_eq!(producer.post("{}").0, "502 Bad Gateway");
+        producer
+            .program
+            .expect_line(&format!("what answers at {amqp} is not HTTP: is JOBS_HTTP_PORT right?"));
     }
 }
 

@@ -51,7 +51,7 @@ async fn process() -> Result<(), Box<dyn Error>> {
         if is_refusal(&error) {
             return Err(error.into());
         }
-        settings.log.error(format!("the broker is away ({error}); once more in {CONNECT_PAUSE:?}"));
+        settings.log.error(format!("{}; once more in {CONNECT_PAUSE:?}", away(&settings, &error)));
         tokio::select! {
             () = stopped(&mut stop) => break,
             () = tokio::time::sleep(CONNECT_PAUSE) => {}
@@ -66,16 +66,24 @@ fn is_refusal(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() != 320)
 }
 
+/// Somebody else may listen there: at another port, the broker itself.
+fn away(settings: &Settings, error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ParsingError(_) => {
+            let (host, port) = (&settings.host, settings.amqp_port);
+            format!("what answers at {host}:{port} is not AMQP: is JOBS_AMQP_PORT right?")
+        }
+        _ => format!("the broker is away ({error})"),
+    }
+}
+
 /// Works until the program is asked to stop. If the connection is lost, the broker gives the jobs in hand to the next one.
 async fn work(settings: &Settings, stop: &mut watch::Receiver<bool>) -> lapin::Result<()> {
     let connection = Connection::connect_uri(settings.uri(), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     // With confirms we know that a job is in the queue of the failed ones before we ack it.
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    for (name, arguments) in settings.queues() {
-        let options = QueueDeclareOptions::durable();
-        channel.queue_declare(name.into(), options, table(&arguments)).await?;
-    }
+    declare_queues(settings, &channel).await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let queue = settings.queue.as_str().into();
     let options = BasicConsumeOptions::default();
@@ -106,24 +114,38 @@ async fn work(settings: &Settings, stop: &mut watch::Receiver<bool>) -> lapin::R
     connection.close(200, "OK".into()).await
 }
 
+/// Makes the three queues. Those that are there already stay as they are.
+async fn declare_queues(settings: &Settings, channel: &Channel) -> lapin::Result<()> {
+    for (name, arguments) in settings.queues() {
+        let options = QueueDeclareOptions::durable();
+        channel.queue_declare(name.into(), options, table(&arguments)).await?;
+    }
+    Ok(())
+}
+
 /// Does one job and tells the broker how it went.
 async fn take(settings: Settings, channel: Channel, delivery: Delivery) -> lapin::Result<()> {
     let log = settings.log;
     let attempt = 1 + rejections(&delivery, &settings.queue);
     let id = delivery.properties.message_id().as_ref().map_or("?", |id| id.as_str());
     log.info(format!("{id}: try {attempt} of {TRIES_MAX}"));
-    let why = match attempted(&delivery.data, attempt).await {
+    let failure = match attempted(&delivery.data, attempt).await {
         Ok(data) => {
             log.debug(format!("{id}: {}", Value::Object(data)));
             log.info(format!("{id}: done"));
             return delivery.ack(BasicAckOptions::default()).await.map(drop);
         }
-        Err(Failure::MayPass(why)) if attempt < TRIES_MAX => {
+        Err(failure) => failure,
+    };
+    // Where the job goes now may have been deleted since we began.
+    declare_queues(&settings, &channel).await?;
+    let why = match failure {
+        Failure::MayPass(why) if attempt < TRIES_MAX => {
             log.error(format!("{id}: failed ({why}); once more in {} ms", settings.pause_ms));
             // Not into the queue again, but where its arguments say: to the queue in which failed jobs pause.
             return delivery.reject(BasicRejectOptions { requeue: false }).await.map(drop);
         }
-        Err(Failure::MayPass(why) | Failure::ForGood(why)) => why,
+        Failure::MayPass(why) | Failure::ForGood(why) => why,
     };
     if give_up(&settings.failed_queue(), &channel, &delivery, &why).await? {
         log.error(format!("{id}: failed ({why}); given up"));

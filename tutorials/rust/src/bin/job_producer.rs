@@ -7,7 +7,7 @@ use std::{error::Error, process::ExitCode, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     http::StatusCode,
     routing::post,
 };
@@ -28,6 +28,9 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long to wait before the second try, the third and so on; after the last one we give up.
 const PAUSES_MS: [u64; 4] = [250, 500, 1_000, 2_000];
 
+/// What is said to a request for anything else.
+const ONLY: &str = "POST /jobs, please";
+
 type Answer = (StatusCode, Json<Value>);
 
 #[tokio::main]
@@ -38,11 +41,15 @@ async fn main() -> ExitCode {
 async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let log = settings.log;
-    let listener = TcpListener::bind(&settings.listen).await?;
+    let listener = TcpListener::bind(&settings.listen)
+        .await
+        .map_err(|error| format!("cannot listen at {}: {error}", settings.listen))?;
     let mut stop = stop_asked()?;
     let address = listener.local_addr()?;
     let service = Router::new()
         .route("/jobs", post(take))
+        .fallback(async || refused(StatusCode::NOT_FOUND, ONLY))
+        .method_not_allowed_fallback(async || refused(StatusCode::METHOD_NOT_ALLOWED, ONLY))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(settings);
     log.status(format!("Waiting for jobs at http://{address}/jobs. To exit press CTRL+C"));
@@ -52,7 +59,14 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn take(State(settings): State<Settings>, body: Bytes) -> Answer {
+async fn take(State(settings): State<Settings>, body: Result<Bytes, BytesRejection>) -> Answer {
+    let body = match body {
+        Ok(body) => body,
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, "too large");
+        }
+        Err(error) => return refused(error.status(), "the request breaks off"),
+    };
     let Ok(Value::Object(data)) = serde_json::from_slice(&body) else {
         return refused(StatusCode::BAD_REQUEST, "a JSON object, please");
     };

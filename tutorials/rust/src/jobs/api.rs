@@ -1,6 +1,6 @@
 //! The broker's HTTP API, as far as a producer needs it.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
@@ -73,7 +73,7 @@ async fn call(settings: &Settings, method: Method, path: String, body: &Value) -
     let exchanged = time::timeout(PATIENCE, exchange(settings, request)).await;
     let (status, body) = exchanged
         .map_err(|_| Trouble::Away("no answer".to_owned()))?
-        .map_err(|error| Trouble::Away(error.to_string()))?;
+        .map_err(|error| unanswered(settings, error.as_ref()))?;
     match status {
         200..=299 => Ok(body),
         500.. => Err(Trouble::Away(format!("status {status}"))),
@@ -81,11 +81,22 @@ async fn call(settings: &Settings, method: Method, path: String, body: &Value) -
     }
 }
 
+/// Somebody else may listen there: at another port, the broker itself.
+fn unanswered(settings: &Settings, error: &(dyn Error + 'static)) -> Trouble {
+    match error.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_parse() => {
+            let (host, port) = (&settings.host, settings.http_port);
+            Trouble::Refused(format!("what answers at {host}:{port} is not HTTP: is JOBS_HTTP_PORT right?"))
+        }
+        _ => Trouble::Away(error.to_string()),
+    }
+}
+
 /// Status and body of the answer.
 async fn exchange(
     settings: &Settings,
     request: Request<Full<Bytes>>,
-) -> Result<(u16, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(u16, Bytes), Box<dyn Error + Send + Sync>> {
     let stream = TcpStream::connect((settings.host.as_str(), settings.http_port)).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = async move {
