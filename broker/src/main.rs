@@ -14,7 +14,7 @@ use liebre::{
     config::{Configuration, log::LogSettings, page},
     http,
     server::{
-        Base, Process, Server, Settings, StartError,
+        Base, Loaded, Process, Server, Settings, StartError,
         http::runtime as http_runtime,
         journal::{Journal, Place},
     },
@@ -65,7 +65,9 @@ fn run(settings: Settings, journal: Arc<Journal>, config_files: Vec<PathBuf>) ->
 async fn serve(settings: Settings, process: Process) -> Result<(), StartError> {
     let mut base = Base::open(settings, process)?;
     loop {
-        let (mut server, doors) = Server::start(base).await?;
+        let loaded = Loaded::load(base)?;
+        http::definitions::import_at_start(&loaded).await?;
+        let (mut server, doors) = Server::start(loaded).await?;
         http::start(&mut server, doors);
         let Some(stopped) = server.run().await else { return Ok(()) };
         let Some(again) = http::wait_for_start(stopped).await? else { return Ok(()) };

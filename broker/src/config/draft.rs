@@ -9,7 +9,6 @@ use std::{
 
 use super::log::{LogDraft, LogSettings};
 use crate::{
-    http::definitions::import_at_start,
     limits::{DISK_FREE_LIMIT, NodeLimits, PROMETHEUS_PORT},
     server::{
         DefaultUser, EffectiveSetting, PrometheusListen, Settings, definition_files::DefinitionFiles,
@@ -132,7 +131,6 @@ impl Draft {
             definitions: DefinitionFiles {
                 paths: self.definitions,
                 skip_if_unchanged: self.skip_if_unchanged,
-                import: import_at_start,
             },
             effective,
         };

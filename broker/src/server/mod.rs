@@ -35,6 +35,7 @@ use tokio::{
 
 use admission::Admission;
 pub use base::{Base, Process};
+pub use boot::Loaded;
 use boot::Writers;
 use definition_files::DefinitionFiles;
 use journal::Journal;
@@ -243,11 +244,11 @@ impl Doors {
 
 impl Server {
     /// Starts everything but the management API, whose listeners it gives. Clients can connect.
-    pub async fn start(mut base: Base) -> Result<(Self, Doors), StartError> {
-        let started_at = listener::wall_clock();
+    pub async fn start(loaded: Loaded) -> Result<(Self, Doors), StartError> {
+        loaded.make_first_user().await?;
+        let Loaded { mut base, node, writers, stop, started_at, .. } = loaded;
         let (settings, data_dir) = (&base.settings, &*base.data_dir);
-        let (stop, stopped) = watch::channel(false);
-        let (node, writers) = boot::boot(settings, data_dir, stop.clone()).await?;
+        let (node, stopped) = (Arc::new(node), stop.subscribe());
         let amqp: Vec<TcpListener> = settings
             .amqp_listen
             .iter()

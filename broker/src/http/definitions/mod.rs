@@ -16,7 +16,7 @@ mod export;
 mod multipart;
 mod object;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::fmt;
 
 use axum::http::{Method, header};
 use serde_json::{Map, Value};
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     connection::registry::Node,
     model::{name::Name, parameter::GlobalParameter},
-    server::definition_files::DefinitionFile,
+    server::{Loaded, StartError, definition_files::DefinitionFile},
     storage::StoreError,
     vhost::broker::Broker,
 };
@@ -83,27 +83,29 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     }
 }
 
-/// Imports files at the broker's start, one after another; each as a whole or not at all. The error names the file. With
-/// `skip_if_unchanged` the same files are not imported a second time.
-pub fn import_at_start<'a>(
-    node: &'a Node,
-    files: &'a [DefinitionFile],
-    skip_if_unchanged: bool,
-) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
-    Box::pin(async move {
-        let hash = hash(files.iter().map(|file| file.text.as_slice()));
-        if skip_if_unchanged && is_imported(&node.broker, &hash) {
-            return Ok(());
-        }
-        for DefinitionFile { path, text } in files {
-            let imported = import(node, text, None).await;
-            imported.map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        match skip_if_unchanged {
-            true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
-            false => Ok(()),
-        }
-    })
+/// Imports files before anybody can reach the broker, one after another; each as a whole or not at all.
+pub async fn import_at_start(loaded: &Loaded) -> Result<(), StartError> {
+    let definitions = loaded.definition_files();
+    let files = definitions.read().map_err(StartError::Definitions)?;
+    let imported = import_files(loaded.node(), &files, definitions.skip_if_unchanged).await;
+    imported.map_err(StartError::Definitions)
+}
+
+/// The error names the file. With `skip_if_unchanged` the same files are not imported a second time.
+async fn import_files(node: &Node, files: &[DefinitionFile], skip_if_unchanged: bool) -> Result<(), String> {
+    let hash = hash(files.iter().map(|file| file.text.as_slice()));
+    if files.is_empty() || skip_if_unchanged && is_imported(&node.broker, &hash) {
+        return Ok(());
+    }
+    for DefinitionFile { path, text } in files {
+        let imported = import(node, text, None).await;
+        imported.map_err(|error| format!("{}: {error}", path.display()))?;
+        tracing::info!("imported definitions of {}", path.display());
+    }
+    match skip_if_unchanged {
+        true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
+        false => Ok(()),
+    }
 }
 
 /// Imports a text, as a whole or not at all.
