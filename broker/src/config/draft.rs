@@ -12,7 +12,6 @@ use super::{
     log::{LogDraft, LogSettings},
 };
 use crate::{
-    http::definitions::import_at_start,
     limits::{DISK_FREE_LIMIT, NodeLimits, PROMETHEUS_PORT},
     server::{
         DefaultUser, PrometheusListen, Settings, definition_files::DefinitionFiles, resources::Limits,
@@ -159,7 +158,6 @@ impl Draft {
             definitions: DefinitionFiles {
                 paths: self.definitions,
                 skip_if_unchanged: self.skip_if_unchanged,
-                import: import_at_start,
             },
             effective: Vec::new(),
         };

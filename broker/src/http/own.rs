@@ -11,6 +11,8 @@
 //!
 //! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 
+use std::net::SocketAddr;
+
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -19,7 +21,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     own_node,
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     limits, product,
@@ -33,9 +35,6 @@ use crate::{
 /// `config/effective`: the configuration by its keys, each with its value and where that comes from. Limits that were
 /// changed while the broker runs are in `liebre/environment`.
 pub(super) fn answer_effective(request: &Request) -> Answered {
-    if request.method != Method::GET {
-        return not_allowed("HEAD, GET, OPTIONS");
-    }
     request.require(Right::Administrator)?;
     let view = |setting: &EffectiveSetting| json!({ "key": setting.key, "value": typed(&setting.value), "source": setting.source });
     Ok(Answer::Listing(request.api.effective.iter().map(view).collect()))
@@ -47,10 +46,8 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         (["authenticate"], &Method::POST) => authenticate(request),
         (["stop"], &Method::POST) => stop(request),
-        (["authenticate" | "stop"], _) => not_allowed("POST, OPTIONS"),
         (["disk-free-limit"], &Method::PUT) => set_disk_free_limit(request),
         (["vm-memory-high-watermark"], &Method::PUT) => set_memory_watermark(request),
-        (["disk-free-limit" | "vm-memory-high-watermark"], _) => not_allowed("PUT, OPTIONS"),
         (["environment"], &Method::GET) => {
             request.require(Right::Administrator)?;
             Ok(Answer::Object(environment(request)))
@@ -59,7 +56,6 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             request.require(Right::Monitoring)?;
             Ok(Answer::Object(status(request)))
         }
-        (["environment" | "status"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => own_node::answer(request, names).await,
     }
 }
@@ -149,7 +145,7 @@ fn environment(request: &Request) -> Value {
     let node_limits = request.node().limits;
     let (disk_kind, disk_limit) = disk_free_limit(limits);
     let mut environment = json!({
-        "listeners.tcp": [api.amqp_address.to_string()],
+        "listeners.tcp": api.amqp_addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
         "management.tcp.ip": api.http_address.ip().to_string(),
         "management.tcp.port": api.http_address.port(),
         "cluster_name": request.node().cluster_name(),

@@ -21,6 +21,8 @@ use crate::limits::{LOG_LINE_MAX, LOG_LINES_MAX};
 #[derive(Debug, Default)]
 pub struct Journal {
     lines: Mutex<Lines>,
+    /// Where the log goes besides.
+    places: Vec<String>,
     /// None in tests that start no log.
     level: OnceLock<reload::Handle<LevelFilter, Registry>>,
 }
@@ -28,6 +30,8 @@ pub struct Journal {
 /// Where the log goes besides.
 #[expect(missing_debug_implementations, reason = "a stream has nothing to show")]
 pub struct Place {
+    /// `<stderr>`, or the file's path.
+    pub name: String,
     /// Nothing below this.
     pub level: LevelFilter,
     /// A JSON object a line.
@@ -67,12 +71,20 @@ impl Journal {
     pub fn start(places: Vec<Place>) -> Arc<Self> {
         let level = places.iter().map(|place| place.level).max().unwrap_or(LevelFilter::INFO);
         let (filter, handle) = reload::Layer::new(level);
-        let journal = Arc::new(Self { lines: Mutex::default(), level: OnceLock::from(handle) });
+        let names = places.iter().map(|place| place.name.clone()).collect();
+        let journal =
+            Arc::new(Self { lines: Mutex::default(), places: names, level: OnceLock::from(handle) });
         let kept = fmt_layer(Keeper(Arc::clone(&journal)), false, false);
         let others = places.into_iter().map(|place| place.layer(level));
         let layers: Vec<Box<dyn Layer<_> + Send + Sync>> = std::iter::once(kept).chain(others).collect();
         tracing_subscriber::registry().with(filter).with(layers).init();
         journal
+    }
+
+    /// Where the log is written to: paths, or `<stderr>`.
+    #[must_use]
+    pub fn places(&self) -> &[String] {
+        &self.places
     }
 
     /// Logs as much as that from now on.

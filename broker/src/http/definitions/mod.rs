@@ -16,7 +16,7 @@ mod export;
 mod multipart;
 mod object;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::fmt;
 
 use axum::http::{Method, header};
 use serde_json::{Map, Value};
@@ -26,13 +26,12 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
-    path::unquote,
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     connection::registry::Node,
     model::{name::Name, parameter::GlobalParameter},
-    server::definition_files::DefinitionFile,
+    server::{Loaded, StartError, definition_files::DefinitionFile},
     storage::StoreError,
     vhost::broker::Broker,
 };
@@ -80,32 +79,33 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             let vhost = vhost.ok_or_else(|| HttpError::NotFound("vhost_not_found".to_owned()))?;
             upload(request, Some(vhost.name())).await
         }
-        ([] | [_], _) => not_allowed("HEAD, GET, POST, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
 
-/// Imports files at the broker's start, one after another; each as a whole or not at all. The error names the file. With
-/// `skip_if_unchanged` the same files are not imported a second time.
-pub fn import_at_start<'a>(
-    node: &'a Node,
-    files: &'a [DefinitionFile],
-    skip_if_unchanged: bool,
-) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
-    Box::pin(async move {
-        let hash = hash(files.iter().map(|file| file.text.as_slice()));
-        if skip_if_unchanged && is_imported(&node.broker, &hash) {
-            return Ok(());
-        }
-        for DefinitionFile { path, text } in files {
-            let imported = import(node, text, None).await;
-            imported.map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        match skip_if_unchanged {
-            true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
-            false => Ok(()),
-        }
-    })
+/// Imports files before anybody can reach the broker, one after another; each as a whole or not at all.
+pub async fn import_at_start(loaded: &Loaded) -> Result<(), StartError> {
+    let definitions = loaded.definition_files();
+    let files = definitions.read().map_err(StartError::Definitions)?;
+    let imported = import_files(loaded.node(), &files, definitions.skip_if_unchanged).await;
+    imported.map_err(StartError::Definitions)
+}
+
+/// The error names the file. With `skip_if_unchanged` the same files are not imported a second time.
+async fn import_files(node: &Node, files: &[DefinitionFile], skip_if_unchanged: bool) -> Result<(), String> {
+    let hash = hash(files.iter().map(|file| file.text.as_slice()));
+    if files.is_empty() || skip_if_unchanged && is_imported(&node.broker, &hash) {
+        return Ok(());
+    }
+    for DefinitionFile { path, text } in files {
+        let imported = import(node, text, None).await;
+        imported.map_err(|error| format!("{}: {error}", path.display()))?;
+        tracing::info!("imported definitions of {}", path.display());
+    }
+    match skip_if_unchanged {
+        true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
+        false => Ok(()),
+    }
 }
 
 /// Imports a text, as a whole or not at all.
@@ -149,7 +149,7 @@ fn parse(text: &[u8]) -> Result<Map<String, Value>, ImportError> {
 }
 
 fn download(request: &Request, object: Value) -> Answer {
-    let name = request.parameter("download").and_then(|name| unquote(name).ok().flatten());
+    let name = request.parameter("download");
     let name = name.filter(|name| name.bytes().all(is_of_token));
     Answer::Download(object, name)
 }
