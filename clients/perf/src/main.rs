@@ -114,12 +114,19 @@ fn measure_many(plans: &[Plan], args: &ManyArgs, dir: PathBuf) -> Result<bool, P
         args.out.as_ref().map_or(Ok(()), |path| results.write(path))
     })?;
     print(&if args.json { results.json() } else { results.markdown() })?;
+    if results.has_curves() && !args.json {
+        print(&format!("\n{}", results.curves()))?;
+    }
     Ok(results.is_complete())
 }
 
 fn report(args: &ReportArgs) -> Result<bool, PerfError> {
     let results = Results::read(&args.results)?;
-    print(&if args.brief { results.brief() } else { results.markdown() })?;
+    print(&match args.brief {
+        true if results.has_curves() => results.curves(),
+        true => results.brief(),
+        false => results.markdown(),
+    })?;
     Ok(true)
 }
 

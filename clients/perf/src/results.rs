@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::with_noise;
 use crate::error::PerfError;
-use crate::figure::{Better, Spread, number};
+use crate::figure::{Better, Spread, grouped, number};
 
 /// Several cells, measured on one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,17 @@ pub struct Cell {
     pub rows: Vec<Row>,
     /// Why there are no rows, or not all of them count.
     pub trouble: Option<String>,
+    /// Of a curve, which point this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<Point>,
+}
+
+/// A point of a curve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    /// What there is more and more of.
+    pub curve: String,
+    pub count: u32,
 }
 
 /// One figure of the work.
@@ -155,6 +166,41 @@ impl Results {
         out
     }
 
+    /// The cost of a message along each curve, a line for each broker.
+    pub fn curves(&self) -> String {
+        let points = || self.cells.iter().filter_map(|cell| Some((cell.point.as_ref()?, cell.cost())));
+        let mut counts: Vec<u32> = points().map(|(point, _)| point.count).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        let mut curves: Vec<&str> = points().map(|(point, _)| point.curve.as_str()).collect();
+        curves.dedup();
+        let mut heads = vec!["server CPU us per message, with".to_owned()];
+        heads.extend(counts.iter().map(|count| grouped(u64::from(*count))));
+        let mut out = line(&heads);
+        out += &format!("|---{}\n", "|--:".repeat(counts.len()) + "|");
+        for curve in curves {
+            for (n, broker) in self.brokers.iter().enumerate() {
+                let at =
+                    |count: &u32| points().find(|(point, _)| point.curve == curve && point.count == *count);
+                let cost = |row: &Row| if n == 0 { row.a } else { row.b };
+                let mut columns = vec![format!("{curve}: {}", broker.name)];
+                columns.extend(counts.iter().map(|count| match at(count) {
+                    None => String::new(),
+                    Some((_, row)) => with_noise(row.and_then(cost)),
+                }));
+                out += &line(&columns);
+            }
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "\n{}", self.method());
+        out
+    }
+
+    /// Whether there are curves among the results.
+    pub fn has_curves(&self) -> bool {
+        self.cells.iter().any(|cell| cell.point.is_some())
+    }
+
     fn method(&self) -> String {
         let Machine { cores, processor, kernel } = &self.machine;
         let processor = if processor.is_empty() { String::new() } else { format!(" of {processor}") };
@@ -232,6 +278,7 @@ pub mod tests {
             options: "-s 16".to_owned(),
             rows,
             trouble: trouble.map(str::to_owned),
+            point: None,
         };
         Results {
             machine: Machine { cores: 2, processor: String::new(), kernel: "6.1".to_owned() },
@@ -271,6 +318,23 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
 | 16 B <fast> | 2,000,000 msg/s | 100,000 msg/s | 20.0 times | 0.400 us | 16.0 us | 0.025 times |
 ";
         assert!(results.brief().starts_with(expected), "{}", results.brief());
+    }
+
+    #[test]
+    fn a_curve_has_a_line_for_each_broker() {
+        let mut results = sample();
+        assert!(!results.has_curves());
+        results.cells[0].rows.push(row("broker_cpu_us", 0.4, 16.0, None));
+        for (cell, count) in results.cells.iter_mut().zip([1_000, 1]) {
+            cell.point = Some(Point { curve: "queues".to_owned(), count });
+        }
+        let expected = "\
+| server CPU us per message, with | 1 | 1,000 |
+|---|--:|--:|
+| queues: Liebre | - | 0.400 (0.200 to 0.800) |
+| queues: RabbitMQ | - | 16.0 (8.00 to 32.0) |
+";
+        assert!(results.curves().starts_with(expected), "{}", results.curves());
     }
 
     #[test]

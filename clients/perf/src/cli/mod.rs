@@ -196,7 +196,7 @@ pub struct ScaleArgs {
 pub struct ReportArgs {
     /// What `table --out` or `scale --out` has written
     pub results: String,
-    /// One line for each kind of work, with its rate or median latency and its cost
+    /// One line for each kind of work, with its rate or median latency and its cost, or for each curve
     #[arg(long)]
     pub brief: bool,
 }
