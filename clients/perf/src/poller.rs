@@ -36,8 +36,10 @@ mod system {
     use rustix::fd::OwnedFd;
     use rustix::io::Errno;
 
-    use super::{Duration, Event, TcpStream, Timespec, io, timespec};
+    use super::{Duration, Event, TcpStream, io, timespec};
 
+    /// For waits as long as this a millisecond is exact enough.
+    const COARSE_WAIT_MIN: Duration = Duration::from_millis(20);
     /// Events taken at once.
     const EVENTS_MAX: usize = 1_024;
 
@@ -71,14 +73,15 @@ mod system {
         /// Waits for at most `span`.
         pub fn wait(&mut self, span: Duration) -> io::Result<impl Iterator<Item = Event>> {
             self.events.clear();
-            if !span.is_zero() {
+            let mut span = span;
+            if !span.is_zero() && span < COARSE_WAIT_MIN {
                 // `epoll_pwait` counts in milliseconds; waiting for the epoll instance itself does not.
                 let mut fds = [PollFd::new(&self.epoll, PollFlags::IN)];
                 ignore_interrupt(poll(&mut fds, Some(&timespec(span))))?;
+                span = Duration::ZERO;
             }
-            let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
             let events = rustix::buffer::spare_capacity(&mut self.events);
-            ignore_interrupt(epoll::wait(&self.epoll, events, Some(&zero)))?;
+            ignore_interrupt(epoll::wait(&self.epoll, events, Some(&timespec(span))))?;
             Ok(self.events.iter().map(|event| {
                 use epoll::EventFlags;
                 let flags = event.flags;

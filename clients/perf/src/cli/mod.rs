@@ -34,7 +34,7 @@ pub struct Cli {
     #[command(flatten)]
     pub run: RunArgs,
     /// Print help
-    #[arg(short = '?', long, global = true, action = ArgAction::Help)]
+    #[arg(short = '?', long, global = true, action = ArgAction::Help, help_heading = None::<&str>)]
     help: Option<bool>,
 }
 
@@ -68,7 +68,7 @@ pub struct OnBroker<W: Args> {
     #[command(flatten)]
     pub work: W,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub json: bool,
 }
 
@@ -130,7 +130,7 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub load: LoadArgs,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub json: bool,
     #[command(subcommand)]
     pub work: Option<WorkCommand>,
