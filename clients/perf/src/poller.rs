@@ -146,7 +146,7 @@ mod system {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -166,6 +166,7 @@ mod tests {
         let readable = |event: &Event| event.is_readable;
         let news: Vec<Event> = poller.wait(Duration::from_secs(9)).unwrap().filter(readable).collect();
         assert_eq!(news.iter().map(|event| event.index).collect::<Vec<_>>(), [9]);
+        (&busy).read_exact(&mut [0; 4]).unwrap();
         assert_eq!(poller.wait(Duration::ZERO).unwrap().filter(readable).count(), 0);
     }
 }
