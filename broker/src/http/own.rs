@@ -8,6 +8,7 @@
 //! | `PUT liebre/vm-memory-high-watermark` `{"absolute": "2GB"}` or bytes, or `{"relative": 0.4}` of memory | 204; the alarms have followed |
 //! | `GET liebre/environment` | 200, the settings in force by their names in `rabbitmq.conf` |
 //! | `GET liebre/status` | 200, what `status` prints beyond overview and node |
+//! | `POST liebre/definitions?dry_run`, `?skip_unsupported`, `?skip_if_unchanged` | 200 `{"skipped": […]}`, a line for each thing left out; a dry run only checks |
 //!
 //! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 
@@ -18,7 +19,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
-    own_node,
+    definitions, own_node,
     request::{Request, not_allowed},
 };
 use crate::{
@@ -42,7 +43,7 @@ pub(super) fn answer_effective(request: &Request) -> Answered {
 }
 
 /// `liebre/authenticate`, `liebre/stop`, `liebre/disk-free-limit`, `liebre/vm-memory-high-watermark`,
-/// `liebre/environment`, `liebre/status`, and those of [`own_node`]
+/// `liebre/environment`, `liebre/status`, `liebre/definitions`, and those of [`own_node`]
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         (["authenticate"], &Method::POST) => authenticate(request),
@@ -59,6 +60,7 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             request.require(Right::Monitoring)?;
             Ok(Answer::Object(status(request)))
         }
+        (["definitions"], _) => definitions::answer_own(request).await,
         (["environment" | "status"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => own_node::answer(request, names).await,
     }

@@ -11,6 +11,8 @@ pub struct DefinitionFiles {
     pub paths: Vec<PathBuf>,
     /// What was imported at the last start, and has not changed, is not imported again.
     pub skip_if_unchanged: bool,
+    /// What is of a kind that is not here is left out, instead of refusing the file.
+    pub skip_unsupported: bool,
     /// Imports the texts of files. Reading them is the business of a layer above.
     pub import: ImportFiles,
 }
@@ -19,7 +21,7 @@ pub struct DefinitionFiles {
 pub type ImportFiles = for<'a> fn(
     &'a Node,
     &'a [DefinitionFile],
-    bool,
+    &'a DefinitionFiles,
 ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// A file of definitions.
@@ -45,7 +47,7 @@ impl DefinitionFiles {
         if files.is_empty() {
             return Ok(());
         }
-        (self.import)(node, &files, self.skip_if_unchanged).await?;
+        (self.import)(node, &files, self).await?;
         for file in &files {
             tracing::info!("imported definitions of {}", file.path.display());
         }
