@@ -14,7 +14,7 @@ use liebre::{
     http,
     server::{
         Base, Server, Settings, StartError,
-        journal::{Journal, Place},
+        journal::{CONSOLE, Journal, Place},
     },
 };
 
@@ -81,14 +81,16 @@ fn places(settings: &LogSettings) -> Result<Vec<Place>, String> {
     if let Some(place) = settings.console {
         let has_colours = io::stderr().is_terminal();
         let writer = Box::new(io::stderr());
-        places.push(Place { level: place.level, is_json: place.is_json, has_colours, writer });
+        let name = CONSOLE.to_owned();
+        places.push(Place { name, level: place.level, is_json: place.is_json, has_colours, writer });
     }
     if let Some((path, place)) = &settings.file {
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
         let opened = made.and_then(|()| OpenOptions::new().create(true).append(true).open(path));
         let file = opened.map_err(|error| format!("cannot write the log to {}: {error}", path.display()))?;
         let writer = Box::new(file);
-        places.push(Place { level: place.level, is_json: place.is_json, has_colours: false, writer });
+        let name = path.display().to_string();
+        places.push(Place { name, level: place.level, is_json: place.is_json, has_colours: false, writer });
     }
     Ok(places)
 }

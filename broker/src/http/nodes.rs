@@ -26,8 +26,6 @@ use crate::{
 const PLUGINS: [&str; 1] = ["rabbitmq_management"];
 /// What Erlang's virtual machine allows if nobody says otherwise: some tools divide by it.
 pub(super) const TASKS_MAX: u32 = 1_048_576;
-/// What is logged goes there.
-const LOG: &str = "<stderr>";
 
 /// `nodes`, `nodes/{node}`, `nodes/{node}/memory`, `nodes/{node}/memory/relative`
 pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
@@ -105,7 +103,7 @@ fn add_facts(request: &Request, object: &mut Value) {
         ],
         "exchange_types": exchange_types(),
         "config_files": [],
-        "log_files": [LOG],
+        "log_files": api.journal.places(),
         "db_dir": api.data_dir.display().to_string(),
         "contexts": contexts(request),
     });

@@ -213,16 +213,21 @@ fn typed(value: &str) -> Value {
 }
 
 fn status(request: &Request) -> Value {
-    let system = rustix::system::uname();
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut status = json!({
-        "os": system.sysname().to_string_lossy(),
-        "runtime": format!("{} {}, tokio with {workers} threads", product::NAME, product::VERSION),
-        "tags": {},
-        "unsafe_no_fsync": request.api.unsafe_no_fsync,
-    });
+    let mut status = about_process();
+    status["tags"] = json!({});
+    status["unsafe_no_fsync"] = request.api.unsafe_no_fsync.into();
     let watermark = memory_watermark(request.api.resources.limits());
     status["memory_high_watermark"] =
         watermark.map_or(Value::Null, |(kind, watermark)| json!({ (kind): watermark }));
     status
+}
+
+/// What the process runs on, whether or not the broker in it runs.
+pub(super) fn about_process() -> Value {
+    let system = rustix::system::uname();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    json!({
+        "os": system.sysname().to_string_lossy(),
+        "runtime": format!("{} {}, tokio with {workers} threads", product::NAME, product::VERSION),
+    })
 }

@@ -27,7 +27,7 @@ use crate::{
     limits::LOG_LINES_MAX,
     server::{
         admission::Door,
-        journal::{Excerpt, Level, LevelError},
+        journal::{Excerpt, Journal, Level, LevelError},
         process,
     },
 };
@@ -47,7 +47,7 @@ const MASK: &str = "******";
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
-        (["log"], &Method::GET) => log(request),
+        (["log"], &Method::GET) => log(&request.api.journal, &request.query),
         (["process"], &Method::GET) => Ok(Answer::Object(process_facts())),
         (["log" | "process"], _) => not_allowed("HEAD, GET, OPTIONS"),
         (["log-level"], &Method::PUT) => set_log_level(request),
@@ -70,17 +70,18 @@ pub(super) fn asker(request: &Request) -> String {
     }
 }
 
-fn log(request: &Request) -> Answered {
+/// Lines of the log, as many as the query says.
+pub(super) fn log(journal: &Journal, query: &str) -> Answered {
     let number = |name: &str| {
-        let value = request.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let refused = |_| HttpError::bad_request(format!("'{name}' is a number"));
         value.map(|value| value.parse::<u64>().map_err(refused)).transpose()
     };
     let Excerpt { lines, next } = match (number("since")?, number("lines")?) {
-        (Some(since), _) => request.api.journal.since(since),
+        (Some(since), _) => journal.since(since),
         (None, lines) => {
             let count = lines.map_or(LINES, |lines| usize::try_from(lines).unwrap_or(LOG_LINES_MAX));
-            request.api.journal.newest(count)
+            journal.newest(count)
         }
     };
     Ok(Answer::Object(json!({ "lines": lines, "next": next })))

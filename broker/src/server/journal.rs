@@ -17,10 +17,15 @@ use tracing_subscriber::{
 
 use crate::limits::{LOG_LINE_MAX, LOG_LINES_MAX};
 
+/// The name of standard error as a place of the log.
+pub const CONSOLE: &str = "<stderr>";
+
 /// The newest lines of the log, and its level.
 #[derive(Debug, Default)]
 pub struct Journal {
     lines: Mutex<Lines>,
+    /// The names of the places where the log goes besides. None in tests that start no log.
+    places: Option<Vec<String>>,
     /// None in tests that start no log.
     level: OnceLock<reload::Handle<LevelFilter, Registry>>,
 }
@@ -28,6 +33,8 @@ pub struct Journal {
 /// Where the log goes besides.
 #[expect(missing_debug_implementations, reason = "a stream has nothing to show")]
 pub struct Place {
+    /// What operators are told: a path, or [`CONSOLE`].
+    pub name: String,
     /// Nothing below this.
     pub level: LevelFilter,
     /// A JSON object a line.
@@ -67,12 +74,20 @@ impl Journal {
     pub fn start(places: Vec<Place>) -> Arc<Self> {
         let level = places.iter().map(|place| place.level).max().unwrap_or(LevelFilter::INFO);
         let (filter, handle) = reload::Layer::new(level);
-        let journal = Arc::new(Self { lines: Mutex::default(), level: OnceLock::from(handle) });
+        let names = places.iter().map(|place| place.name.clone()).collect();
+        let journal = Self { lines: Mutex::default(), places: Some(names), level: OnceLock::from(handle) };
+        let journal = Arc::new(journal);
         let kept = fmt_layer(Keeper(Arc::clone(&journal)), false, false);
         let others = places.into_iter().map(|place| place.layer(level));
         let layers: Vec<Box<dyn Layer<_> + Send + Sync>> = std::iter::once(kept).chain(others).collect();
         tracing_subscriber::registry().with(filter).with(layers).init();
         journal
+    }
+
+    /// Where the log goes besides.
+    #[must_use]
+    pub fn places(&self) -> Vec<String> {
+        self.places.clone().unwrap_or_else(|| vec![CONSOLE.to_owned()])
     }
 
     /// Logs as much as that from now on.

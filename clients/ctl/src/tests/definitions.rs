@@ -200,5 +200,6 @@ fn a_file_may_be_checked_only_and_imported_in_part() {
         ! what answers at /data/control.sock is not a Liebre broker: it can't check only, nor skip
         > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
         exit 69
-    "#]].assert_eq(&transcripts.concat());
+    "#]]
+    .assert_eq(&transcripts.concat());
 }
