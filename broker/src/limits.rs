@@ -72,6 +72,10 @@ pub const PATTERN_BACKTRACKS_MAX: usize = 10_000;
 pub const FILES_RESERVED: usize = 96 + 3 * HTTP_CONNECTIONS_MAX;
 /// Tags of one user.
 pub const USER_TAGS_MAX: usize = 32;
+/// After so many objects of an answer to an HTTP request others get their turn.
+pub const HTTP_TURN: usize = 64;
+/// Threads that answer HTTP requests.
+pub const HTTP_THREADS: usize = 1;
 /// Connections to each of the doors of the management API: its port, Prometheus' port, the control socket.
 pub const HTTP_CONNECTIONS_MAX: usize = 96;
 /// How long a peer may take to send the head of an HTTP request, absolute; also how long it may say nothing.

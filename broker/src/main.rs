@@ -5,6 +5,7 @@ mod cli;
 use std::{
     fs::{self, OpenOptions},
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
 };
@@ -13,8 +14,9 @@ use liebre::{
     config::{Configuration, log::LogSettings, page},
     http,
     server::{
-        Base, Server, Settings, StartError,
-        journal::{CONSOLE, Journal, Place},
+        Base, Loaded, Process, Server, Settings, StartError,
+        http::runtime as http_runtime,
+        journal::{Journal, Place},
     },
 };
 
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     for note in &configuration.notes {
         tracing::warn!("{note}");
     }
-    match run(configuration.settings, journal) {
+    match run(configuration.settings, journal, configuration.files) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -48,19 +50,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(settings: Settings, journal: Arc<Journal>) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    runtime.block_on(serve(settings, journal)).map_err(|error| error.to_string())
+fn run(settings: Settings, journal: Arc<Journal>, config_files: Vec<PathBuf>) -> Result<(), String> {
+    let refused = |error| format!("cannot start the runtime: {error}");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(refused)?;
+    let http = http_runtime().map_err(refused)?;
+    let process = Process { journal, http: http.handle().clone(), config_files };
+    let ended = runtime.block_on(serve(settings, process));
+    // Whoever still waits for an answer does not keep the process.
+    http.shutdown_background();
+    ended.map_err(|error| error.to_string())
 }
 
 /// Until the process is to end. In between an operator may stop the broker and start it again.
-async fn serve(settings: Settings, journal: Arc<Journal>) -> Result<(), StartError> {
-    let mut base = Base::open(settings, journal)?;
+async fn serve(settings: Settings, process: Process) -> Result<(), StartError> {
+    let mut base = Base::open(settings, process)?;
     loop {
-        let (mut server, doors) = Server::start(base).await?;
+        let loaded = Loaded::load(base)?;
+        http::definitions::import_at_start(&loaded).await?;
+        let (mut server, doors) = Server::start(loaded).await?;
         http::start(&mut server, doors);
         let Some(stopped) = server.run().await else { return Ok(()) };
         let Some(again) = http::wait_for_start(stopped).await? else { return Ok(()) };
@@ -81,7 +88,7 @@ fn places(settings: &LogSettings) -> Result<Vec<Place>, String> {
     if let Some(place) = settings.console {
         let has_colours = io::stderr().is_terminal();
         let writer = Box::new(io::stderr());
-        let name = CONSOLE.to_owned();
+        let name = "<stderr>".to_owned();
         places.push(Place { name, level: place.level, is_json: place.is_json, has_colours, writer });
     }
     if let Some((path, place)) = &settings.file {
@@ -90,7 +97,8 @@ fn places(settings: &LogSettings) -> Result<Vec<Place>, String> {
         let file = opened.map_err(|error| format!("cannot write the log to {}: {error}", path.display()))?;
         let writer = Box::new(file);
         let name = path.display().to_string();
-        places.push(Place { name, level: place.level, is_json: place.is_json, has_colours: false, writer });
+        let (level, is_json) = (place.level, place.is_json);
+        places.push(Place { name, level, is_json, has_colours: false, writer });
     }
     Ok(places)
 }

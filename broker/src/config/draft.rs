@@ -12,7 +12,6 @@ use super::{
     log::{LogDraft, LogSettings},
 };
 use crate::{
-    http::definitions::import_at_start,
     limits::{DISK_FREE_LIMIT, NodeLimits, PROMETHEUS_PORT},
     server::{
         DefaultUser, PrometheusListen, Settings, definition_files::DefinitionFiles, resources::Limits,
@@ -162,7 +161,6 @@ impl Draft {
                 paths: self.definitions,
                 skip_if_unchanged: self.skip_if_unchanged,
                 skip_unsupported: self.skip_unsupported,
-                import: import_at_start,
             },
             effective: Vec::new(),
         };

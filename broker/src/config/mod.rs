@@ -31,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::server::{EffectiveSetting, Settings, watermark::DiskFreeLimit};
+use crate::server::{EffectiveSetting, HIDDEN, Settings, watermark::DiskFreeLimit};
 use draft::Draft;
 pub use entry::Source;
 use entry::{FileError, Given};
@@ -39,8 +39,6 @@ use key::Action;
 pub use key::Key;
 use log::LogSettings;
 
-/// Shown instead of a secret.
-const HIDDEN: &str = "********";
 /// The family of AMQP listeners.
 const LISTENERS: &str = "listeners.tcp";
 /// Names that are less alike than this are not taken for each other.

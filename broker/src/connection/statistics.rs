@@ -10,7 +10,11 @@ use super::registry::{Churn, ConnectionInfo, Node};
 use crate::{
     model::{
         name::Name,
-        statistics::{BASIC, ConnectionRow, Curve, GLOBAL, History, MESSAGE_COLUMNS, Ranges, add_change},
+        statistics::{
+            BASIC, ConnectionRow, Curve, GLOBAL, History, Look, LookTimes, MESSAGE_COLUMNS, Ranges,
+            add_change,
+        },
+        timestamp::Timestamp,
     },
     vhost::{
         Vhost,
@@ -74,8 +78,8 @@ pub struct LoginCounts {
 
 #[derive(Debug, Default)]
 struct Looks {
-    /// When the last one was, seconds since 1970.
-    at: u64,
+    times: LookTimes,
+    /// Seconds since 1970.
     aged_at: u64,
     node_row: NodeRow,
     node: Option<Box<History<NODE_COLUMNS>>>,
@@ -178,7 +182,7 @@ impl ConnectionInfo {
     }
 
     /// A look at a connection. One that was silent costs nothing more.
-    fn sample(&self, broker: &Broker, previous: u64, now: u64) {
+    fn sample(&self, broker: &Broker, when: Look) {
         let mut statistics = lock(&self.statistics);
         let row = self.traffic.row();
         let is_active = row != statistics.summed;
@@ -191,10 +195,10 @@ impl ConnectionInfo {
         add_change(&mut traffic, &row, &statistics.summed);
         vhost.statistics().add_traffic(&traffic);
         statistics.summed = row;
-        look(&mut statistics.history, BASIC, previous, now, row);
+        look(&mut statistics.history, BASIC, when, row);
         let mut messages = [0; MESSAGE_COLUMNS];
         self.outbox.each_channel(|_, deliveries| {
-            deliveries.statistics_mut().sample(previous, now, &mut messages);
+            deliveries.statistics_mut().sample(when, &mut messages);
         });
         vhost.statistics().add_messages(&messages);
     }
@@ -220,19 +224,29 @@ impl Node {
     pub fn sample(&self) {
         let mut looks = lock(&self.statistics.looks);
         // A clock that was set back stands still.
-        let now = self.broker.upkeep().now().seconds().max(looks.at);
-        let previous = std::mem::replace(&mut looks.at, now);
+        let now = self.broker.upkeep().now().max(looks.times.newest());
+        let previous = looks.times.newest();
+        // Nothing was before the first one.
+        let when = Look { previous: if previous == Timestamp::default() { now } else { previous }, now };
+        looks.times.note(when);
         let vhosts = self.broker.vhosts();
-        vhosts.iter().for_each(|vhost| vhost.sample(previous, now));
-        self.each_connection(|info| info.sample(&self.broker, previous, now));
-        vhosts.iter().for_each(|vhost| vhost.sample_totals(previous, now));
-        look(&mut looks.churn, GLOBAL, previous, now, self.churn.row());
+        vhosts.iter().for_each(|vhost| vhost.sample(when));
+        self.each_connection(|info| info.sample(&self.broker, when));
+        vhosts.iter().for_each(|vhost| vhost.sample_totals(when));
+        look(&mut looks.churn, GLOBAL, when, self.churn.row());
         let row = looks.node_row;
-        look(&mut looks.node, GLOBAL, previous, now, row);
+        look(&mut looks.node, GLOBAL, when, row);
+        let now = now.seconds();
         if now >= looks.aged_at + AGE_INTERVAL {
             looks.aged_at = now;
             vhosts.iter().for_each(|vhost| vhost.age_statistics(now));
         }
+    }
+
+    /// For rates as they are now, without samples.
+    #[must_use]
+    pub fn ranges(&self) -> Ranges {
+        Ranges::at(self.broker.upkeep().now(), lock(&self.statistics.looks).times)
     }
 
     /// What the node uses, for the next look.

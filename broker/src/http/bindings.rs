@@ -11,7 +11,7 @@ use super::{
     json::arguments_to_json,
     path::exchange_name,
     properties_key::{is_properties_key_of, location, properties_key},
-    request::{Request, durable, new_name, not_allowed, refused},
+    request::{Request, durable, new_name, refused},
 };
 use crate::{
     connection::exception::Exception,
@@ -28,16 +28,16 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(&request.vhosts())),
         ([vhost], &Method::GET) => Ok(list(&[request.vhost(vhost)?])),
-        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         ([vhost, "e", source, kind @ ("q" | "e"), destination, key @ ..], method) if key.len() < 2 => {
-            let ends = Ends::find(request, vhost, source, kind, destination)?;
+            let ends = || Ends::find(request, vhost, source, kind, destination);
             match (key, method) {
-                ([], &Method::GET) => Ok(listing(&ends.vhost, ends.bindings())),
-                ([], &Method::POST) => bind(request, ends).await,
-                ([], _) => not_allowed("HEAD, GET, POST, OPTIONS"),
-                ([key, ..], &Method::GET) => Ok(Answer::Object(view(&ends.vhost, &ends.binding(key)?))),
-                ([key, ..], &Method::DELETE) => unbind(request, &ends, key).await,
-                ([_, ..], _) => not_allowed("HEAD, GET, DELETE, OPTIONS"),
+                ([], &Method::GET) => list_between(request, vhost, ends()),
+                ([], _) => bind(request, ends()?).await,
+                ([key, ..], &Method::DELETE) => unbind(request, &ends()?, key).await,
+                ([key, ..], _) => {
+                    let ends = ends()?;
+                    Ok(Answer::Object(view(&ends.vhost, &ends.binding(key)?)))
+                }
             }
         }
         _ => Err(HttpError::ObjectNotFound),
@@ -102,6 +102,16 @@ impl Ends {
     fn binding(&self, key: &str) -> Result<Binding, HttpError> {
         let found = self.bindings().into_iter().find(|binding| is_properties_key_of(key, binding));
         found.ok_or(HttpError::ObjectNotFound)
+    }
+}
+
+/// Between ends that are not there, there are none, says RabbitMQ.
+fn list_between(request: &Request, vhost: &str, ends: Result<Ends, HttpError>) -> Answered {
+    let vhost = request.vhost(vhost)?;
+    match ends {
+        Ok(ends) => Ok(listing(&vhost, ends.bindings())),
+        Err(HttpError::ObjectNotFound) => Ok(listing(&vhost, Vec::new())),
+        Err(error) => Err(error),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     consumers::{self, Peers},
     query::ListQuery,
     rates::{Fields, MessageStats},
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     connection::registry::{ChannelFacts, ConnectionInfo, Node},
@@ -42,24 +42,23 @@ struct Owner {
 }
 
 /// `channels`, `channels/{channel}`
-pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => list(request, None),
+        ([], &Method::GET) => list(request, None).await,
         ([channel], &Method::GET) => show(request, channel),
-        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
 
 /// The channels of the connections that the caller may see, of all vhosts or of one.
-pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answered {
-    listing(request, &connections::visible(request, vhost))
+pub(super) async fn list(request: &Request, vhost: Option<&Name>) -> Answered {
+    listing(request, &connections::visible(request, vhost)).await
 }
 
 /// The channels of these connections.
-pub(super) fn listing(request: &Request, connections: &[Arc<ConnectionInfo>]) -> Answered {
+pub(super) async fn listing(request: &Request, connections: &[Arc<ConnectionInfo>]) -> Answered {
     let query = ListQuery::parse(&request.query)?;
-    let ranges = wanted_ranges(request)?;
+    let ranges = required_ranges(request)?;
     let mut channels = Vec::new();
     for info in connections {
         let owner = Arc::new(Owner::of(info));
@@ -77,7 +76,7 @@ pub(super) fn listing(request: &Request, connections: &[Arc<ConnectionInfo>]) ->
     let order = |one: &Channel, other: &Channel| {
         (one.owner.info.id, one.number).cmp(&(other.owner.info.id, other.number))
     };
-    Ok(Answer::Selected(query.list(channels, order, |channel| &channel.name, view)?))
+    Ok(Answer::Selected(query.list(channels, order, |channel| &channel.name, view).await?))
 }
 
 /// As tools call it: `127.0.0.1:51234 -> 127.0.0.1:5672 (1)`.
@@ -94,7 +93,7 @@ fn show(request: &Request, name: &str) -> Answered {
     let node = request.node();
     let (info, number) = find(node, name).ok_or(HttpError::ObjectNotFound)?;
     connections::check_visible(request, &info)?;
-    let ranges = wanted_ranges(request)?;
+    let ranges = required_ranges(request)?;
     let facts = info.read(|facts| facts.channel(number).cloned()).ok_or(HttpError::ObjectNotFound)?;
     let owner = Arc::new(Owner::of(&info));
     let channel = Channel { name: channel_name(&info, number), owner, number, facts };
@@ -107,7 +106,7 @@ fn show(request: &Request, name: &str) -> Answered {
 }
 
 /// A channel without its statistics would be nothing.
-fn wanted_ranges(request: &Request) -> Result<Ranges, HttpError> {
+fn required_ranges(request: &Request) -> Result<Ranges, HttpError> {
     match request.is_without_stats() {
         true => Err(HttpError::bad_request("Stats in management UI are disabled on this node")),
         false => request.ranges(),

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// RabbitMQ's feature flags that clients ask for: what they stand for is built in.
-const FEATURE_FLAGS: [(&str, &str); 9] = [
+const FEATURE_FLAGS: [(&str, &str); 13] = [
     ("classic_mirrored_queue_version", "Support setting version for classic mirrored queues"),
     ("drop_unroutable_metric", "Count unroutable publishes to be dropped in stats"),
     ("empty_basic_get_metric", "Count AMQP `basic.get` on empty queues in stats"),
@@ -24,6 +24,11 @@ const FEATURE_FLAGS: [(&str, &str); 9] = [
     ("user_limits", "Configure connection and channel limits for a user"),
     ("virtual_host_metadata", "Virtual host metadata (description, tags, etc)"),
     ("direct_exchange_routing_v2", "v2 direct exchange routing implementation"),
+    ("detailed_queues_endpoint", "Add a detailed queues HTTP API endpoint"),
+    // Those of the versions whose API this is.
+    ("rabbitmq_4.0.0", "Allows rolling upgrades from 3.13.x to 4.0.x"),
+    ("rabbitmq_4.1.0", "Allows rolling upgrades to 4.1.x"),
+    ("rabbitmq_4.2.0", "Allows rolling upgrades to 4.2.x"),
 ];
 
 /// `feature-flags`, `feature-flags/{name}/enable`. All are on.

@@ -16,7 +16,7 @@ use super::{
     json::arguments_to_json,
     query::ListQuery,
     rates::{CONNECTION_BYTES, Fields},
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     connection::registry::{ConnectionInfo, Facts, Node},
@@ -32,43 +32,41 @@ const REASON: &str = "Closed via management plugin";
 
 /// `connections`, `connections/{connection}`, `connections/{connection}/channels`, `…/sessions`,
 /// `connections/username/{user}`
-pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => list(request, None),
+        ([], &Method::GET) => list(request, None).await,
         (["username", user], &Method::GET) => {
             let mut of_user = visible(request, None);
             of_user.retain(|info| is_of(info, user));
-            listing(request, of_user)
+            listing(request, of_user).await
         }
         (["username", user], _) => close_all(request, user),
         ([connection], &Method::GET) => {
             let info = visible_one(request, connection)?;
-            let ranges = wanted_ranges(request)?;
+            let ranges = request.wanted_ranges()?;
             Ok(Answer::Object(view(request.node(), &info, ranges.as_ref(), &|_| true)))
         }
         ([connection], &Method::DELETE) => close(request, connection),
-        ([_], _) => not_allowed("HEAD, GET, DELETE, OPTIONS"),
         ([connection, "channels"], &Method::GET) => {
             let info = visible_one(request, connection)?;
-            channels::listing(request, &[info])
+            channels::listing(request, &[info]).await
         }
         // Only AMQP 1.0 has sessions.
         ([connection, "sessions"], _) => {
             visible_one(request, connection).map(|_| Answer::Listing(Vec::new()))
         }
-        ([] | [_, "channels"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
 
 /// The connections that the caller may see, of all vhosts or of one.
-pub(super) fn list(request: &Request, vhost: Option<&Name>) -> Answered {
-    listing(request, visible(request, vhost))
+pub(super) async fn list(request: &Request, vhost: Option<&Name>) -> Answered {
+    listing(request, visible(request, vhost)).await
 }
 
-fn listing(request: &Request, connections: Vec<Arc<ConnectionInfo>>) -> Answered {
+async fn listing(request: &Request, connections: Vec<Arc<ConnectionInfo>>) -> Answered {
     let query = ListQuery::parse(&request.query)?;
-    let ranges = wanted_ranges(request)?;
+    let ranges = request.wanted_ranges()?;
     let named: Vec<_> = connections.into_iter().map(|info| (info.name(), info)).collect();
     let listing = query.list(
         named,
@@ -76,7 +74,7 @@ fn listing(request: &Request, connections: Vec<Arc<ConnectionInfo>>) -> Answered
         |(name, _)| name,
         |(_, info), wants| view(request.node(), info, ranges.as_ref(), wants),
     );
-    Ok(Answer::Selected(listing?))
+    Ok(Answer::Selected(listing.await?))
 }
 
 /// As [`list`].
@@ -160,11 +158,6 @@ fn check_own(request: &Request, info: &ConnectionInfo, right: Right) -> Result<(
 /// While an alarm is on, a connection that has not published yet would be blocked if it did.
 fn state(node: &Node, state: &'static str) -> &'static str {
     if state == "running" && node.alarms.any() { "blocking" } else { state }
-}
-
-/// None if the query wants no statistics.
-fn wanted_ranges(request: &Request) -> Result<Option<Ranges>, HttpError> {
-    Ok(Some(request.ranges()?).filter(|_| !request.is_without_stats()))
 }
 
 /// Without ranges only what it is called, and whose it is.

@@ -11,7 +11,7 @@ use super::{
     answer::Answered,
     channels::{channel_name, channel_pid},
     json::arguments_to_json,
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     connection::registry::{ConnectionInfo, Node},
@@ -23,7 +23,6 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(request, &request.vhosts())),
         ([vhost], &Method::GET) => Ok(list(request, &[request.vhost(vhost)?])),
-        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }

@@ -14,7 +14,7 @@ use super::{
     path::exchange_name,
     query::ListQuery,
     rates::{Fields, exchange_stats},
-    request::{Request, durable, new_name, not_allowed, refused},
+    request::{Request, durable, new_name, refused},
 };
 use crate::{
     connection::exception::Exception,
@@ -32,30 +32,29 @@ use crate::{
 /// `…/bindings/destination`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => list(request, &request.vhosts()),
-        ([vhost], &Method::GET) => list(request, &[request.vhost(vhost)?]),
+        ([], &Method::GET) => list(request, &request.vhosts()).await,
+        ([vhost], &Method::GET) => list(request, &[request.vhost(vhost)?]).await,
         ([vhost, exchange], &Method::GET) => show(request, vhost, exchange),
         ([vhost, exchange], &Method::PUT) => declare(request, vhost, exchange_name(exchange)).await,
         ([vhost, exchange], &Method::DELETE) => delete(request, vhost, exchange).await,
-        ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         ([vhost, exchange, "publish"], &Method::POST) => messages::publish(request, vhost, exchange).await,
-        ([_, _, "publish"], _) => not_allowed("POST, OPTIONS"),
         ([vhost, exchange, "bindings", "source"], &Method::GET) => {
             list_bindings_of_source(request, vhost, exchange)
         }
         ([vhost, exchange, "bindings", "destination"], &Method::GET) => {
-            let (vhost, exchange) = find(request, vhost, exchange)?;
-            let to_exchange = vhost.bindings_of_destination(&Destination::Exchange(exchange.name));
-            Ok(bindings::listing(&vhost, to_exchange))
+            let vhost = request.vhost(vhost)?;
+            let exchange = vhost.exchange(exchange_name(exchange));
+            let to_exchange =
+                |exchange: Exchange| vhost.bindings_of_destination(&Destination::Exchange(exchange.name));
+            Ok(bindings::listing(&vhost, exchange.map(to_exchange).unwrap_or_default()))
         }
-        ([] | [_] | [_, _, "bindings", "source" | "destination"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
 
-fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
+async fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
     let query = ListQuery::parse(&request.query)?;
-    let ranges = wanted_ranges(request)?;
+    let ranges = request.wanted_ranges()?;
     let mut exchanges = Vec::new();
     for (place, vhost) in vhosts.iter().enumerate() {
         exchanges.extend(vhost.exchanges().into_iter().map(|exchange| (place, vhost, exchange)));
@@ -66,12 +65,12 @@ fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
         |(.., exchange)| &exchange.name,
         |(_, vhost, exchange), wants| view(vhost, exchange, ranges.as_ref(), wants).into_value(),
     );
-    Ok(Answer::Selected(listing?))
+    Ok(Answer::Selected(listing.await?))
 }
 
 fn show(request: &Request, vhost: &str, name: &str) -> Answered {
     let (vhost, exchange) = find(request, vhost, name)?;
-    let ranges = wanted_ranges(request)?;
+    let ranges = request.wanted_ranges()?;
     let mut fields = view(&vhost, &exchange, ranges.as_ref(), &|_| true);
     if ranges.is_some() {
         // What came over which channel and went to which queue is not counted.
@@ -79,11 +78,6 @@ fn show(request: &Request, vhost: &str, name: &str) -> Answered {
         fields.put("outgoing", || json!([]));
     }
     Ok(Answer::Object(fields.into_value()))
-}
-
-/// None if the query wants no statistics.
-fn wanted_ranges(request: &Request) -> Result<Option<Ranges>, HttpError> {
-    Ok(Some(request.ranges()?).filter(|_| !request.is_without_stats()))
 }
 
 async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
@@ -124,11 +118,15 @@ async fn delete(request: &Request, vhost: &str, name: &str) -> Answered {
     Ok(Answer::Done)
 }
 
+/// An exchange that is not there has none, says RabbitMQ.
 fn list_bindings_of_source(request: &Request, vhost: &str, name: &str) -> Answered {
-    let (vhost, exchange) = find(request, vhost, name)?;
-    let of_source = match exchange.name.is_empty() {
-        true => vhost.queues().iter().map(|queue| bindings::implied(&queue.name)).collect(),
-        false => vhost.bindings_of_source(&exchange.name),
+    let vhost = request.vhost(vhost)?;
+    let of_source = match vhost.exchange(exchange_name(name)) {
+        None => Vec::new(),
+        Some(exchange) if exchange.name.is_empty() => {
+            vhost.queues().iter().map(|queue| bindings::implied(&queue.name)).collect()
+        }
+        Some(exchange) => vhost.bindings_of_source(&exchange.name),
     };
     Ok(bindings::listing(&vhost, of_source))
 }

@@ -106,7 +106,8 @@ fn resource(alarm: Alarm) -> &'static str {
 
 fn check_port(request: &Request, port: &str) -> Answered {
     let port: u64 = port.parse().map_err(|_| HttpError::bad_request("Invalid port"))?;
-    let ports = Listener::all(&request.api).map(|listener| u64::from(listener.address.port()));
+    let listeners = Listener::all(&request.api);
+    let ports: Vec<_> = listeners.iter().map(|listener| u64::from(listener.address.port())).collect();
     if ports.contains(&port) {
         return Ok(Answer::Object(json!({ "status": "ok", "port": port })));
     }
@@ -120,7 +121,9 @@ fn check_protocol(request: &Request, protocol: &str) -> Answered {
         "amqp091" | "amqp0.9.1" | "amqp0-9-1" | "amqp0_9_1" => "amqp",
         other => other,
     };
-    let protocols = Listener::all(&request.api).map(|listener| listener.protocol);
+    let mut protocols: Vec<_> =
+        Listener::all(&request.api).iter().map(|listener| listener.protocol).collect();
+    protocols.dedup();
     if protocols.contains(&wanted) {
         return Ok(Answer::Object(json!({ "status": "ok", "protocol": wanted })));
     }

@@ -8,7 +8,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     permissions::existing,
-    request::{Request, durable, not_allowed},
+    request::{Request, durable},
 };
 use crate::{
     model::{
@@ -36,8 +36,6 @@ pub(super) async fn answer_vhosts(request: &Request, names: &[&str]) -> Answered
         }
         ([vhost, limit], &Method::PUT) => put(request, OF_VHOSTS, vhost, limit).await,
         ([vhost, limit], &Method::DELETE) => delete(request, OF_VHOSTS, vhost, limit).await,
-        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
-        ([_, _], _) => not_allowed("PUT, DELETE, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -52,15 +50,12 @@ pub(super) async fn answer_users(request: &Request, names: &[&str]) -> Answered 
             Ok(listing("user", shown.map(|user| (user.name, user.limits))))
         }
         ([user], &Method::GET) => {
-            let access = request.broker().access();
-            let user =
-                access.user(user).filter(|user| is_shown(&user.name)).ok_or(HttpError::ObjectNotFound)?;
-            Ok(listing("user", [(user.name.clone(), user.limits.clone())]))
+            let user = request.broker().access().user(user).cloned();
+            let user = user.filter(|user| is_shown(&user.name)).ok_or(HttpError::ObjectNotFound)?;
+            Ok(listing("user", [(user.name, user.limits)]))
         }
         ([user, limit], &Method::PUT) => put(request, OF_USERS, user, limit).await,
         ([user, limit], &Method::DELETE) => delete(request, OF_USERS, user, limit).await,
-        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
-        ([_, _], _) => not_allowed("PUT, DELETE, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }

@@ -3,7 +3,6 @@
 use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
 
 use axum::http::Method;
-use percent_encoding::percent_decode;
 use serde_json::{Value, json};
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
     auth::{Caller, Right},
     cluster::find_node,
     credentials::Credentials,
+    form,
     request::Request,
 };
 use crate::{
@@ -24,10 +24,7 @@ use crate::{
 /// RabbitMQ sets a cookie that holds the password. Here every request brings its own `authorization`: a page of
 /// somebody else's cannot make a browser use what it does not have.
 pub(super) fn log_in(api: &Api, form: &[u8], peer: Option<IpAddr>) -> Answered {
-    let field = |name: &[u8]| {
-        let mut fields = form.split(|byte| *byte == b'&');
-        fields.find_map(|field| field.strip_prefix(name)?.strip_prefix(b"=")).map(decode)
-    };
+    let field = |name: &[u8]| form::pairs(form).find(|(key, _)| key == name).map(|(_, value)| value);
     let failed = || HttpError::LoginFailed;
     let user = String::from_utf8(field(b"username").ok_or_else(failed)?).map_err(|_| failed())?;
     let credentials = Credentials { user, password: field(b"password").ok_or_else(failed)? };
@@ -83,10 +80,4 @@ fn reset_attempts(request: &Request) -> Answer {
 fn logins(request: &Request) -> [(&'static str, &LoginCounts); 2] {
     let statistics = &request.node().statistics;
     [("http", &statistics.http_logins), ("amqp091", &statistics.amqp_logins)]
-}
-
-/// A value of a form: `+` is a space.
-fn decode(value: &[u8]) -> Vec<u8> {
-    let spaced: Vec<u8> = value.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    percent_decode(&spaced).collect()
 }

@@ -8,6 +8,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
+use tokio::task::yield_now;
 
 use super::{
     HttpError,
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     connection::exception::ReplyCode,
-    limits::HTTP_GET_BYTES_MAX,
+    limits::{HTTP_GET_BYTES_MAX, HTTP_TURN},
     server::direct::{DirectClient, DirectError, Got, Outcome},
     vhost::Vhost,
     wire::content::parse_content_header,
@@ -65,6 +66,9 @@ pub(super) async fn get(request: &Request, vhost: &str, queue: &str) -> Answered
         last_tag = get_ok.delivery_tag;
         size += got.header.len() + wish.shown(&got).len() + VIEW_OVERHEAD;
         messages.push(wish.view(&got));
+        if messages.len().is_multiple_of(HTTP_TURN) {
+            yield_now().await;
+        }
     }
     if let (Some(requeue), true) = (wish.reject, last_tag > 0) {
         client.reject_up_to(last_tag, requeue);

@@ -19,6 +19,7 @@ pub mod credentials;
 pub mod definitions;
 pub mod error;
 mod exchanges;
+mod form;
 mod health;
 pub mod json;
 mod limits;
@@ -56,7 +57,7 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     connection::registry::Node,
@@ -76,11 +77,17 @@ pub struct Api {
     /// The broker and its connections.
     pub node: Arc<Node>,
     /// Where AMQP clients connect.
-    pub amqp_address: SocketAddr,
+    pub amqp_addresses: Vec<SocketAddr>,
     /// The configuration by its keys.
     pub effective: Vec<EffectiveSetting>,
     /// Where this API answers.
     pub http_address: SocketAddr,
+    /// Where Prometheus reads.
+    pub prometheus_address: Option<SocketAddr>,
+    /// The threads of AMQP connections.
+    pub runtime: Handle,
+    /// The files that the configuration was read from.
+    pub config_files: Vec<String>,
     /// Where everything durable is.
     pub data_dir: PathBuf,
     /// Messages are confirmed before they are on stable storage.
@@ -103,14 +110,17 @@ pub struct Api {
     pub journal: Arc<Journal>,
 }
 
-/// Opens the doors: the server answers there until it stops.
+/// Opens the doors: the server answers there until it stops. Called on a thread of AMQP connections.
 pub fn start(server: &mut Server, doors: Doors) {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let api = Arc::new(Api {
         node: Arc::clone(&server.node),
-        amqp_address: server.amqp_addresses.first().copied().unwrap_or(unknown),
+        amqp_addresses: server.amqp_addresses.clone(),
         effective: server.effective.clone(),
         http_address: doors.http.local_addr().unwrap_or(unknown),
+        prometheus_address: doors.prometheus_address(),
+        runtime: Handle::current(),
+        config_files: server.config_files().iter().map(|path| path.display().to_string()).collect(),
         data_dir: server.data_dir().to_owned(),
         unsafe_no_fsync: server.unsafe_no_fsync,
         resources: Arc::clone(&server.resources),

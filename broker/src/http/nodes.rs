@@ -4,15 +4,14 @@ use std::{thread::available_parallelism, time::Duration};
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 
 use super::{
-    HttpError,
+    Api, HttpError,
     answer::{Answer, Answered},
     auth::Right,
     overview::{contexts, exchange_types},
     rates::{CHURN, Fields, NODE_USE},
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     connection::{alarm::Alarm, statistics::node_column as column},
@@ -23,7 +22,37 @@ use crate::{
 };
 
 /// RabbitMQ's plugins whose work is built in.
-const PLUGINS: [&str; 1] = ["rabbitmq_management"];
+const PLUGINS: [&str; 2] = ["rabbitmq_management", "rabbitmq_prometheus"];
+/// What RabbitMQ uses memory for.
+const NOT_TOLD_APART: [&str; 27] = [
+    "connection_readers",
+    "connection_writers",
+    "connection_channels",
+    "connection_other",
+    "queue_procs",
+    "queue_slave_procs",
+    "quorum_queue_procs",
+    "quorum_queue_dlx_procs",
+    "stream_queue_procs",
+    "stream_queue_replica_reader_procs",
+    "stream_queue_coordinator_procs",
+    "plugins",
+    "metadata_store",
+    "other_proc",
+    "metrics",
+    "mgmt_db",
+    "mnesia",
+    "quorum_ets",
+    "metadata_store_ets",
+    "other_ets",
+    "binary",
+    "msg_index",
+    "code",
+    "atom",
+    "other_system",
+    "allocated_unused",
+    "reserved_unallocated",
+];
 /// What Erlang's virtual machine allows if nobody says otherwise: some tools divide by it.
 pub(super) const TASKS_MAX: u32 = 1_048_576;
 
@@ -34,10 +63,10 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
         ([], &Method::GET) => Ok(Answer::Listing(vec![view(request)?])),
         ([node], &Method::GET) if *node == request.node().name => Ok(Answer::Object(view(request)?)),
         ([node, "memory", part @ ..], &Method::GET) if *node == request.node().name => {
-            Ok(Answer::Object(json!({ "memory": memory(part.is_empty()) })))
+            let used = process::memory_used_bytes();
+            Ok(Answer::Object(json!({ "memory": breakdown(memory(used, part.is_empty())) })))
         }
         ([_], &Method::GET) => Err(HttpError::ObjectNotFound),
-        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -87,22 +116,24 @@ fn add_facts(request: &Request, object: &mut Value) {
         "disk_free_alarm": request.node().alarms.has(Alarm::Disk),
         // Tasks are to this process what Erlang's processes are to RabbitMQ; nothing limits them.
         "proc_total": TASKS_MAX,
-        "run_queue": Handle::try_current().map_or(0, |runtime| runtime.metrics().global_queue_depth()),
+        "run_queue": api.runtime.metrics().global_queue_depth(),
         // There is one node.
         "net_ticktime": 60,
         "partitions": [],
         "cluster_links": [],
         "metrics_gc_queue_length": {},
-        "enabled_plugins": PLUGINS,
+        "enabled_plugins": plugins(api),
         "applications": [
             { "name": "liebre", "description": product::NAME, "version": product::VERSION },
+            // Where tools look for the version whose API this is.
+            { "name": "rabbit", "description": "RabbitMQ", "version": product::COMPATIBLE_VERSION },
         ],
         "auth_mechanisms": [
             { "name": "PLAIN", "description": "SASL PLAIN authentication mechanism", "enabled": true },
             { "name": "AMQPLAIN", "description": "QPid AMQPLAIN mechanism", "enabled": true },
         ],
         "exchange_types": exchange_types(),
-        "config_files": [],
+        "config_files": api.config_files,
         "log_files": api.journal.places(),
         "db_dir": api.data_dir.display().to_string(),
         "contexts": contexts(request),
@@ -112,13 +143,34 @@ fn add_facts(request: &Request, object: &mut Value) {
     }
 }
 
+/// Without a port for Prometheus its plugin is as good as off.
+fn plugins(api: &Api) -> &'static [&'static str] {
+    if api.prometheus_address.is_some() { &PLUGINS } else { &PLUGINS[..1] }
+}
+
 /// What the process takes, in bytes, or in percent of that.
-fn memory(is_absolute: bool) -> Value {
-    match process::memory_used_bytes() {
+fn memory(used: Option<u64>, is_absolute: bool) -> Value {
+    match used {
         None => "not_available".into(),
-        Some(memory) if is_absolute => json!({ "strategy": "rss", "total": { "rss": memory } }),
+        Some(used) if is_absolute => json!({ "strategy": "rss", "total": { "rss": used } }),
         Some(_) => json!({ "total": 100 }),
     }
+}
+
+/// The same with all of RabbitMQ's categories, which tools insist on. What the process takes is not told apart: it is the
+/// system's, and all totals are the same.
+fn breakdown(mut memory: Value) -> Value {
+    let Some(object) = memory.as_object_mut() else { return memory };
+    let used = match object.get("total") {
+        Some(Value::Object(totals)) => totals.get("rss").cloned().unwrap_or_default(),
+        total => total.cloned().unwrap_or_default(),
+    };
+    if let Some(Value::Object(totals)) = object.get_mut("total") {
+        totals.extend(["allocated", "erlang"].map(|name| (name.to_owned(), used.clone())));
+    }
+    object.extend(NOT_TOLD_APART.map(|name| (name.to_owned(), 0.into())));
+    object.insert("other_system".to_owned(), used);
+    memory
 }
 
 /// What the system may not tell, newer than when it was last looked at.
@@ -141,7 +193,7 @@ fn add_measured(request: &Request, object: &mut Value) {
     if memory.is_some() {
         object["mem_calculation_strategy"] = "rss".into();
         if request.has_flag("memory") {
-            object["memory"] = self::memory(true);
+            object["memory"] = self::memory(memory, true);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     auth::Right,
     connections,
     rates::{CHURN, Fields, overview_stats},
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     model::statistics::{Curve, SampleKind},
@@ -21,9 +20,6 @@ use crate::{
 
 /// `overview`, `whoami`, `version`, `extensions`
 pub(super) fn answer(request: &Request, name: &str) -> Answered {
-    if request.method != Method::GET {
-        return not_allowed("HEAD, GET, OPTIONS");
-    }
     Ok(match name {
         "overview" => Answer::Object(overview(request)?),
         "whoami" => Answer::Object(whoami(request)),
@@ -36,18 +32,19 @@ pub(super) fn answer(request: &Request, name: &str) -> Answered {
 /// A port that somebody listens on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listener {
-    /// `amqp` or `http`.
+    /// `amqp`, `http` or `http/prometheus`.
     pub(super) protocol: &'static str,
     pub(super) address: SocketAddr,
 }
 
 impl Listener {
     /// All of them.
-    pub(super) fn all(api: &Api) -> [Self; 2] {
-        [
-            Self { protocol: "amqp", address: api.amqp_address },
-            Self { protocol: "http", address: api.http_address },
-        ]
+    pub(super) fn all(api: &Api) -> Vec<Self> {
+        let of = |protocol| move |address: &SocketAddr| Self { protocol, address: *address };
+        let mut listeners: Vec<_> = api.amqp_addresses.iter().map(of("amqp")).collect();
+        listeners.push(of("http")(&api.http_address));
+        listeners.extend(api.prometheus_address.iter().map(of("http/prometheus")));
+        listeners
     }
 }
 
@@ -62,14 +59,20 @@ pub(super) fn exchange_types() -> Value {
 
 /// What answers HTTP.
 pub(super) fn contexts(request: &Request) -> Value {
-    json!([{
-        "ssl_opts": [],
-        "node": request.node().name,
-        "description": "RabbitMQ Management",
-        "path": "/",
-        "ip": request.api.http_address.ip().to_string(),
-        "port": request.api.http_address.port().to_string(),
-    }])
+    let api = &request.api;
+    let context = |description: &str, address: SocketAddr| {
+        json!({
+            "ssl_opts": [],
+            "node": request.node().name,
+            "description": description,
+            "path": "/",
+            "ip": address.ip().to_string(),
+            "port": address.port().to_string(),
+        })
+    };
+    let mut contexts = vec![context("RabbitMQ Management", api.http_address)];
+    contexts.extend(api.prometheus_address.map(|address| context("RabbitMQ Prometheus", address)));
+    contexts.into()
 }
 
 /// Who does not monitor sees sums over its own vhosts and connections, and neither node nor listeners.
@@ -86,8 +89,8 @@ fn overview(request: &Request) -> Result<Value, HttpError> {
         "product_version": product::VERSION,
         "rabbitmq_version": product::COMPATIBLE_VERSION,
         "cluster_name": node.cluster_name(),
-        "cluster_tags": [],
-        "node_tags": [],
+        "cluster_tags": {},
+        "node_tags": {},
         // There is no Erlang, but strict clients insist on a text.
         "erlang_version": "none",
         "erlang_full_version": "none",
@@ -161,7 +164,7 @@ fn listeners(request: &Request) -> Value {
             "socket_opts": {},
         })
     };
-    Listener::all(&request.api).map(view).to_vec().into()
+    Listener::all(&request.api).into_iter().map(view).collect()
 }
 
 /// At the control socket nobody has logged in: the name is blank.

@@ -12,6 +12,8 @@
 //!
 //! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 
+use std::net::SocketAddr;
+
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -20,7 +22,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     definitions, own_node,
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     limits, product,
@@ -34,9 +36,6 @@ use crate::{
 /// `config/effective`: the configuration by its keys, each with its value and where that comes from. Limits that were
 /// changed while the broker runs are in `liebre/environment`.
 pub(super) fn answer_effective(request: &Request) -> Answered {
-    if request.method != Method::GET {
-        return not_allowed("HEAD, GET, OPTIONS");
-    }
     request.require(Right::Administrator)?;
     let view = |setting: &EffectiveSetting| json!({ "key": setting.key, "value": typed(&setting.value), "source": setting.source });
     Ok(Answer::Listing(request.api.effective.iter().map(view).collect()))
@@ -48,10 +47,8 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         (["authenticate"], &Method::POST) => authenticate(request),
         (["stop"], &Method::POST) => stop(request),
-        (["authenticate" | "stop"], _) => not_allowed("POST, OPTIONS"),
         (["disk-free-limit"], &Method::PUT) => set_disk_free_limit(request),
         (["vm-memory-high-watermark"], &Method::PUT) => set_memory_watermark(request),
-        (["disk-free-limit" | "vm-memory-high-watermark"], _) => not_allowed("PUT, OPTIONS"),
         (["environment"], &Method::GET) => {
             request.require(Right::Administrator)?;
             Ok(Answer::Object(environment(request)))
@@ -60,8 +57,7 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             request.require(Right::Monitoring)?;
             Ok(Answer::Object(status(request)))
         }
-        (["definitions"], _) => definitions::answer_own(request).await,
-        (["environment" | "status"], _) => not_allowed("HEAD, GET, OPTIONS"),
+        (["definitions"], &Method::POST) => definitions::answer_own(request).await,
         _ => own_node::answer(request, names).await,
     }
 }
@@ -151,7 +147,7 @@ fn environment(request: &Request) -> Value {
     let node_limits = request.node().limits;
     let (disk_kind, disk_limit) = disk_free_limit(limits);
     let mut environment = json!({
-        "listeners.tcp": [api.amqp_address.to_string()],
+        "listeners.tcp": api.amqp_addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
         "management.tcp.ip": api.http_address.ip().to_string(),
         "management.tcp.port": api.http_address.port(),
         "cluster_name": request.node().cluster_name(),

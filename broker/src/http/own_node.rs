@@ -21,11 +21,13 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
-    request::{Request, not_allowed},
+    form,
+    request::Request,
 };
 use crate::{
     limits::LOG_LINES_MAX,
     server::{
+        HIDDEN,
         admission::Door,
         journal::{Excerpt, Journal, Level, LevelError},
         process,
@@ -41,23 +43,17 @@ const MAINTENANCE: &str = "Node was put into maintenance mode";
 /// Which variables of the environment are told: the broker's own and RabbitMQ's.
 const PREFIXES: [&str; 2] = ["LIEBRE_", "RABBITMQ_"];
 
-/// What stands in the place of a secret.
-const MASK: &str = "******";
-
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
         (["log"], &Method::GET) => log(&request.api.journal, &request.query),
         (["process"], &Method::GET) => Ok(Answer::Object(process_facts())),
-        (["log" | "process"], _) => not_allowed("HEAD, GET, OPTIONS"),
         (["log-level"], &Method::PUT) => set_log_level(request),
         (["listeners"], &Method::PUT) => set_listeners(request).await,
         (["maintenance"], &Method::PUT) => set_maintenance(request).await,
-        (["log-level" | "listeners" | "maintenance"], _) => not_allowed("PUT, OPTIONS"),
         (["stop-app"], &Method::POST) => stop_app(request),
         (["start-app"], &Method::POST) => Ok(Answer::Done),
         (["reset"], &Method::POST) => Err(HttpError::bad_request("the broker must be stopped first")),
-        (["stop-app" | "start-app" | "reset"], _) => not_allowed("POST, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -73,9 +69,8 @@ pub(super) fn asker(request: &Request) -> String {
 /// Lines of the log, as many as the query says.
 pub(super) fn log(journal: &Journal, query: &str) -> Answered {
     let number = |name: &str| {
-        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let refused = |_| HttpError::bad_request(format!("'{name}' is a number"));
-        value.map(|value| value.parse::<u64>().map_err(refused)).transpose()
+        form::value(query, name).map(|value| value.parse::<u64>().map_err(refused)).transpose()
     };
     let Excerpt { lines, next } = match (number("since")?, number("lines")?) {
         (Some(since), _) => journal.since(since),
@@ -136,7 +131,7 @@ fn process_facts() -> Value {
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .filter(|(name, _)| is_ours(name))
         .map(|(name, value)| {
-            let value = if is_secret(&name) { MASK.to_owned() } else { value };
+            let value = if is_secret(&name) { HIDDEN.to_owned() } else { value };
             (name, value.into())
         })
         .collect();
@@ -150,13 +145,13 @@ fn masked(arguments: impl Iterator<Item = String>) -> Vec<String> {
     let mut is_value_secret = false;
     let mask = |argument: String| {
         if std::mem::take(&mut is_value_secret) {
-            return MASK.to_owned();
+            return HIDDEN.to_owned();
         }
         if !argument.starts_with("--") || !is_secret(&argument) {
             return argument;
         }
         match argument.split_once('=') {
-            Some((option, _)) => format!("{option}={MASK}"),
+            Some((option, _)) => format!("{option}={HIDDEN}"),
             None => {
                 is_value_secret = true;
                 argument
@@ -191,7 +186,7 @@ mod tests {
         let told = masked(words.into_iter().map(str::to_owned));
         assert_eq!(
             told,
-            ["liebre", "--default-pass", MASK, &format!("--default-pass={MASK}"), "--heartbeat", "5"]
+            ["liebre", "--default-pass", HIDDEN, &format!("--default-pass={HIDDEN}"), "--heartbeat", "5"]
         );
     }
 }

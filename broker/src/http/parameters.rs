@@ -16,7 +16,7 @@ use super::{
     body::RequestBody,
     json::arguments_to_json,
     limits, policies,
-    request::{Request, durable, new_name, not_allowed},
+    request::{Request, durable, new_name},
 };
 use crate::{
     model::{
@@ -53,8 +53,6 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         }
         ([component, vhost, name], &Method::PUT) => put(request, component, vhost, name).await,
         ([component, vhost, name], &Method::DELETE) => delete(request, component, vhost, name).await,
-        ([] | [_] | [_, _], _) => not_allowed("HEAD, GET, OPTIONS"),
-        ([_, _, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -81,8 +79,6 @@ pub(super) async fn answer_global(request: &Request, names: &[&str]) -> Answered
             durable(ticket).await?;
             if was_there { Ok(Answer::Done) } else { Err(HttpError::ObjectNotFound) }
         }
-        ([], _) => not_allowed("HEAD, GET, OPTIONS"),
-        ([_], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -99,7 +95,7 @@ pub(super) async fn answer_cluster_name(request: &Request) -> Answered {
             put_global(request, CLUSTER_NAME, &Value::from(name)).await?;
             Ok(Answer::Done)
         }
-        _ => not_allowed("HEAD, GET, PUT, OPTIONS"),
+        _ => Err(HttpError::ObjectNotFound),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     body::RequestBody,
-    request::{Request, durable, not_allowed},
+    request::{Request, durable},
 };
 use crate::{
     model::{
@@ -24,11 +24,9 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(request)),
-        ([], _) => not_allowed("HEAD, GET, OPTIONS"),
         ([vhost, user], &Method::GET) => show(request, vhost, user),
         ([vhost, user], &Method::PUT) => put(request, vhost, user).await,
         ([vhost, user], &Method::DELETE) => delete(request, vhost, user).await,
-        ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -46,7 +44,8 @@ pub(super) fn view(grant: &Grant) -> Value {
 }
 
 fn list(request: &Request) -> Answer {
-    Answer::Listing(request.broker().access().grants().iter().map(view).collect())
+    let grants = request.broker().access().grants();
+    Answer::Listing(grants.iter().map(view).collect())
 }
 
 fn show(request: &Request, vhost: &str, user: &str) -> Answered {

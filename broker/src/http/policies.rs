@@ -14,7 +14,7 @@ use super::{
     json::{arguments_to_json, value_from_json},
     parameters::as_html,
     permissions::what_is_wrong,
-    request::{Request, durable, new_name, not_allowed},
+    request::{Request, durable, new_name},
 };
 use crate::{
     model::{
@@ -31,7 +31,6 @@ pub(super) async fn answer(request: &Request, kind: PolicyKind, names: &[&str]) 
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(kind, &request.vhosts())),
         ([vhost], &Method::GET) => Ok(list(kind, &[request.vhost(vhost)?])),
-        ([] | [_], _) => not_allowed("HEAD, GET, OPTIONS"),
         ([vhost, name], &Method::GET) => {
             let vhost = existing(request, kind, vhost)?;
             let policy = vhost.policy(kind, name).ok_or(HttpError::ObjectNotFound)?;
@@ -39,7 +38,6 @@ pub(super) async fn answer(request: &Request, kind: PolicyKind, names: &[&str]) 
         }
         ([vhost, name], &Method::PUT) => put(request, kind, vhost, name).await,
         ([vhost, name], &Method::DELETE) => delete(request, kind, vhost, name).await,
-        ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }

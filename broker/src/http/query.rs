@@ -4,15 +4,15 @@
 //! `page=2&page_size=50&name=ord&use_regex=true` filters by name and wraps one page in its counts. Without
 //! `page` the name, its kind and the page's size mean nothing, and the listing is a plain array.
 
-use std::{borrow::Cow, cmp::Ordering, collections::HashMap};
+use std::{cmp::Ordering, collections::HashMap};
 
-use percent_encoding::percent_decode_str;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value, json};
+use tokio::task::yield_now;
 
 use crate::{
-    http::HttpError,
-    limits::{PATTERN_BYTES_MAX, SAMPLES_PER_LISTING_MAX},
+    http::{HttpError, form},
+    limits::{HTTP_TURN, PATTERN_BYTES_MAX, SAMPLES_PER_LISTING_MAX},
 };
 
 /// Items a page has when its size is not given.
@@ -60,9 +60,9 @@ impl ListQuery {
     /// Reads a query string; of a repeated parameter the first counts.
     pub fn parse(query: &str) -> Result<Self, HttpError> {
         let mut parameters = HashMap::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            parameters.entry(decode(key)?).or_insert(decode(value)?);
+        for pair in form::texts(query) {
+            let (key, value) = pair?;
+            parameters.entry(key).or_insert(value);
         }
         let text = |key: &str| parameters.get(key).map(String::as_str);
         Ok(Self {
@@ -81,13 +81,13 @@ impl ListQuery {
     }
 
     /// The listing of items that are only made where the query wants them: `view` makes one, with the fields that it
-    /// is told are wanted. `order` is their usual one.
-    pub fn list<T>(
+    /// is told are wanted. `order` is their usual one. In between others get their turn on this thread.
+    pub async fn list<T: Send + Sync>(
         &self,
         mut items: Vec<T>,
-        order: impl Fn(&T, &T) -> Ordering,
-        name: impl Fn(&T) -> &str,
-        view: impl Fn(&T, &dyn Fn(&str) -> bool) -> Value,
+        order: impl Fn(&T, &T) -> Ordering + Send,
+        name: impl Fn(&T) -> &str + Send,
+        view: impl Fn(&T, &dyn Fn(&str) -> bool) -> Value + Send + Sync,
     ) -> Result<Value, HttpError> {
         let total_count = items.len();
         items.retain(|item| self.takes_name(name(item)));
@@ -95,7 +95,8 @@ impl ListQuery {
             (Some(sort), _) => {
                 let root = sort.split('.').next().unwrap_or_default();
                 let key = |item: &T| field(&view(item, &|name| name == root), sort).cloned();
-                let mut keyed: Vec<_> = items.into_iter().map(|item| (key(&item), item)).collect();
+                let keys = in_turns(&items, key).await;
+                let mut keyed: Vec<_> = keys.into_iter().zip(items).collect();
                 keyed.sort_unstable_by(|(one, item), (other, other_item)| {
                     compare(one.as_ref(), other.as_ref()).then_with(|| order(item, other_item))
                 });
@@ -111,12 +112,12 @@ impl ListQuery {
         let made = |item: &T| self.select(view(item, &wants));
         let Some(page) = &self.page else {
             self.check_samples(items.len())?;
-            return Ok(items.iter().map(made).collect());
+            return Ok(in_turns(&items, made).await.into());
         };
         let filtered_count = items.len();
         let items = page.cut(items)?;
         self.check_samples(items.len())?;
-        Ok(page.wrap((total_count, filtered_count), items.iter().map(made).collect()))
+        Ok(page.wrap((total_count, filtered_count), in_turns(&items, made).await))
     }
 
     /// Refuses answers that would be mostly samples.
@@ -290,6 +291,16 @@ impl Columns {
     }
 }
 
+/// What `make` makes of each item. In between others get their turn on this thread.
+async fn in_turns<T: Sync, V>(items: &[T], make: impl Fn(&T) -> V) -> Vec<V> {
+    let mut made = Vec::with_capacity(items.len());
+    for turn in items.chunks(HTTP_TURN) {
+        made.extend(turn.iter().map(&make));
+        yield_now().await;
+    }
+    made
+}
+
 fn invalid_pagination() -> HttpError {
     HttpError::bad_request("Pagination parameters are invalid")
 }
@@ -301,11 +312,6 @@ fn compile(pattern: &str) -> Result<Regex, HttpError> {
     }
     let mut builder = RegexBuilder::new(pattern);
     builder.case_insensitive(true).size_limit(PATTERN_SIZE_MAX).build().map_err(|_| invalid_pagination())
-}
-
-fn decode(text: &str) -> Result<String, HttpError> {
-    let text: Cow<'_, str> = text.replace('+', " ").into();
-    percent_decode_str(&text).decode_utf8().map(Cow::into_owned).map_err(|_| HttpError::Malformed)
 }
 
 fn field<'a>(item: &'a Value, path: &str) -> Option<&'a Value> {
@@ -375,7 +381,11 @@ mod tests {
         let named: Vec<_> =
             items.into_iter().enumerate().map(|(place, item)| (place, name(&item), item)).collect();
         let order = |(one, ..): &(usize, String, Value), (other, ..): &(usize, String, Value)| one.cmp(other);
-        query.list(named, order, |(_, name, _)| name, |(.., item), wants| only(item, wants))
+        block_on(query.list(named, order, |(_, name, _)| name, |(.., item), wants| only(item, wants)))
+    }
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
     fn only(item: &Value, wants: &dyn Fn(&str) -> bool) -> Value {
@@ -483,17 +493,17 @@ mod tests {
 
     #[test]
     fn only_what_is_wanted_is_made() {
-        let made = std::cell::RefCell::new(Vec::new());
+        let made = std::sync::Mutex::new(Vec::new());
         let query = "page=2&page_size=2&columns=z&sort=k.v";
         let items: Vec<u64> = (0..9).rev().collect();
         let view = |item: &u64, wants: &dyn Fn(&str) -> bool| {
-            made.borrow_mut().push((*item, ["k", "z"].map(wants)));
+            made.lock().unwrap().push((*item, ["k", "z"].map(wants)));
             json!({"k": {"v": item}, "z": item * 10})
         };
-        let page =
-            ListQuery::parse(query).unwrap().list(items, |one, other| other.cmp(one), |_| "", view).unwrap();
+        let query = ListQuery::parse(query).unwrap();
+        let page = block_on(query.list(items, |one, other| other.cmp(one), |_| "", view)).unwrap();
         assert_eq!(page["items"], json!([{"z": 20}, {"z": 30}]));
-        let made = made.into_inner();
+        let made = made.into_inner().unwrap();
         assert!(made[..9].iter().all(|(_, wanted)| *wanted == [true, false]));
         assert_eq!(made[9..], [(2, [false, true]), (3, [false, true])]);
     }

@@ -16,7 +16,7 @@ use super::{
     messages,
     query::ListQuery,
     rates::{Fields, MessageStats},
-    request::{Request, durable, new_name, not_allowed, refused},
+    request::{Request, durable, new_name, refused},
 };
 use crate::{
     connection::exception::Exception,
@@ -34,24 +34,20 @@ use crate::{
 /// `…/actions`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([] | ["detailed"], &Method::GET) => list(request, &request.vhosts()),
-        ([vhost], &Method::GET) => list(request, &[request.vhost(vhost)?]),
+        ([] | ["detailed"], &Method::GET) => list(request, &request.vhosts()).await,
+        ([vhost], &Method::GET) => list(request, &[request.vhost(vhost)?]).await,
         ([vhost, queue], &Method::GET) => show(request, vhost, queue),
         ([vhost, queue], &Method::PUT) => declare(request, vhost, queue).await,
         ([vhost, queue], &Method::DELETE) => delete(request, vhost, queue).await,
-        ([_, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         ([vhost, queue, "bindings"], &Method::GET) => list_bindings(request, vhost, queue),
         ([vhost, queue, "contents"], &Method::DELETE) => purge(request, vhost, queue).await,
-        ([_, _, "contents"], _) => not_allowed("DELETE, OPTIONS"),
         ([vhost, queue, "get"], &Method::POST) => messages::get(request, vhost, queue).await,
-        ([_, _, "get"], _) => not_allowed("POST, OPTIONS"),
         ([vhost, queue, "actions"], _) => act(request, vhost, queue),
-        ([] | [_] | [_, _, "bindings"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
 
-fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
+async fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
     let query = ListQuery::parse(&request.query)?;
     let view = View::of(request)?;
     let mut queues = Vec::new();
@@ -68,7 +64,7 @@ fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answered {
             None => json!({ "name": name.as_str(), "vhost": vhost.name().as_str() }),
         },
     );
-    Ok(Answer::Selected(listing?))
+    Ok(Answer::Selected(listing.await?))
 }
 
 fn show(request: &Request, vhost: &str, name: &str) -> Answered {
@@ -145,8 +141,10 @@ fn act(request: &Request, vhost: &str, name: &str) -> Answered {
     }
 }
 
+/// A queue that is not there has none. RabbitMQ shows the implied one of it, too.
 fn list_bindings(request: &Request, vhost: &str, name: &str) -> Answered {
-    let (vhost, queue) = find(request, vhost, name)?;
+    let vhost = request.vhost(vhost)?;
+    let Some(queue) = vhost.queue(name) else { return Ok(bindings::listing(&vhost, Vec::new())) };
     let mut of_queue = vec![bindings::implied(&queue.name)];
     of_queue.extend(vhost.bindings_of_destination(&Destination::Queue(queue.name.clone())));
     Ok(bindings::listing(&vhost, of_queue))

@@ -113,7 +113,7 @@ pub(super) enum MessageStats {
 impl Request {
     /// The samples that the query asks for. What is no number counts as not there, as with RabbitMQ.
     pub(super) fn ranges(&self) -> Result<Ranges, HttpError> {
-        let mut ranges = Ranges::at(self.broker().upkeep().now().seconds());
+        let mut ranges = self.node().ranges();
         for (kind, name) in [
             (SampleKind::Lengths, "lengths"),
             (SampleKind::Messages, "msg_rates"),
@@ -129,6 +129,11 @@ impl Request {
             }
         }
         Ok(ranges)
+    }
+
+    /// As [`Self::ranges`]; none if the query wants no statistics.
+    pub(super) fn wanted_ranges(&self) -> Result<Option<Ranges>, HttpError> {
+        Ok(Some(self.ranges()?).filter(|_| !self.is_without_stats()))
     }
 
     /// Whether the query asks for names alone: `disable_stats=true`.
@@ -247,15 +252,19 @@ fn details<const N: usize>(curve: &Curve<N>, columns: &[usize], kind: SampleKind
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::statistics::{BASIC, History, MESSAGE_COLUMNS, VHOST_COLUMNS};
+    use crate::model::{
+        statistics::{BASIC, History, Look, LookTimes, MESSAGE_COLUMNS, VHOST_COLUMNS},
+        timestamp::Timestamp,
+    };
 
     #[test]
     fn figures_have_rates_and_the_samples_that_are_asked_for() {
-        let mut history = History::new(BASIC, [0; MESSAGE_COLUMNS], 985);
+        let at = |seconds: u64| Timestamp(seconds * 1_000);
+        let mut history = History::new(BASIC, [0; MESSAGE_COLUMNS], at(985));
         let mut row = [0; MESSAGE_COLUMNS];
         row[column::GET] = 40;
-        history.look(989, 990, row);
-        let mut ranges = Ranges::at(992);
+        history.look(Look { previous: at(989), now: at(990) }, row);
+        let mut ranges = Ranges::at(at(992), LookTimes::at(at(992)));
         let stats = |ranges: &Ranges| {
             message_stats(MessageStats::Channels, &Curve::of(Some(&history), row, ranges), ranges).unwrap()
         };

@@ -12,6 +12,7 @@ use super::{
     Api, HttpError,
     auth::{Caller, Right},
     body::RequestBody,
+    form,
 };
 use crate::{
     connection::{exception::Exception, registry::Node},
@@ -48,13 +49,12 @@ impl Request {
 
     /// Whether the query has `name=true`.
     pub(super) fn has_flag(&self, name: &str) -> bool {
-        self.query.split('&').any(|pair| pair.split_once('=') == Some((name, "true")))
+        form::pairs(self.query.as_bytes()).any(|(key, value)| key == name.as_bytes() && value == b"true")
     }
 
-    /// The value of a parameter of the query, as it stands there; of several the first.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    /// The value of a parameter of the query; of several the first.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        form::value(&self.query, name)
     }
 
     /// The vhost of that name, if there is one and the caller may see what is in it.
@@ -95,11 +95,6 @@ impl Request {
     pub(super) fn authorize_binding(&self, vhost: &Vhost, binding: &Binding) -> Result<(), HttpError> {
         self.caller.authorize_binding(self.broker(), vhost, binding)
     }
-}
-
-/// The refusal of a method that a path does not have.
-pub(super) fn not_allowed<T>(allow: &'static str) -> Result<T, HttpError> {
-    Err(HttpError::MethodNotAllowed { allow })
 }
 
 /// A name for something new.

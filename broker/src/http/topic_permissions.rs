@@ -8,7 +8,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     permissions::{existing, invalid_pattern},
-    request::{Request, durable, new_name, not_allowed},
+    request::{Request, durable, new_name},
 };
 use crate::{
     model::{name::Name, topic_permission::TopicPermission},
@@ -21,12 +21,10 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
         ([], &Method::GET) => Ok(list(request, |_| true)),
-        ([], _) => not_allowed("HEAD, GET, OPTIONS"),
         ([vhost, user] | [vhost, user, _], &Method::GET) => show(request, vhost, user),
         ([vhost, user] | [vhost, user, _], &Method::PUT) => put(request, vhost, user).await,
         ([vhost, user], &Method::DELETE) => delete(request, vhost, user, None).await,
         ([vhost, user, exchange], &Method::DELETE) => delete(request, vhost, user, Some(exchange)).await,
-        ([_, _] | [_, _, _], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }

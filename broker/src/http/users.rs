@@ -9,7 +9,8 @@ use super::{
     auth::Right,
     body::RequestBody,
     limits, permissions,
-    request::{Request, durable, new_name, not_allowed, words},
+    query::ListQuery,
+    request::{Request, durable, new_name, words},
     topic_permissions,
 };
 use crate::{
@@ -26,20 +27,17 @@ use crate::{
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(request)),
-        ([], _) => not_allowed("HEAD, GET, OPTIONS"),
+        ([], &Method::GET) => list(request).await,
         (["without-permissions"], _) => Ok(list_without_permissions(request)),
         (["bulk-delete"], _) => delete_many(request).await,
         ([user], &Method::GET) => show(request, user),
         ([user], &Method::PUT) => put(request, user).await,
         ([user], &Method::DELETE) => delete(request, user).await,
-        ([_], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         ([user, "permissions"], &Method::GET) => list_permissions(request, user),
         ([user, "topic-permissions"], &Method::GET) => {
             request.broker().access().user(user).ok_or(HttpError::ObjectNotFound)?;
             Ok(topic_permissions::list(request, |grant| grant.user.as_str() == *user))
         }
-        ([_, "permissions" | "topic-permissions"], _) => not_allowed("HEAD, GET, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -64,14 +62,17 @@ pub(super) fn default_algorithm(version: &str) -> HashingAlgorithm {
     }
 }
 
-fn list(request: &Request) -> Answer {
-    Answer::Listing(request.broker().access().users().iter().map(view).collect())
+async fn list(request: &Request) -> Answered {
+    let users = request.broker().access().users();
+    let order = |one: &User, other: &User| one.name.cmp(&other.name);
+    let query = ListQuery::parse(&request.query)?;
+    let listing = query.list(users, order, |user| &user.name, |user, _| view(user));
+    Ok(Answer::Selected(listing.await?))
 }
 
 fn list_without_permissions(request: &Request) -> Answer {
-    let access = request.broker().access();
-    let grants = access.grants();
-    let users = access.users();
+    let grants = request.broker().access().grants();
+    let users = request.broker().access().users();
     let without = users.iter().filter(|user| grants.iter().all(|grant| grant.user != user.name));
     Answer::Listing(without.map(view).collect())
 }
@@ -93,9 +94,8 @@ async fn delete_many(request: &Request) -> Answered {
 }
 
 fn show(request: &Request, name: &str) -> Answered {
-    let access = request.broker().access();
-    let user = access.user(name).ok_or(HttpError::ObjectNotFound)?;
-    Ok(Answer::Object(view(user)))
+    let user = request.broker().access().user(name).cloned().ok_or(HttpError::ObjectNotFound)?;
+    Ok(Answer::Object(view(&user)))
 }
 
 /// Replaces the user as a whole: without a password in the body it has none any more. Limits that the body does not
@@ -121,9 +121,8 @@ async fn delete(request: &Request, name: &str) -> Answered {
 }
 
 fn list_permissions(request: &Request, name: &str) -> Answered {
-    let access = request.broker().access();
-    access.user(name).ok_or(HttpError::ObjectNotFound)?;
-    let grants = access.grants();
+    request.broker().access().user(name).ok_or(HttpError::ObjectNotFound)?;
+    let grants = request.broker().access().grants();
     let own = grants.iter().filter(|grant| grant.user.as_str() == name);
     Ok(Answer::Listing(own.map(permissions::view).collect()))
 }
@@ -151,15 +150,26 @@ fn password(fields: &RequestBody, algorithm: HashingAlgorithm) -> Result<Passwor
             Ok(hash.unwrap_or_else(|_| PasswordHash::none()))
         }
         (None, Some(hash)) => {
-            let algorithm = match fields.text("hashing_algorithm")? {
-                None => algorithm,
-                Some(name) => HashingAlgorithm::parse(name)
-                    .ok_or_else(|| HttpError::bad_request(format!("unknown hashing algorithm '{name}'")))?,
-            };
-            PasswordHash::from_base64(hash, algorithm)
-                .map_err(|_| HttpError::bad_request("password_hash is not base64 of a salt and a hash"))
+            let algorithms =
+                match fields.text("hashing_algorithm")? {
+                    None => algorithms(algorithm),
+                    Some(name) => vec![HashingAlgorithm::parse(name).ok_or_else(|| {
+                        HttpError::bad_request(format!("unknown hashing algorithm '{name}'"))
+                    })?],
+                };
+            let mut parsed =
+                algorithms.into_iter().map(|algorithm| PasswordHash::from_base64(hash, algorithm));
+            parsed
+                .find_map(Result::ok)
+                .ok_or_else(|| HttpError::bad_request("password_hash is not base64 of a salt and a hash"))
         }
     }
+}
+
+/// How a hash may have been made that comes without a word of it: its length tells, but for the weak ones. RabbitMQ keeps it as one of SHA-256
+/// whatever its length, and nobody can log in with it.
+fn algorithms(usual: HashingAlgorithm) -> Vec<HashingAlgorithm> {
+    vec![usual, HashingAlgorithm::Sha256, HashingAlgorithm::Sha512]
 }
 
 fn tags(fields: &RequestBody) -> Result<Vec<String>, HttpError> {

@@ -15,7 +15,7 @@ use super::{
     connections, permissions,
     query::ListQuery,
     rates::{Fields, MessageStats, VHOST_BYTES},
-    request::{Request, durable, new_name, not_allowed, words},
+    request::{Request, durable, new_name, words},
     topic_permissions,
 };
 use crate::{
@@ -35,11 +35,10 @@ pub(super) const DEFAULT_QUEUE_TYPE: &str = "classic";
 /// `…/deletion/protection`, `…/start/{node}`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => list(request),
+        ([], &Method::GET) => list(request).await,
         ([vhost], &Method::GET) => show(request, vhost),
         ([vhost], &Method::PUT) => put(request, vhost).await,
         ([vhost], &Method::DELETE) => delete(request, vhost).await,
-        ([_], _) => not_allowed("HEAD, GET, PUT, DELETE, OPTIONS"),
         ([vhost, "deletion", "protection"], method) => protect(request, vhost, method).await,
         ([vhost, "start", node], _) => start(request, vhost, node),
         ([vhost, "permissions"], &Method::GET) => list_permissions(request, vhost),
@@ -50,23 +49,22 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
         }
         ([vhost, "connections"], &Method::GET) => {
             let vhost = request.vhost(vhost)?;
-            connections::list(request, Some(vhost.name()))
+            connections::list(request, Some(vhost.name())).await
         }
         ([vhost, "channels"], &Method::GET) => {
             let vhost = request.vhost(vhost)?;
-            channels::list(request, Some(vhost.name()))
-        }
-        ([] | [_, "permissions" | "topic-permissions" | "connections" | "channels"], _) => {
-            not_allowed("HEAD, GET, OPTIONS")
+            channels::list(request, Some(vhost.name())).await
         }
         _ => Err(HttpError::ObjectNotFound),
     }
 }
 
 /// Who monitors sees all vhosts, others those that they may enter.
-fn list(request: &Request) -> Answered {
+async fn list(request: &Request) -> Answered {
     let query = ListQuery::parse(&request.query)?;
-    let ranges = wanted_ranges(request)?;
+    // What happened up to now is in the sums.
+    request.node().sample();
+    let ranges = request.wanted_ranges()?;
     let vhosts = match request.caller.has(Right::Monitoring) {
         true => request.broker().vhosts(),
         false => request.vhosts(),
@@ -74,19 +72,14 @@ fn list(request: &Request) -> Answered {
     let view =
         |vhost: &Arc<Vhost>, wants: &dyn Fn(&str) -> bool| view(request, vhost, ranges.as_ref(), wants);
     let order = |one: &Arc<Vhost>, other: &Arc<Vhost>| one.name().cmp(other.name());
-    Ok(Answer::Selected(query.list(vhosts, order, |vhost| vhost.name().as_str(), view)?))
+    Ok(Answer::Selected(query.list(vhosts, order, |vhost| vhost.name().as_str(), view).await?))
 }
 
 fn show(request: &Request, name: &str) -> Answered {
     request.require(Right::Administrator)?;
     let vhost = find(request, name)?;
-    Ok(Answer::Object(view(request, &vhost, wanted_ranges(request)?.as_ref(), &|_| true)))
-}
-
-/// None if the query wants no statistics. What happened up to now is looked at.
-fn wanted_ranges(request: &Request) -> Result<Option<Ranges>, HttpError> {
     request.node().sample();
-    Ok(Some(request.ranges()?).filter(|_| !request.is_without_stats()))
+    Ok(Answer::Object(view(request, &vhost, request.wanted_ranges()?.as_ref(), &|_| true)))
 }
 
 /// What the body does not say stays as it was.

@@ -4,30 +4,42 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use tokio::{
     net::UnixListener,
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{Settings, StartError, control, journal::Journal, process};
+use super::{Settings, StartError, control, journal::Journal, process::raise_open_files_max};
 use crate::storage::DataDir;
 
-/// The settings, the lock on the data directory, the signals and the log.
+/// The settings, the lock on the data directory, the signals, and what is the process's.
 #[derive(Debug)]
 pub struct Base {
     pub(super) settings: Settings,
     /// Locked as long as it is held.
     pub(super) data_dir: Arc<DataDir>,
     pub(super) signals: StopSignals,
-    pub(super) journal: Arc<Journal>,
+    pub(super) process: Process,
+}
+
+/// What the process has before there is a broker in it, and after.
+#[derive(Debug)]
+pub struct Process {
+    /// The log.
+    pub journal: Arc<Journal>,
+    /// The threads that answer HTTP requests.
+    pub http: Handle,
+    /// The files that the configuration was read from.
+    pub config_files: Vec<PathBuf>,
 }
 
 impl Base {
     /// Makes the data directory this process's own.
-    pub fn open(settings: Settings, journal: Arc<Journal>) -> Result<Self, StartError> {
+    pub fn open(settings: Settings, process: Process) -> Result<Self, StartError> {
         // First of all: whoever sees that the broker is ready may stop it.
         let signals = StopSignals::listen().map_err(StartError::Spawn)?;
-        process::raise_open_files_max();
+        raise_open_files_max();
         let data_dir = Arc::new(DataDir::open(&settings.data_dir).map_err(StartError::Store)?);
-        Ok(Self { settings, data_dir, signals, journal })
+        Ok(Self { settings, data_dir, signals, process })
     }
 
     /// `rabbit@host`
@@ -45,7 +57,7 @@ impl Base {
     /// The log of the process.
     #[must_use]
     pub fn journal(&self) -> Arc<Journal> {
-        Arc::clone(&self.journal)
+        Arc::clone(&self.process.journal)
     }
 
     /// The control socket, while the broker itself does not serve it.

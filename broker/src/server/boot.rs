@@ -1,10 +1,13 @@
-//! What is there before the first connection: definitions from disk, or the first user and vhost.
+//! What is there before the first connection: definitions and messages from disk, or the first user and vhost.
 
-use std::{collections::BTreeMap, sync::Arc, thread};
+use std::{collections::BTreeMap, sync::Arc, thread, time::SystemTime};
 
 use tokio::sync::watch;
 
-use super::{DefaultUser, Settings, StartError, socket::elapsed, timers::WallClock};
+use super::{
+    Base, DefaultUser, StartError, definition_files::DefinitionFiles, listener::wall_clock, socket::elapsed,
+    timers::WallClock,
+};
 use crate::{
     connection::registry::Node,
     model::{
@@ -24,6 +27,19 @@ use crate::{
 
 const NO_FSYNC_WARNING: &str = "--unsafe-no-fsync: messages are confirmed before they are on stable storage. What \
                                 was confirmed is lost when the machine stops. For tests and throw-away data only";
+
+/// A broker as it was when it stopped, which nobody can reach yet.
+#[derive(Debug)]
+pub struct Loaded {
+    pub(super) base: Base,
+    pub(super) node: Node,
+    pub(super) writers: Writers,
+    /// True makes it stop.
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) started_at: SystemTime,
+    /// Nothing was ever defined.
+    is_blank: bool,
+}
 
 /// The threads that write to disk, and the log that has to be closed for its thread to end.
 #[derive(Debug)]
@@ -47,13 +63,42 @@ impl Writers {
     }
 }
 
-/// Loads the broker and starts the threads that make definitions and messages durable. `stop` is set when
-/// messages can't be stored any more.
-pub(super) async fn boot(
-    settings: &Settings,
-    data_dir: &DataDir,
-    stop: watch::Sender<bool>,
-) -> Result<(Arc<Node>, Writers), StartError> {
+impl Loaded {
+    /// Loads the broker and starts the threads that make definitions and messages durable.
+    pub fn load(base: Base) -> Result<Self, StartError> {
+        let started_at = wall_clock();
+        // A first start that can't listen leaves nothing behind: the next one may have another default user.
+        super::check_ports(&base.settings)?;
+        let stop = watch::Sender::new(false);
+        let (node, writers) = load(&base, stop.clone())?;
+        let is_blank = node.broker.is_blank();
+        Ok(Self { base, node, writers, stop, started_at, is_blank })
+    }
+
+    /// The broker.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// What is to be imported before anybody can reach it.
+    #[must_use]
+    pub fn definition_files(&self) -> &DefinitionFiles {
+        &self.base.settings.definitions
+    }
+
+    /// Who may log in, if nobody else may.
+    pub(super) async fn make_first_user(&self) -> Result<(), StartError> {
+        if self.is_blank && self.node.broker.access().users().is_empty() {
+            make_default_user(&self.node.broker, &self.base.settings.default_user).await?;
+        }
+        Ok(())
+    }
+}
+
+/// `stop` is set when messages can't be stored any more.
+fn load(base: &Base, stop: watch::Sender<bool>) -> Result<(Node, Writers), StartError> {
+    let (settings, data_dir) = (&base.settings, &*base.data_dir);
     check_belongings(data_dir).map_err(StartError::Store)?;
     let (store, writer) = RedbStore::open(data_dir).map_err(StartError::Store)?;
     let definitions = spawn("definitions", move || writer.run())?;
@@ -82,16 +127,10 @@ pub(super) async fn boot(
         );
     }
     restore(&broker, &log, recovered, lost.is_empty()).map_err(StartError::Log)?;
-    let is_blank = broker.is_blank();
     broker.set_loopback_users(settings.loopback_users.clone());
     let mut node = Node::new(Arc::new(broker), settings.node_name.clone(), settings.node_limits);
     node.default_cluster_name.clone_from(&settings.cluster_name);
-    settings.definitions.load(&node).await.map_err(StartError::Definitions)?;
-    if is_blank && node.broker.access().users().is_empty() {
-        make_default_user(&node.broker, &settings.default_user).await?;
-    }
-    let writers = Writers { log, definitions, messages };
-    Ok((Arc::new(node), writers))
+    Ok((node, Writers { log, definitions, messages }))
 }
 
 /// Makes the broker stop when it goes.

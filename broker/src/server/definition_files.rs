@@ -1,8 +1,6 @@
 //! Files of definitions that are imported at the start.
 
-use std::{ffi::OsStr, fs, future::Future, io, path::PathBuf, pin::Pin};
-
-use crate::connection::registry::Node;
+use std::{ffi::OsStr, fs, io, path::PathBuf};
 
 /// What is imported at each start.
 #[derive(Clone, Debug)]
@@ -13,16 +11,7 @@ pub struct DefinitionFiles {
     pub skip_if_unchanged: bool,
     /// What is of a kind that is not here is left out, instead of refusing the file.
     pub skip_unsupported: bool,
-    /// Imports the texts of files. Reading them is the business of a layer above.
-    pub import: ImportFiles,
 }
-
-/// Imports files in this order. The error names the file.
-pub type ImportFiles = for<'a> fn(
-    &'a Node,
-    &'a [DefinitionFile],
-    &'a DefinitionFiles,
-) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// A file of definitions.
 #[derive(Clone, Debug)]
@@ -34,29 +23,22 @@ pub struct DefinitionFile {
 }
 
 impl DefinitionFiles {
-    /// Imports them. The error says which file is to blame, and what can be done.
-    pub(super) async fn load(&self, node: &Node) -> Result<(), String> {
+    /// All of them, in the order in which they are to be imported. The error names the file.
+    pub fn read(&self) -> Result<Vec<DefinitionFile>, String> {
         let mut files = Vec::new();
         for path in &self.paths {
-            let found = read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let found = read_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
             if found.is_empty() {
                 tracing::warn!("there are no definitions (*.json) in {}", path.display());
             }
             files.extend(found);
         }
-        if files.is_empty() {
-            return Ok(());
-        }
-        (self.import)(node, &files, self).await?;
-        for file in &files {
-            tracing::info!("imported definitions of {}", file.path.display());
-        }
-        Ok(())
+        Ok(files)
     }
 }
 
 /// A file, or those of a directory.
-fn read(path: &PathBuf) -> io::Result<Vec<DefinitionFile>> {
+fn read_all(path: &PathBuf) -> io::Result<Vec<DefinitionFile>> {
     let mut paths = vec![path.clone()];
     if fs::metadata(path)?.is_dir() {
         let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));

@@ -1,4 +1,7 @@
 //! HTTP connections: accepted, bounded in number, and closed when their peer does not say what it wants.
+//!
+//! They have threads of their own: a listing of 100,000 queues takes its time from other requests, not from AMQP
+//! connections, which share the threads of the main runtime.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
 
@@ -13,13 +16,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
+    runtime::{Builder, Runtime},
     sync::watch,
     task::JoinSet,
 };
 use tokio_io_timeout::TimeoutStream;
 
 use super::listener::{ACCEPT_PAUSE, is_of_peer};
-use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIMEOUT, HTTP_WRITE_TIMEOUT};
+use crate::limits::{
+    HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIMEOUT, HTTP_THREADS, HTTP_WRITE_TIMEOUT,
+};
 
 /// Where connections come from.
 pub trait Door: Send + 'static {
@@ -48,6 +54,11 @@ impl Door for UnixListener {
         let (stream, _) = Self::accept(self).await?;
         Ok((stream, None))
     }
+}
+
+/// The threads that answer HTTP requests.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(HTTP_THREADS).thread_name("http").enable_all().build()
 }
 
 /// Answers requests with `respond` until `stop` is true, and then those that have begun.

@@ -17,15 +17,12 @@ use tracing_subscriber::{
 
 use crate::limits::{LOG_LINE_MAX, LOG_LINES_MAX};
 
-/// The name of standard error as a place of the log.
-pub const CONSOLE: &str = "<stderr>";
-
 /// The newest lines of the log, and its level.
 #[derive(Debug, Default)]
 pub struct Journal {
     lines: Mutex<Lines>,
-    /// The names of the places where the log goes besides. None in tests that start no log.
-    places: Option<Vec<String>>,
+    /// Where the log goes besides.
+    places: Vec<String>,
     /// None in tests that start no log.
     level: OnceLock<reload::Handle<LevelFilter, Registry>>,
 }
@@ -33,7 +30,7 @@ pub struct Journal {
 /// Where the log goes besides.
 #[expect(missing_debug_implementations, reason = "a stream has nothing to show")]
 pub struct Place {
-    /// What operators are told: a path, or [`CONSOLE`].
+    /// `<stderr>`, or the file's path.
     pub name: String,
     /// Nothing below this.
     pub level: LevelFilter,
@@ -75,8 +72,8 @@ impl Journal {
         let level = places.iter().map(|place| place.level).max().unwrap_or(LevelFilter::INFO);
         let (filter, handle) = reload::Layer::new(level);
         let names = places.iter().map(|place| place.name.clone()).collect();
-        let journal = Self { lines: Mutex::default(), places: Some(names), level: OnceLock::from(handle) };
-        let journal = Arc::new(journal);
+        let journal =
+            Arc::new(Self { lines: Mutex::default(), places: names, level: OnceLock::from(handle) });
         let kept = fmt_layer(Keeper(Arc::clone(&journal)), false, false);
         let others = places.into_iter().map(|place| place.layer(level));
         let layers: Vec<Box<dyn Layer<_> + Send + Sync>> = std::iter::once(kept).chain(others).collect();
@@ -84,10 +81,10 @@ impl Journal {
         journal
     }
 
-    /// Where the log goes besides.
+    /// Where the log is written to: paths, or `<stderr>`.
     #[must_use]
-    pub fn places(&self) -> Vec<String> {
-        self.places.clone().unwrap_or_else(|| vec![CONSOLE.to_owned()])
+    pub fn places(&self) -> &[String] {
+        &self.places
     }
 
     /// Logs as much as that from now on.

@@ -34,7 +34,8 @@ use tokio::{
 };
 
 use admission::Admission;
-pub use base::Base;
+pub use base::{Base, Process};
+pub use boot::Loaded;
 use boot::Writers;
 use definition_files::DefinitionFiles;
 use journal::Journal;
@@ -89,6 +90,9 @@ pub struct EffectiveSetting {
     /// In words.
     pub source: String,
 }
+
+/// Shown instead of a secret.
+pub const HIDDEN: &str = "********";
 
 /// Where Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,34 +227,51 @@ pub struct Doors {
     pub control: UnixListener,
 }
 
+impl Doors {
+    /// Their sockets are watched by the threads that answer.
+    fn open(base: &Base) -> Result<Self, StartError> {
+        let _threads = base.process.http.enter();
+        let settings = &base.settings;
+        Ok(Self {
+            http: bind(HTTP_OPTION, settings.http_listen, settings.backlog)?,
+            prometheus: bind_prometheus(settings.prometheus_listen, settings.backlog)?,
+            control: base::bind_control(&base.data_dir)?,
+        })
+    }
+
+    /// Where Prometheus reads.
+    #[must_use]
+    pub fn prometheus_address(&self) -> Option<SocketAddr> {
+        self.prometheus.as_ref()?.local_addr().ok()
+    }
+}
+
 impl Server {
     /// Starts everything but the management API, whose listeners it gives. Clients can connect.
-    pub async fn start(mut base: Base) -> Result<(Self, Doors), StartError> {
-        let started_at = listener::wall_clock();
+    pub async fn start(loaded: Loaded) -> Result<(Self, Doors), StartError> {
+        loaded.make_first_user().await?;
+        let Loaded { mut base, node, writers, stop, started_at, .. } = loaded;
         let (settings, data_dir) = (&base.settings, &*base.data_dir);
-        let (stop, stopped) = watch::channel(false);
-        // A first start that can't listen leaves nothing behind: the next one may have another default user.
-        check_ports(settings)?;
-        let (node, writers) = boot::boot(settings, data_dir, stop.clone()).await?;
+        let (node, stopped) = (Arc::new(node), stop.subscribe());
         let amqp: Vec<TcpListener> = settings
             .amqp_listen
             .iter()
             .map(|address| bind(AMQP_OPTION, *address, settings.backlog))
             .collect::<Result<_, _>>()?;
-        let http = bind(HTTP_OPTION, settings.http_listen, settings.backlog)?;
-        let prometheus = bind_prometheus(settings.prometheus_listen, settings.backlog)?;
-        let control = base::bind_control(data_dir)?;
+        let doors = Doors::open(&base)?;
         let mut tasks = JoinSet::new();
         amqp.iter().for_each(|listener| announce(listener, "amqp"));
-        announce(&http, "http");
-        prometheus.iter().for_each(|listener| announce(listener, "http/prometheus"));
+        announce(&doors.http, "http");
+        doors.prometheus.iter().for_each(|listener| announce(listener, "http/prometheus"));
         let amqp_addresses: Vec<_> = amqp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let resources = Arc::new(Resources::new(data_dir.path(), settings.limits));
         // Before anybody can publish.
         resources.look(&node);
         let log = writers.log().clone();
         tasks.spawn(Arc::clone(&resources).watch(Arc::clone(&node), log.clone(), stop.subscribe()));
-        tasks.spawn(sampler::run(Arc::clone(&node), Arc::clone(&resources), log, stop.subscribe()));
+        let sources =
+            sampler::Sources { resources: Arc::clone(&resources), log, http: base.process.http.clone() };
+        tasks.spawn(sampler::run(Arc::clone(&node), sources, stop.subscribe()));
         tasks.spawn(timers::run(Arc::clone(&node), stop.subscribe()));
         tasks.spawn(timers::watch_deliveries(Arc::clone(&node), stop.subscribe()));
         let mut connections = JoinSet::new();
@@ -261,9 +282,9 @@ impl Server {
         let unsafe_no_fsync = settings.unsafe_no_fsync;
         // Started again, it is where clients know it, also if the system chose the ports.
         base.settings.amqp_listen.clone_from(&amqp_addresses);
-        base.settings.http_listen = http.local_addr().unwrap_or(base.settings.http_listen);
-        if let (PrometheusListen::At(_), Some(Ok(address))) =
-            (base.settings.prometheus_listen, prometheus.as_ref().map(TcpListener::local_addr))
+        base.settings.http_listen = doors.http.local_addr().unwrap_or(base.settings.http_listen);
+        if let (PrometheusListen::At(_), Some(address)) =
+            (base.settings.prometheus_listen, doors.prometheus_address())
         {
             base.settings.prometheus_listen = PrometheusListen::At(address);
         }
@@ -282,7 +303,7 @@ impl Server {
             writers,
             base,
         };
-        Ok((server, Doors { http, prometheus, control }))
+        Ok((server, doors))
     }
 
     /// The message log.
@@ -300,7 +321,7 @@ impl Server {
     /// The log.
     #[must_use]
     pub fn journal(&self) -> Arc<Journal> {
-        Arc::clone(&self.base.journal)
+        Arc::clone(&self.base.process.journal)
     }
 
     /// The time of day.
@@ -309,9 +330,15 @@ impl Server {
         listener::wall_clock
     }
 
-    /// Runs something beside the rest; it is to end when `stop` is true.
+    /// The files that the configuration was read from.
+    #[must_use]
+    pub fn config_files(&self) -> &[PathBuf] {
+        &self.base.process.config_files
+    }
+
+    /// Runs something on the threads that answer HTTP requests; it is to end when `stop` is true.
     pub fn attend(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        self.tasks.spawn_on(task, &self.base.process.http);
     }
 
     /// Runs until a signal or the management API asks it to stop, then ends in order. If the process is to stay, gives

@@ -14,13 +14,16 @@ use crate::{
     storage::log::Log,
 };
 
+/// Where what the node uses is known, besides the system.
+pub(super) struct Sources {
+    pub(super) resources: Arc<Resources>,
+    pub(super) log: Log,
+    /// The threads that answer HTTP requests.
+    pub(super) http: Handle,
+}
+
 /// Until `stop` is true. One task for everything: who did nothing costs it nothing.
-pub(super) async fn run(
-    node: Arc<Node>,
-    resources: Arc<Resources>,
-    log: Log,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn run(node: Arc<Node>, sources: Sources, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for count in 0_u32.. {
@@ -30,14 +33,14 @@ pub(super) async fn run(
         }
         // To count open files takes a while if there are many.
         if count.is_multiple_of(USE_LOOKS) {
-            node.note_use(uses(&node, &resources, &log));
+            node.note_use(uses(&node, &sources));
         }
         node.sample();
     }
 }
 
 /// What the node uses now; 0 where the system does not tell.
-fn uses(node: &Node, resources: &Resources, log: &Log) -> NodeRow {
+fn uses(node: &Node, Sources { resources, log, http }: &Sources) -> NodeRow {
     let statistics = log.statistics();
     let (syncs, batches) = (statistics.sync_micros.counts(), statistics.batch_records.counts());
     let mut row = [0; NODE_COLUMNS];
@@ -45,7 +48,8 @@ fn uses(node: &Node, resources: &Resources, log: &Log) -> NodeRow {
     row[column::FILES] = process::open_file_count().unwrap_or(0) as u64;
     row[column::SOCKETS] = node.connection_count() as u64;
     row[column::DISK_FREE] = resources.disk_free().unwrap_or(0);
-    row[column::TASKS] = Handle::current().metrics().num_alive_tasks() as u64;
+    let tasks = [&Handle::current(), http].map(|runtime| runtime.metrics().num_alive_tasks());
+    row[column::TASKS] = tasks.iter().sum::<usize>() as u64;
     row[column::READS] = statistics.reads.load(Relaxed);
     row[column::READ] = statistics.read_bytes.load(Relaxed);
     row[column::WRITES] = batches.count;

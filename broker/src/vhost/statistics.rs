@@ -23,8 +23,9 @@ use crate::model::{
     name::Name,
     queue::{Outcome, Position},
     statistics::{
-        BASIC, ConnectionRow, Curve, ExchangeRow, GLOBAL, History, Level, MESSAGE_COLUMNS, MessageCounts,
-        MessageRow, QUEUE_COLUMNS, QueueRow, Ranges, VHOST_COLUMNS, VhostRow, add_change, column, joined,
+        BASIC, ConnectionRow, Curve, ExchangeRow, GLOBAL, History, Level, Look, MESSAGE_COLUMNS,
+        MessageCounts, MessageRow, QUEUE_COLUMNS, QueueRow, Ranges, VHOST_COLUMNS, VhostRow, add_change,
+        column, joined,
     },
 };
 
@@ -259,7 +260,7 @@ impl State {
 
 impl SharedQueue {
     /// A look at a queue where something happened. Says whether it is to be watched from now on.
-    fn sample(&self, previous: u64, now: u64) -> bool {
+    fn sample(&self, when: Look) -> bool {
         let mut state = self.lock();
         if state.is_deleted {
             return false;
@@ -272,8 +273,8 @@ impl SharedQueue {
         let capacity = f64::from(u8::from(has_capacity));
         let looked = statistics.capacity.unwrap_or(capacity);
         statistics.capacity = Some(looked + CAPACITY_WEIGHT * (capacity - looked));
-        if statistics.look(previous, now, row) {
-            statistics.changed_at = now;
+        if statistics.look(when, row) {
+            statistics.changed_at = when.now.seconds();
         }
         statistics.history.is_some() && !std::mem::replace(&mut statistics.is_watched, true)
     }
@@ -321,8 +322,8 @@ impl SharedQueue {
 }
 
 impl QueueStatistics {
-    fn look(&mut self, previous: u64, now: u64, row: QueueRow) -> bool {
-        look(&mut self.history, BASIC, previous, now, row)
+    fn look(&mut self, when: Look, row: QueueRow) -> bool {
+        look(&mut self.history, BASIC, when, row)
     }
 }
 
@@ -346,9 +347,9 @@ impl ExchangeStatistics {
     }
 
     /// A look. Says how many more places messages were routed to.
-    fn sample(&self, previous: u64, now: u64) -> u64 {
+    fn sample(&self, when: Look) -> u64 {
         let row = self.row();
-        look(&mut lock(&self.history), BASIC, previous, now, row);
+        look(&mut lock(&self.history), BASIC, when, row);
         let routed = row[1].saturating_sub(self.summed_out.count());
         self.summed_out.add(routed);
         routed
@@ -398,18 +399,18 @@ impl ChannelStatistics {
     }
 
     /// A look; adds what is new to `sums`.
-    pub fn sample(&mut self, previous: u64, now: u64, sums: &mut MessageRow) {
+    pub fn sample(&mut self, when: Look, sums: &mut MessageRow) {
         let row = self.counts().row();
         if self.past.is_none() && row == [0; MESSAGE_COLUMNS] {
             return;
         }
         let past = self.past.get_or_insert_with(|| {
             let none = [0; MESSAGE_COLUMNS];
-            Box::new(ChannelPast { summed: none, history: History::new(BASIC, none, previous) })
+            Box::new(ChannelPast { summed: none, history: History::new(BASIC, none, when.previous) })
         });
         add_change(sums, &row, &past.summed);
         past.summed = row;
-        past.history.look(previous, now, row);
+        past.history.look(when, row);
     }
 
     /// What the vhost's totals lack: the channel ends.
@@ -501,22 +502,22 @@ impl Vhost {
     }
 
     /// Looks at queues and exchanges where something happened.
-    pub fn sample(&self, previous: u64, now: u64) {
+    pub fn sample(&self, when: Look) {
         let statistics = self.statistics();
         let noted = std::mem::take(&mut *lock(&statistics.noted));
         for queue in noted.iter().filter_map(Weak::upgrade) {
-            if queue.sample(previous, now) {
+            if queue.sample(when) {
                 lock(&statistics.watched).push(Arc::downgrade(&queue));
             }
         }
-        let routed: u64 = statistics.exchanges.iter().map(|exchange| exchange.sample(previous, now)).sum();
+        let routed: u64 = statistics.exchanges.iter().map(|exchange| exchange.sample(when)).sum();
         lock(&statistics.totals).row[column::ROUTED] += routed;
     }
 
     /// The end of a look: what channels and connections did is summed up, too.
-    pub fn sample_totals(&self, previous: u64, now: u64) {
+    pub fn sample_totals(&self, when: Look) {
         let Totals { row, history, .. } = &mut *lock(&self.statistics().totals);
-        look(history, GLOBAL, previous, now, *row);
+        look(history, GLOBAL, when, *row);
     }
 
     /// Forgets what is too old of all that was ever looked at.
@@ -533,16 +534,15 @@ impl Vhost {
 pub fn look<const N: usize>(
     history: &mut Option<Box<History<N>>>,
     levels: &'static [Level],
-    previous: u64,
-    now: u64,
+    when: Look,
     row: [u64; N],
 ) -> bool {
     match history {
-        Some(history) => history.look(previous, now, row),
+        Some(history) => history.look(when, row),
         None if row == [0; N] => false,
         None => {
-            let mut new = History::new(levels, [0; N], previous);
-            new.look(previous, now, row);
+            let mut new = History::new(levels, [0; N], when.previous);
+            new.look(when, row);
             *history = Some(Box::new(new));
             true
         }

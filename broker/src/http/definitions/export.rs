@@ -33,12 +33,13 @@ pub(super) fn all(node: &Node) -> Value {
     object.insert("explanation".into(), format!("Definitions of cluster '{cluster_name}'").into());
     let vhosts = broker.vhosts();
     let access = broker.access();
-    let mut list = |key: &str, values: Vec<Value>| object.insert(key.to_owned(), values.into());
-    list("users", access.users().iter().map(users::view).collect());
-    list("vhosts", vhosts.iter().map(|vhost| vhost_view(vhost)).collect());
-    list("permissions", access.grants().iter().map(permissions::view).collect());
-    list("topic_permissions", access.topic_grants().iter().map(topic_permissions::view).collect());
+    let (users, grants, topic_grants) = (access.users(), access.grants(), access.topic_grants());
     drop(access);
+    let mut list = |key: &str, values: Vec<Value>| object.insert(key.to_owned(), values.into());
+    list("users", users.iter().map(users::view).collect());
+    list("vhosts", vhosts.iter().map(|vhost| vhost_view(vhost)).collect());
+    list("permissions", grants.iter().map(permissions::view).collect());
+    list("topic_permissions", topic_grants.iter().map(topic_permissions::view).collect());
     let globals = broker.global_parameters();
     let globals = globals.iter().filter(|parameter| parameter.name.as_str() != IMPORTED);
     let contents: Vec<Contents> = vhosts.iter().map(|vhost| Contents::of(broker, vhost)).collect();

@@ -17,7 +17,7 @@ mod multipart;
 mod object;
 mod unsupported;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::fmt;
 
 use axum::http::{Method, header};
 use serde_json::{Map, Value, json};
@@ -27,13 +27,15 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
-    path::unquote,
-    request::{Request, not_allowed},
+    request::Request,
 };
 use crate::{
     connection::registry::Node,
     model::{name::Name, parameter::GlobalParameter},
-    server::definition_files::{DefinitionFile, DefinitionFiles},
+    server::{
+        Loaded, StartError,
+        definition_files::{DefinitionFile, DefinitionFiles},
+    },
     storage::StoreError,
     vhost::broker::Broker,
 };
@@ -93,9 +95,6 @@ pub enum ImportError {
 /// A route of our own, because RabbitMQ would import whatever a query says that it does not know.
 pub(super) async fn answer_own(request: &Request) -> Answered {
     request.require(Right::Administrator)?;
-    if request.method != Method::POST {
-        return not_allowed("POST, OPTIONS");
-    }
     let manner = Manner {
         is_dry_run: request.has_flag("dry_run"),
         skips_unsupported: request.has_flag("skip_unsupported"),
@@ -121,33 +120,35 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             let vhost = vhost.ok_or_else(|| HttpError::NotFound("vhost_not_found".to_owned()))?;
             upload(request, Some(vhost.name())).await
         }
-        ([] | [_], _) => not_allowed("HEAD, GET, POST, OPTIONS"),
         _ => Err(HttpError::ObjectNotFound),
     }
 }
 
-/// Imports files at the broker's start, one after another; each as a whole or not at all. The error names the file.
-pub fn import_at_start<'a>(
-    node: &'a Node,
-    files: &'a [DefinitionFile],
-    of: &'a DefinitionFiles,
-) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
-    Box::pin(async move {
-        let hash = hash(files.iter().map(|file| file.text.as_slice()));
-        if of.skip_if_unchanged && is_imported(&node.broker, &hash) {
-            return Ok(());
-        }
-        for DefinitionFile { path, text } in files {
-            let manner = Manner { skips_unsupported: of.skip_unsupported, ..Manner::default() };
-            let imported = import(node, text, None, manner).await;
-            let skipped = imported.map_err(|error| format!("{}: {error}", path.display()))?;
-            skipped.iter().for_each(|skipped| tracing::warn!("{}: not imported: {skipped}", path.display()));
-        }
-        match of.skip_if_unchanged {
-            true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
-            false => Ok(()),
-        }
-    })
+/// Imports files before anybody can reach the broker, one after another; each as a whole or not at all.
+pub async fn import_at_start(loaded: &Loaded) -> Result<(), StartError> {
+    let definitions = loaded.definition_files();
+    let files = definitions.read().map_err(StartError::Definitions)?;
+    let imported = import_files(loaded.node(), &files, definitions).await;
+    imported.map_err(StartError::Definitions)
+}
+
+/// The error names the file.
+async fn import_files(node: &Node, files: &[DefinitionFile], of: &DefinitionFiles) -> Result<(), String> {
+    let hash = hash(files.iter().map(|file| file.text.as_slice()));
+    if files.is_empty() || of.skip_if_unchanged && is_imported(&node.broker, &hash) {
+        return Ok(());
+    }
+    for DefinitionFile { path, text } in files {
+        let manner = Manner { skips_unsupported: of.skip_unsupported, ..Manner::default() };
+        let imported = import(node, text, None, manner).await;
+        let skipped = imported.map_err(|error| format!("{}: {error}", path.display()))?;
+        skipped.iter().for_each(|skipped| tracing::warn!("{}: not imported: {skipped}", path.display()));
+        tracing::info!("imported definitions of {}", path.display());
+    }
+    match of.skip_if_unchanged {
+        true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
+        false => Ok(()),
+    }
 }
 
 /// Imports a text, as a whole or not at all; gives what is left out of it because it is not supported.
@@ -208,7 +209,7 @@ fn parse(text: &[u8]) -> Result<Map<String, Value>, ImportError> {
 }
 
 fn download(request: &Request, object: Value) -> Answer {
-    let name = request.parameter("download").and_then(|name| unquote(name).ok().flatten());
+    let name = request.parameter("download");
     let name = name.filter(|name| name.bytes().all(is_of_token));
     Answer::Download(object, name)
 }

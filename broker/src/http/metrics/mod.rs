@@ -18,9 +18,8 @@ use axum::{
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use percent_encoding::percent_decode_str;
 
-use super::{Api, HttpError};
+use super::{Api, HttpError, form};
 use crate::{
     connection::{
         alarm::Alarm,
@@ -75,12 +74,11 @@ pub(super) fn answer(api: &Api, names: &[&str], query: &str) -> Result<Response,
 impl Endpoint {
     fn detailed(query: &str) -> Result<Self, HttpError> {
         let (mut families, mut vhosts) = (Vec::new(), Vec::new());
-        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let value = value.replace('+', " ");
-            let value = percent_decode_str(&value).decode_utf8().map_err(|_| HttpError::Malformed)?;
-            match name {
-                "family" => families.push(value.into_owned()),
-                "vhost" => vhosts.push(value.into_owned()),
+        for pair in form::texts(query) {
+            let (name, value) = pair?;
+            match name.as_str() {
+                "family" => families.push(value),
+                "vhost" => vhosts.push(value),
                 _ => {}
             }
         }

@@ -90,7 +90,7 @@ impl<'a> Scrape<'a> {
 
     pub(super) fn queues(&self) -> &[QueueLook] {
         self.queues.get_or_init(|| {
-            let ranges = Ranges::at(self.node().broker.upkeep().now().seconds());
+            let ranges = self.node().ranges();
             let mut looks = Vec::new();
             for vhost in self.vhosts() {
                 for queue in vhost.queues_unordered() {

@@ -16,7 +16,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use expect_test::Expect;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     connection::registry::Node,
@@ -90,9 +90,12 @@ impl Bench {
         let port = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let api = Arc::new(Api {
             node: Arc::new(Node::new(Arc::new(broker), "rabbit@test".to_owned(), NodeLimits::default())),
-            amqp_address: port(5672),
+            amqp_addresses: vec![port(5672)],
             effective: Vec::new(),
             http_address: port(15672),
+            prometheus_address: Some(port(15692)),
+            runtime: Handle::current(),
+            config_files: vec!["/etc/rabbitmq/rabbitmq.conf".to_owned()],
             data_dir: PathBuf::from("/"),
             unsafe_no_fsync: false,
             resources: Arc::new(Resources::new(Path::new("/"), LIMITS)),

@@ -53,7 +53,7 @@ impl Client {
         let now = start_of_time();
         let node = &bench.api.node;
         let outbox = Arc::new(Outbox::new(Box::new(Asleep)));
-        let ends = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), bench.api.amqp_address);
+        let ends = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), bench.api.amqp_addresses[0]);
         let id = node.broker.next_connection_id();
         let info = Arc::new(ConnectionInfo::new(id, ends, bench.now(), outbox));
         let connection = Connection::new(Arc::clone(node), Arc::clone(&info), now);

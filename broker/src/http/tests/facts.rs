@@ -1,7 +1,7 @@
 //! The broker and its node: which fields there are, and which of them are what.
 
 use expect_test::expect;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bench::Bench;
 
@@ -36,7 +36,7 @@ async fn overview_counts_what_the_caller_may_see() {
             ",
             &expect![[r#"
                 guest GET /overview?columns=cluster_name,node,listeners,object_totals,queue_totals,churn_rates
-                  200 {"cluster_name":"rabbit@test","churn_rates":{"connection_created":0,"connection_created_details":{"rate":0.0},"connection_closed":0,"connection_closed_details":{"rate":0.0},"channel_created":0,"channel_created_details":{"rate":0.0},"channel_closed":0,"channel_closed_details":{"rate":0.0},"queue_declared":1,"queue_declared_details":{"rate":0.2},"queue_created":1,"queue_created_details":{"rate":0.2},"queue_deleted":0,"queue_deleted_details":{"rate":0.0}},"queue_totals":{"messages":0,"messages_details":{"rate":0.0},"messages_ready":0,"messages_ready_details":{"rate":0.0},"messages_unacknowledged":0,"messages_unacknowledged_details":{"rate":0.0}},"object_totals":{"connections":0,"exchanges":14,"queues":1,"channels":0,"consumers":0},"node":"rabbit@test","listeners":[{"node":"rabbit@test","protocol":"amqp","ip_address":"127.0.0.1","port":5672,"socket_opts":{}},{"node":"rabbit@test","protocol":"http","ip_address":"127.0.0.1","port":15672,"socket_opts":{}}]}
+                  200 {"cluster_name":"rabbit@test","churn_rates":{"connection_created":0,"connection_created_details":{"rate":0.0},"connection_closed":0,"connection_closed_details":{"rate":0.0},"channel_created":0,"channel_created_details":{"rate":0.0},"channel_closed":0,"channel_closed_details":{"rate":0.0},"queue_declared":1,"queue_declared_details":{"rate":0.2},"queue_created":1,"queue_created_details":{"rate":0.2},"queue_deleted":0,"queue_deleted_details":{"rate":0.0}},"queue_totals":{"messages":0,"messages_details":{"rate":0.0},"messages_ready":0,"messages_ready_details":{"rate":0.0},"messages_unacknowledged":0,"messages_unacknowledged_details":{"rate":0.0}},"object_totals":{"connections":0,"exchanges":14,"queues":1,"channels":0,"consumers":0},"node":"rabbit@test","listeners":[{"node":"rabbit@test","protocol":"amqp","ip_address":"127.0.0.1","port":5672,"socket_opts":{}},{"node":"rabbit@test","protocol":"http","ip_address":"127.0.0.1","port":15672,"socket_opts":{}},{"node":"rabbit@test","protocol":"http/prometheus","ip_address":"127.0.0.1","port":15692,"socket_opts":{}}]}
                 manager GET /overview?columns=node,listeners,object_totals
                   200 {"object_totals":{"connections":0,"exchanges":7,"queues":0,"channels":0,"consumers":0}}
                 guest GET /cluster-name
@@ -88,6 +88,8 @@ async fn the_node_tells_what_the_tools_read() {
         assert!(node[field].as_u64().is_some_and(|count| count > 0), "{field}: {node}");
     }
     assert_eq!(node["memory"]["total"]["rss"], node["mem_used"]);
+    assert_eq!(node["config_files"], json!(["/etc/rabbitmq/rabbitmq.conf"]));
+    assert_eq!(node["enabled_plugins"], json!(["rabbitmq_management", "rabbitmq_prometheus"]));
     expect![[r#"
         name
         type
@@ -151,6 +153,8 @@ async fn health_checks_pass_or_say_why_not() {
             guest GET /health/checks/virtual-hosts
             guest GET /health/checks/port-listener/5672
             guest GET /health/checks/port-listener/5673
+            guest GET /health/checks/protocol-listener/http%2Fprometheus
+            guest GET /health/checks/port-listener/15692
             guest GET /health/checks/port-listener/first
             guest GET /health/checks/protocol-listener/amqp091
             guest GET /health/checks/protocol-listener/mqtt
@@ -169,13 +173,17 @@ async fn health_checks_pass_or_say_why_not() {
                 guest GET /health/checks/port-listener/5672
                   200 {"status":"ok","port":5672}
                 guest GET /health/checks/port-listener/5673
-                  503 {"status":"failed","reason":"No active listener","missing":5673,"ports":[5672,15672]}
+                  503 {"status":"failed","reason":"No active listener","missing":5673,"ports":[5672,15672,15692]}
+                guest GET /health/checks/protocol-listener/http%2Fprometheus
+                  200 {"status":"ok","protocol":"http/prometheus"}
+                guest GET /health/checks/port-listener/15692
+                  200 {"status":"ok","port":15692}
                 guest GET /health/checks/port-listener/first
                   400 {"error":"bad_request","reason":"Invalid port"}
                 guest GET /health/checks/protocol-listener/amqp091
                   200 {"status":"ok","protocol":"amqp"}
                 guest GET /health/checks/protocol-listener/mqtt
-                  503 {"status":"failed","reason":"No active listener","missing":"mqtt","protocols":["amqp","http"]}
+                  503 {"status":"failed","reason":"No active listener","missing":"mqtt","protocols":["amqp","http","http/prometheus"]}
                 guest GET /health/checks/nope
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 guest GET /health/checks

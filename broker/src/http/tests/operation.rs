@@ -195,7 +195,7 @@ async fn one_node_has_little_to_say_of_clusters() {
             "#,
             &expect![[r#"
                 guest GET /feature-flags?columns=name,state
-                  200 [{"name":"classic_mirrored_queue_version","state":"enabled"},{"name":"drop_unroutable_metric","state":"enabled"},{"name":"empty_basic_get_metric","state":"enabled"},{"name":"implicit_default_bindings","state":"enabled"},{"name":"maintenance_mode_status","state":"enabled"},{"name":"quorum_queue","state":"enabled"},{"name":"user_limits","state":"enabled"},{"name":"virtual_host_metadata","state":"enabled"},{"name":"direct_exchange_routing_v2","state":"enabled"}]
+                  200 [{"name":"classic_mirrored_queue_version","state":"enabled"},{"name":"drop_unroutable_metric","state":"enabled"},{"name":"empty_basic_get_metric","state":"enabled"},{"name":"implicit_default_bindings","state":"enabled"},{"name":"maintenance_mode_status","state":"enabled"},{"name":"quorum_queue","state":"enabled"},{"name":"user_limits","state":"enabled"},{"name":"virtual_host_metadata","state":"enabled"},{"name":"direct_exchange_routing_v2","state":"enabled"},{"name":"detailed_queues_endpoint","state":"enabled"},{"name":"rabbitmq_4.0.0","state":"enabled"},{"name":"rabbitmq_4.1.0","state":"enabled"},{"name":"rabbitmq_4.2.0","state":"enabled"}]
                 guest PUT /feature-flags/quorum_queue/enable {}
                   204 
                 guest PUT /feature-flags/nope/enable {}
@@ -229,7 +229,7 @@ async fn one_node_has_little_to_say_of_clusters() {
                 guest GET /queues/detailed?columns=name
                   200 [{"name":"q"}]
                 guest GET /nodes/rabbit@test/memory/relative
-                  200 {"memory":{"total":100}}
+                  200 {"memory":{"total":100,"connection_readers":0,"connection_writers":0,"connection_channels":0,"connection_other":0,"queue_procs":0,"queue_slave_procs":0,"quorum_queue_procs":0,"quorum_queue_dlx_procs":0,"stream_queue_procs":0,"stream_queue_replica_reader_procs":0,"stream_queue_coordinator_procs":0,"plugins":0,"metadata_store":0,"other_proc":0,"metrics":0,"mgmt_db":0,"mnesia":0,"quorum_ets":0,"metadata_store_ets":0,"other_ets":0,"binary":0,"msg_index":0,"code":0,"atom":0,"other_system":100,"allocated_unused":0,"reserved_unallocated":0}}
                 guest GET /nodes/other/memory
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 manager GET /nodes/rabbit@test/memory

@@ -97,7 +97,7 @@ async fn queues_are_shown_purged_and_deleted() {
                 guest GET /queues/%2F/q
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 guest GET /queues/%2F/q/bindings
-                  404 {"error":"Object Not Found","reason":"Not Found"}
+                  200 []
                 guest GET /queues/%2F/q/nope
                   404 {"error":"Object Not Found","reason":"Not Found"}
             "#]],
@@ -263,7 +263,7 @@ async fn a_binding_is_found_and_unbound_by_its_key() {
                 guest GET /bindings/%2F/e/amq.topic/q/q/nope
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 guest GET /bindings/%2F/e/amq.topic/q/nope
-                  404 {"error":"Object Not Found","reason":"Not Found"}
+                  200 []
                 guest GET /bindings/%2F/e/amq.topic/x/q
                   404 {"error":"Object Not Found","reason":"Not Found"}
                 guest POST /bindings/%2F/e/nope/q/q {}

@@ -55,6 +55,9 @@ async fn users_are_replaced_as_a_whole() {
             guest PUT /users/u {"tags":["management"],"password_hash":"kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"}
             guest GET /users/u
             u:test12 GET /whoami
+            guest PUT /users/u {"tags":["management"],"password_hash":"kI3GChuNuIYf8lRbCCxZjgjKwsY19ns6+uFO0zcXRBGA/XGJPYD8OWMy7EB8TaOmAzjP2azv84GbINYwX2cDWb4DHnc="}
+            u:test12 GET /whoami
+            guest GET /users?page=2&page_size=1&columns=name
             guest PUT /users/u {"tags":"management","password":""}
             guest GET /users/u
             u: GET /whoami
@@ -79,6 +82,12 @@ async fn users_are_replaced_as_a_whole() {
                   200 {"name":"u","password_hash":"kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR","hashing_algorithm":"rabbit_password_hashing_sha256","tags":["management"],"limits":{}}
                 u:test12 GET /whoami
                   200 {"name":"u","tags":["management"]}
+                guest PUT /users/u {"tags":["management"],"password_hash":"kI3GChuNuIYf8lRbCCxZjgjKwsY19ns6+uFO0zcXRBGA/XGJPYD8OWMy7EB8TaOmAzjP2azv84GbINYwX2cDWb4DHnc="}
+                  204 
+                u:test12 GET /whoami
+                  200 {"name":"u","tags":["management"]}
+                guest GET /users?page=2&page_size=1&columns=name
+                  200 {"total_count":5,"item_count":1,"filtered_count":5,"page":2,"page_size":1,"page_count":5,"items":[{"name":"manager"}]}
                 guest PUT /users/u {"tags":"management","password":""}
                   204 
                 guest GET /users/u

@@ -2,8 +2,8 @@
 
 use std::array;
 
-use super::History;
-use crate::limits::SAMPLES_MAX;
+use super::{History, LookTimes};
+use crate::{limits::SAMPLES_MAX, model::timestamp::Timestamp};
 
 /// Which samples a request may ask for, each kind with a range of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub enum SampleKind {
 pub struct Ranges {
     /// Seconds since 1970.
     pub now: u64,
+    looks: LookTimes,
     times: [Vec<u64>; 4],
 }
 
@@ -43,8 +44,8 @@ pub struct Curve<const N: usize> {
 impl Ranges {
     /// Without samples.
     #[must_use]
-    pub fn at(now: u64) -> Self {
-        Self { now, ..Self::default() }
+    pub fn at(now: Timestamp, looks: LookTimes) -> Self {
+        Self { now: now.seconds(), looks, ..Self::default() }
     }
 
     /// Asks for samples of a kind: one each `interval` seconds, back to `age` seconds ago.
@@ -78,7 +79,7 @@ impl<const N: usize> Curve<N> {
                 None => vec![values; times.len()],
             }
         });
-        let rates = history.map_or([0.0; N], |history| history.rates(ranges.now));
+        let rates = history.map_or([0.0; N], |history| history.rates(&ranges.looks));
         Self { values, rates, samples }
     }
 
@@ -109,11 +110,16 @@ impl<const N: usize> Curve<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::statistics::BASIC;
+    use crate::model::statistics::{BASIC, Look};
+
+    fn ranges(seconds: u64) -> Ranges {
+        let now = Timestamp(seconds * 1_000);
+        Ranges::at(now, LookTimes::at(now))
+    }
 
     #[test]
     fn samples_stand_at_multiples_of_their_interval() {
-        let mut ranges = Ranges::at(1_003);
+        let mut ranges = ranges(1_003);
         ranges.ask(SampleKind::Lengths, 20, 10).unwrap();
         assert_eq!(ranges.times(SampleKind::Lengths), [980, 990, 1_000]);
         assert_eq!(ranges.times(SampleKind::Messages), [0; 0]);
@@ -124,10 +130,11 @@ mod tests {
 
     #[test]
     fn curves_add_up() {
-        let mut ranges = Ranges::at(1_000);
+        let mut ranges = ranges(1_000);
         ranges.ask(SampleKind::Lengths, 10, 5).unwrap();
-        let mut history = History::new(BASIC, [0, 0], 985);
-        history.look(989, 990, [10, 1]);
+        let at = |seconds: u64| Timestamp(seconds * 1_000);
+        let mut history = History::new(BASIC, [0, 0], at(985));
+        history.look(Look { previous: at(989), now: at(990) }, [10, 1]);
         let mut curve = Curve::of(Some(&history), [10, 1], &ranges);
         curve.add(&Curve::of(None, [5, 5], &ranges));
         assert_eq!(curve.values, [15, 6]);

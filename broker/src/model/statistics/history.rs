@@ -11,6 +11,9 @@
 
 use std::{array, collections::VecDeque};
 
+use super::{Look, LookTimes, look::INTERVAL};
+use crate::model::timestamp::Timestamp;
+
 /// How finely something is remembered up to an age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
@@ -21,16 +24,17 @@ pub struct Level {
 }
 
 /// Of queues, exchanges, channels and connections, as RabbitMQ has it.
-pub const BASIC: &[Level] = &[Level { span: 605, interval: 5 }, Level { span: 3_600, interval: 60 }];
+pub const BASIC: &[Level] = &[Level { span: 605, interval: INTERVAL }, Level { span: 3_600, interval: 60 }];
 /// Of vhosts, nodes and the whole.
 pub const GLOBAL: &[Level] = &[
-    Level { span: 605, interval: 5 },
+    Level { span: 605, interval: INTERVAL },
     Level { span: 3_660, interval: 60 },
     Level { span: 29_400, interval: 600 },
     Level { span: 86_400, interval: 1_800 },
 ];
 
-/// The time over which a rate is taken, at least, seconds. At most it is an interval of the finest level longer.
+/// The time over which a rate is taken, at least, seconds. At most it is an interval of the finest level longer, unless
+/// looks come late.
 const RATE_WINDOW: u64 = 5;
 
 /// A row of numbers over time. Times are seconds since 1970; all levels' are multiples of their intervals.
@@ -38,6 +42,8 @@ const RATE_WINDOW: u64 = 5;
 pub struct History<const N: usize> {
     levels: &'static [Level],
     rows: Vec<Rows>,
+    /// When it began.
+    begun_at: Timestamp,
     /// Before all rows.
     base: [u64; N],
     /// With all rows but the newest.
@@ -65,27 +71,29 @@ struct Rows {
 impl<const N: usize> History<N> {
     /// Of something that has been what it is for longer than is remembered.
     #[must_use]
-    pub fn new(levels: &'static [Level], values: [u64; N], now: u64) -> Self {
+    pub fn new(levels: &'static [Level], values: [u64; N], now: Timestamp) -> Self {
         Self {
             levels,
+            begun_at: now,
             rows: levels.iter().map(|_| Rows::default()).collect(),
             base: values,
             before: values,
             written: values,
             written_at: 0,
             last: values,
-            looked_at: now,
+            looked_at: now.seconds(),
         }
     }
 
-    /// A look at the numbers. Whatever changed did so after the look at `previous`, even if this one was not looked
-    /// at then. Says whether anything did.
-    pub fn look(&mut self, previous: u64, now: u64, values: [u64; N]) -> bool {
+    /// A look at the numbers. Whatever changed did so after the look before, even if this one was not looked at then.
+    /// Says whether anything did.
+    pub fn look(&mut self, look: Look, values: [u64; N]) -> bool {
         if values == self.last {
             return false;
         }
+        let (previous, now) = (look.previous.seconds(), look.now.seconds());
         let interval = self.interval();
-        let due = self.looked_at.next_multiple_of(interval);
+        let due = self.due();
         if due <= previous {
             self.write(due, self.last);
         }
@@ -141,14 +149,17 @@ impl<const N: usize> History<N> {
         self.last
     }
 
-    /// By how much each number grew in a second, of the last five to ten.
+    /// By how much each number grew in a second, of the five to ten before the last look. What began since then grew as
+    /// long as it is there, but at least for five seconds.
     #[must_use]
-    pub fn rates(&self, now: u64) -> [f64; N] {
-        let interval = self.interval();
-        let from = now.saturating_sub(RATE_WINDOW);
-        let from = from - from % interval;
+    pub fn rates(&self, looks: &LookTimes) -> [f64; N] {
+        let from = looks.newest().seconds().saturating_sub(RATE_WINDOW);
+        let from = from - from % self.interval();
         let begin = self.recent(from);
-        let seconds = now.saturating_sub(from).max(1) as f64;
+        // The numbers of a row are those of the look that came first then, not those of its time.
+        let begun_at = looks.first_at(from).max(self.begun_at);
+        let millis = looks.newest().0.saturating_sub(begun_at.0).max(RATE_WINDOW * 1_000);
+        let seconds = millis as f64 / 1_000.0;
         array::from_fn(|column| signed_difference(self.last[column], begin[column]) / seconds)
     }
 
@@ -158,7 +169,7 @@ impl<const N: usize> History<N> {
         let levels = self.rows.iter().zip(self.levels).rev();
         let mut rows = levels.flat_map(|(rows, level)| rows.iter::<N>(level.interval)).peekable();
         let mut values = self.base;
-        let due = self.looked_at.next_multiple_of(self.interval());
+        let due = self.due();
         let mut found = Vec::with_capacity(times.len());
         for &time in times {
             while let Some((_, change)) = rows.next_if(|(at, _)| *at <= time) {
@@ -178,13 +189,19 @@ impl<const N: usize> History<N> {
 
     /// The numbers at a time that has at most one row behind it.
     fn recent(&self, time: u64) -> [u64; N] {
-        if self.looked_at.next_multiple_of(self.interval()) <= time {
+        if self.due() <= time {
             self.last
         } else if self.written_at <= time {
             self.written
         } else {
             self.before
         }
+    }
+
+    /// The time of the first row behind the last look that found a change. That look's own second, if it is a row's, has
+    /// its row: what changed in it after its first look belongs to the next one.
+    fn due(&self) -> u64 {
+        (self.looked_at + 1).next_multiple_of(self.interval())
     }
 
     fn write(&mut self, time: u64, values: [u64; N]) {
@@ -311,11 +328,16 @@ mod tests {
 
     const START: u64 = 1_000_000_020;
 
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp(seconds * 1_000)
+    }
+
     /// Looks once a second from `START` on; the numbers are what `values` says.
     fn history(seconds: u64, values: impl Fn(u64) -> u64) -> History<1> {
-        let mut history = History::new(BASIC, [0], START - 1);
+        let mut history = History::new(BASIC, [0], at(START - 1));
         for second in 0..seconds {
-            history.look(START + second - 1, START + second, [values(second)]);
+            let now = at(START + second);
+            history.look(Look { previous: at(START + second - 1), now }, [values(second)]);
         }
         history
     }
@@ -341,13 +363,43 @@ mod tests {
     #[test]
     fn a_rate_is_that_of_the_last_seconds() {
         let steady = history(60, |second| second * 50);
-        assert_eq!(steady.rates(START + 59), [50.0]);
+        let rates = |history: &History<1>, seconds| history.rates(&LookTimes::at(at(START + seconds)));
+        assert_eq!(rates(&steady, 59), [50.0]);
         let new = history(1, |_| 50);
-        assert!(new.rates(START)[0] > 0.0);
+        assert_eq!(rates(&new, 0), [10.0]);
         let ended = history(30, |second| second.min(10) * 50);
-        assert_eq!(ended.rates(START + 29), [0.0]);
+        assert_eq!(rates(&ended, 29), [0.0]);
         let falling = history(30, |second| 10_000 - second * 10);
-        assert_eq!(falling.rates(START + 29), [-10.0]);
+        assert_eq!(rates(&falling, 29), [-10.0]);
+    }
+
+    /// Looks come somewhat late, and more often while somebody asks.
+    #[test]
+    fn a_steady_flow_shows_as_what_it_is_from_the_second_row_on() {
+        const PER_SECOND: f64 = 96.0;
+        for (begun_millis, pause_millis, is_new) in
+            [(0, 1_003, true), (3_700, 1_003, false), (4_990, 1_250, false), (2_345, 317, true)]
+        {
+            let begin = START * 1_000 + begun_millis;
+            let count = |now: u64| (now.saturating_sub(begin) as f64 * PER_SECOND / 1_000.0) as u64;
+            let mut history = (!is_new).then(|| History::new(BASIC, [0], at(START - 600)));
+            let (mut looks, mut previous) = (LookTimes::default(), Timestamp(START * 1_000 - 999));
+            while previous.0 < begin + 60_000 {
+                let look = Look { previous, now: previous.plus_millis(pause_millis) };
+                previous = look.now;
+                looks.note(look);
+                let values = [count(look.now.0)];
+                if values == [0] {
+                    continue;
+                }
+                let history = history.get_or_insert_with(|| History::new(BASIC, [0], look.previous));
+                history.look(look, values);
+                let (age, [rate]) = (look.now.0 - begin, history.rates(&looks));
+                let is_shown = (rate - PER_SECOND).abs() < PER_SECOND / 20.0;
+                assert!(age < 10_000 || is_shown, "{rate} after {age} ms, a look each {pause_millis}");
+                assert!(rate < PER_SECOND * 1.05, "{rate} after {age} ms, a look each {pause_millis}");
+            }
+        }
     }
 
     #[test]
@@ -379,14 +431,14 @@ mod tests {
         /// Against all looks, kept: rows that are not too old for the finest level are exact, whenever looks came.
         #[test]
         fn the_finest_level_is_exact(
-            looks in proptest::collection::vec((1_u64..9, any::<[u16; 3]>(), any::<bool>()), 1..200),
+            looks in proptest::collection::vec((0_u64..9, any::<[u16; 3]>(), any::<bool>()), 1..200),
         ) {
-            let mut history = History::new(BASIC, [0; 3], START);
+            let mut history = History::new(BASIC, [0; 3], at(START));
             let (mut previous, mut seen) = (START, vec![(START, [0; 3])]);
             for (pause, row, is_changed) in looks {
                 let now = previous + pause;
                 let row = if is_changed { row.map(u64::from) } else { seen[seen.len() - 1].1 };
-                history.look(previous, now, row);
+                history.look(Look { previous: at(previous), now: at(now) }, row);
                 seen.push((now, row));
                 previous = now;
             }

@@ -1,15 +1,17 @@
 //! What is counted, and how it changed over time.
 //!
 //! Counters live beside what they count, under a lock that is held anyway. Once a second somebody looks at what changed
-//! and keeps it in a [`History`]; rates and samples are read from there. Time is passed in, in seconds since 1970.
+//! and keeps it in a [`History`]; rates and samples are read from there. Time is passed in.
 
 mod curve;
 mod histogram;
 mod history;
+mod look;
 
 pub use curve::{Curve, InvalidRange, Ranges, SampleKind};
 pub use histogram::{Histogram, HistogramCounts};
 pub use history::{BASIC, GLOBAL, History, Level};
+pub use look::{Look, LookTimes};
 
 /// Messages, by what became of them: RabbitMQ's `message_stats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
