@@ -32,7 +32,7 @@ use crate::{
 const VHOST_LIMITS: &str = "vhost-limits";
 const LIMITS: &str = "limits";
 /// The component whose parameters are operator policies.
-const OPERATOR_POLICY: &str = "operator_policy";
+pub(super) const OPERATOR_POLICY: &str = "operator_policy";
 /// Of plugins that are not here: what files of definitions hold of them is kept and does nothing.
 const WITHOUT_EFFECT: [&str; 3] = ["federation-upstream", "federation-upstream-set", "shovel"];
 

@@ -253,6 +253,7 @@ const OPERATION: &[Row] = &[
         r#"/liebre/authenticate {"username":"a","password":"b"}"#,
     ),
     ("POST liebre/stop", "", "administrator", "", "/liebre/stop"),
+    ("POST liebre/definitions", "", "administrator", "", "/liebre/definitions {}"),
     ("PUT liebre/disk-free-limit", "", "administrator", "", r#"/liebre/disk-free-limit {"absolute":0}"#),
     (
         "PUT liebre/vm-memory-high-watermark",
