@@ -38,7 +38,7 @@ use crate::{
 use check::Checked;
 
 /// The global parameter that says which definitions were imported last. Exports leave it out.
-const IMPORTED: &str = "imported_definition_hash_value";
+pub(super) const IMPORTED: &str = "imported_definition_hash_value";
 /// UTF-8's mark at the beginning of texts from Windows.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
