@@ -3,7 +3,7 @@
 mod cli;
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
@@ -92,7 +92,8 @@ fn places(settings: &LogSettings) -> Result<Vec<Place>, String> {
         places.push(Place { name, level: place.level, is_json: place.is_json, has_colours, writer });
     }
     if let Some((path, place)) = &settings.file {
-        let opened = OpenOptions::new().create(true).append(true).open(path);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let opened = made.and_then(|()| OpenOptions::new().create(true).append(true).open(path));
         let file = opened.map_err(|error| format!("cannot write the log to {}: {error}", path.display()))?;
         let writer = Box::new(file);
         let name = path.display().to_string();

@@ -17,8 +17,8 @@ pub(super) fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Re
     let mut entries = Vec::new();
     for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
         let error = |reason: String| FileError { line: index + 1, reason };
-        if let Some((key, value)) = split(line).map_err(|reason| error(reason.to_owned()))? {
-            let value = interpolate(&value, variable).map_err(error)?;
+        if let Some((key, value, is_quoted)) = split(line).map_err(|reason| error(reason.to_owned()))? {
+            let value = if is_quoted { value } else { interpolate(&value, variable).map_err(error)? };
             if value.starts_with(ENCRYPTED) {
                 return Err(error(format!("{key}: encrypted values can't be read here; use $(VARIABLE)")));
             }
@@ -28,8 +28,8 @@ pub(super) fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Re
     Ok(entries)
 }
 
-/// Key and value of a line; none of a blank one.
-fn split(line: &str) -> Result<Option<(String, String)>, &'static str> {
+/// Key and value of a line, and whether the value stands in quotes; none of a blank one.
+fn split(line: &str) -> Result<Option<(String, String, bool)>, &'static str> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -42,7 +42,8 @@ fn split(line: &str) -> Result<Option<(String, String)>, &'static str> {
     if key.contains(char::is_whitespace) {
         return Err("a key has no spaces");
     }
-    let value = match value.strip_prefix('\'') {
+    let quoted = value.strip_prefix('\'');
+    let value = match quoted {
         Some(quoted) => {
             let (value, rest) = quoted.split_once('\'').ok_or("the quote (') is not closed")?;
             let rest = rest.trim_start();
@@ -56,7 +57,7 @@ fn split(line: &str) -> Result<Option<(String, String)>, &'static str> {
     if value.is_empty() {
         return Err("there is no value behind '='");
     }
-    Ok(Some((key.to_owned(), value.to_owned())))
+    Ok(Some((key.to_owned(), value.to_owned(), quoted.is_some())))
 }
 
 /// Puts the environment's values in the places of `$(NAME)`.
@@ -101,6 +102,7 @@ mod tests {
     #[test]
     fn quotes_keep_what_is_in_them() {
         assert_eq!(parsed("default_pass = 'a # b'  # c"), Ok(vec![entry("default_pass", "a # b", 1)]));
+        assert_eq!(parsed("default_pass = 'a$(PORT)'"), Ok(vec![entry("default_pass", "a$(PORT)", 1)]));
         assert_eq!(parsed("default_pass = it's"), Ok(vec![entry("default_pass", "it's", 1)]));
     }
 

@@ -7,12 +7,15 @@ use std::{
     path::PathBuf,
 };
 
-use super::log::{LogDraft, LogSettings};
+use super::{
+    address::{self, Endpoint},
+    log::{LogDraft, LogSettings},
+};
 use crate::{
     limits::{DISK_FREE_LIMIT, NodeLimits, PROMETHEUS_PORT},
     server::{
-        DefaultUser, EffectiveSetting, PrometheusListen, Settings, definition_files::DefinitionFiles,
-        resources::Limits, watermark::DiskFreeLimit,
+        DefaultUser, PrometheusListen, Settings, definition_files::DefinitionFiles, resources::Limits,
+        watermark::DiskFreeLimit,
     },
     vhost::access::LOOPBACK_USER,
 };
@@ -21,14 +24,18 @@ use crate::{
 const AMQP_PORT: u16 = 5_672;
 /// The default port of the management API.
 const HTTP_PORT: u16 = 15_672;
+/// All interfaces.
+const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// What is known so far.
 #[derive(Debug)]
 pub(super) struct Draft {
     /// By their names in `listeners.tcp.$name`.
-    pub(super) listeners: BTreeMap<String, SocketAddr>,
+    pub(super) listeners: BTreeMap<String, Endpoint>,
     pub(super) has_no_listeners: bool,
-    pub(super) http: SocketAddr,
+    /// Of listeners of which only the port is said.
+    pub(super) node_ip: Option<IpAddr>,
+    pub(super) http: HttpDraft,
     pub(super) prometheus: PrometheusDraft,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) unsafe_no_fsync: bool,
@@ -44,6 +51,21 @@ pub(super) struct Draft {
     pub(super) definitions: Vec<PathBuf>,
     pub(super) skip_if_unchanged: bool,
     pub(super) log: LogDraft,
+    /// What was made of the value that was read last, if that is something else.
+    pub(super) note: Option<String>,
+}
+
+/// What was said of where the management API answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HttpDraft {
+    pub(super) ip: Option<IpAddr>,
+    pub(super) port: Option<u16>,
+}
+
+impl HttpDraft {
+    fn finish(self) -> SocketAddr {
+        SocketAddr::new(self.ip.unwrap_or(EVERYWHERE), self.port.unwrap_or(HTTP_PORT))
+    }
 }
 
 /// What was said of where Prometheus reads.
@@ -71,7 +93,8 @@ impl Default for Draft {
         Self {
             listeners: BTreeMap::new(),
             has_no_listeners: false,
-            http: SocketAddr::from((Ipv6Addr::UNSPECIFIED, HTTP_PORT)),
+            node_ip: None,
+            http: HttpDraft::default(),
             prometheus: PrometheusDraft::default(),
             data_dir: None,
             unsafe_no_fsync: false,
@@ -86,24 +109,28 @@ impl Default for Draft {
             definitions: Vec::new(),
             skip_if_unchanged: false,
             log: LogDraft::default(),
+            note: None,
         }
     }
 }
 
 impl Draft {
     /// The settings, or what is missing to make them.
-    pub(super) fn finish(
-        mut self,
-        effective: Vec<EffectiveSetting>,
-    ) -> Result<(Settings, LogSettings), String> {
+    pub(super) fn finish(mut self) -> Result<(Settings, LogSettings), String> {
         if self.has_no_listeners && self.listeners.is_empty() {
             return Err(
                 "listeners.tcp = none: this version has no TLS, so that nobody could connect".to_owned()
             );
         }
         if self.listeners.is_empty() {
-            self.listeners.insert("default".to_owned(), SocketAddr::from((Ipv6Addr::UNSPECIFIED, AMQP_PORT)));
+            self.listeners.insert("default".to_owned(), Endpoint { ip: None, port: AMQP_PORT });
         }
+        let usual_ip = self.node_ip.unwrap_or(EVERYWHERE);
+        let http = self.http.finish();
+        let listeners: BTreeMap<String, SocketAddr> =
+            self.listeners.into_iter().map(|(name, at)| (name, reachable(at.or_at(usual_ip)))).collect();
+        let prometheus_listen = self.prometheus.finish(http);
+        check_ports(&listeners, reachable(http), prometheus_listen)?;
         let data_dir = match self.data_dir {
             Some(data_dir) => data_dir,
             None => user_data_dir()
@@ -116,9 +143,9 @@ impl Draft {
         let loopback_users =
             self.loopback_users.unwrap_or_else(|| BTreeSet::from([LOOPBACK_USER.to_owned()]));
         let settings = Settings {
-            amqp_listen: self.listeners.into_values().map(reachable).collect(),
-            http_listen: reachable(self.http),
-            prometheus_listen: self.prometheus.finish(self.http),
+            amqp_listen: listeners.into_values().collect(),
+            http_listen: reachable(http),
+            prometheus_listen,
             data_dir,
             unsafe_no_fsync: self.unsafe_no_fsync,
             backlog: self.backlog,
@@ -132,10 +159,31 @@ impl Draft {
                 paths: self.definitions,
                 skip_if_unchanged: self.skip_if_unchanged,
             },
-            effective,
+            effective: Vec::new(),
         };
-        Ok((settings, self.log.finish()))
+        let log = self.log.finish(&settings.node_name);
+        Ok((settings, log))
     }
+}
+
+/// No two of them can be at the same place.
+fn check_ports(
+    amqp: &BTreeMap<String, SocketAddr>,
+    http: SocketAddr,
+    prometheus: PrometheusListen,
+) -> Result<(), String> {
+    let mut all: Vec<(String, SocketAddr)> =
+        amqp.iter().map(|(name, at)| (format!("listeners.tcp.{name}"), *at)).collect();
+    all.push(("management.tcp".to_owned(), http));
+    if let PrometheusListen::At(at) = prometheus {
+        all.push(("prometheus.tcp".to_owned(), at));
+    }
+    for (index, (name, at)) in all.iter().enumerate() {
+        if let Some((other, _)) = all[..index].iter().find(|(_, other)| address::collide(*at, *other)) {
+            return Err(format!("{other} and {name} are on the same port: {at}"));
+        }
+    }
+    Ok(())
 }
 
 /// Where programs keep a user's data (XDG base directories; on macOS Application Support).

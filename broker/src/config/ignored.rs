@@ -10,6 +10,30 @@ const PLUGIN: &str = "the plugin is not here";
 const LOG: &str = "the log has one level for the console and one for the file";
 const NOT_YET: &str = "not in this version";
 const ALWAYS: &str = "nothing has to be permitted";
+const DATABASE: &str =
+    "RabbitMQ's database can't be read; LIEBRE_DATA_DIR names where everything durable is kept";
+
+/// Variables of RabbitMQ's environment that are not read.
+pub(super) const IGNORED_VARIABLES: &[(&str, &str)] = &[
+    ("RABBITMQ_MNESIA_BASE", DATABASE),
+    ("RABBITMQ_MNESIA_DIR", DATABASE),
+    ("RABBITMQ_QUORUM_DIR", DATABASE),
+    ("RABBITMQ_STREAM_DIR", DATABASE),
+    ("RABBITMQ_ADVANCED_CONFIG_FILE", "files in Erlang's syntax are not read"),
+    ("RABBITMQ_CONF_ENV_FILE", "set the variables themselves"),
+    ("RABBITMQ_ENABLED_PLUGINS_FILE", "there are no plugins to enable"),
+    ("RABBITMQ_PLUGINS_DIR", "there are no plugins to enable"),
+    ("RABBITMQ_LOG", "LIEBRE_LOG says how much is logged"),
+    ("RABBITMQ_PID_FILE", "the PID is in the file 'lock' in the data directory"),
+    ("RABBITMQ_DIST_PORT", ONE_NODE),
+    ("RABBITMQ_USE_LONGNAME", "RABBITMQ_NODENAME is taken as it is"),
+    ("RABBITMQ_FEATURE_FLAGS", "all feature flags are enabled"),
+    ("RABBITMQ_SERVER_ERL_ARGS", ERLANG),
+    ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG),
+    ("RABBITMQ_IO_THREAD_POOL_SIZE", ERLANG),
+    ("RABBITMQ_MAX_NUMBER_OF_PROCESSES", ERLANG),
+    ("RABBITMQ_ERLANG_COOKIE", "who may enter the data directory may use the tools"),
+];
 
 /// All of them.
 pub(super) const IGNORED: &[Key] = &[

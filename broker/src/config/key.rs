@@ -31,9 +31,14 @@ pub struct Key {
 pub(super) enum Action {
     /// It is put where it belongs; the words are those that stand for the name's `$` parts.
     Set(fn(&mut Draft, &str, &[&str]) -> Result<(), String>),
+    /// It is said as these other keys.
+    Parts(fn(&str) -> Result<Parts, String>),
     /// A line in the log.
     Ignore,
 }
+
+/// Names of keys, and their values.
+pub(super) type Parts = Vec<(&'static str, String)>;
 
 impl Key {
     pub(super) const fn set(
@@ -44,6 +49,16 @@ impl Key {
         set: fn(&mut Draft, &str, &[&str]) -> Result<(), String>,
     ) -> Self {
         Self { action: Action::Set(set), takes, default, ..Self::ignored(name, about) }
+    }
+
+    pub(super) const fn parts(
+        name: &'static str,
+        takes: &'static str,
+        default: &'static str,
+        about: &'static str,
+        parts: fn(&str) -> Result<Parts, String>,
+    ) -> Self {
+        Self { action: Action::Parts(parts), takes, default, ..Self::ignored(name, about) }
     }
 
     pub(super) const fn ignored(name: &'static str, about: &'static str) -> Self {
@@ -89,7 +104,7 @@ impl Key {
     /// Whether it does something here.
     #[must_use]
     pub fn is_honoured(&self) -> bool {
-        matches!(self.action, Action::Set(_))
+        !matches!(self.action, Action::Ignore)
     }
 
     /// Whether the name is one name, which the environment and the command line can have, too.

@@ -1,10 +1,16 @@
 //! All keys: those that do something here.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
-use super::{key::Key, log, value};
+use super::{
+    address,
+    key::{Key, Parts},
+    log::{self, FileDraft},
+    value,
+};
 use crate::{
     limits::{CHANNEL_MAX, FRAME_MAX_CEILING, FRAME_MIN},
+    model::pattern::Pattern,
     server::watermark::{DiskFreeLimit, MemoryWatermark},
 };
 
@@ -16,7 +22,7 @@ pub(super) const NODE: &[Key] = &[
         "[::]:5672",
         "Where AMQP clients connect",
         |draft, text, _| {
-            draft.listeners.insert("default".to_owned(), value::address(text)?);
+            draft.listeners.insert("default".to_owned(), address::endpoint(text)?);
             Ok(())
         },
     )
@@ -29,7 +35,7 @@ pub(super) const NODE: &[Key] = &[
         "",
         "The same, for one of several addresses",
         |draft, text, words| {
-            draft.listeners.insert(words.concat(), value::address(text)?);
+            draft.listeners.insert(words.concat(), address::endpoint(text)?);
             Ok(())
         },
     )
@@ -46,57 +52,68 @@ pub(super) const NODE: &[Key] = &[
     )
     .family("listeners.tcp"),
     Key::set(
+        "node_ip_address",
+        "ADDR",
+        "::",
+        "The address of AMQP listeners of which only the port is said",
+        |draft, text, _| {
+            // What RabbitMQ calls all of them.
+            draft.node_ip = if text == "auto" { None } else { Some(address::ip(text)?) };
+            Ok(())
+        },
+    )
+    .variables(&["RABBITMQ_NODE_IP_ADDRESS"]),
+    Key::parts(
         "management.tcp.address",
-        "ADDR:PORT",
+        "PORT|ADDR:PORT",
         "[::]:15672",
         "Where the management API answers",
-        |draft, text, _| {
-            draft.http = value::address(text)?;
-            Ok(())
-        },
+        |text| parts(text, ["management.tcp.ip", "management.tcp.port"]),
     )
-    .option("http-listen")
-    .family("management.tcp"),
+    .option("http-listen"),
     Key::set("management.tcp.port", "PORT", "15672", "Its port alone", |draft, text, _| {
-        draft.http.set_port(value::number_within(text, 0, 65_535)?);
+        draft.http.port = Some(value::number_within(text, 0, 65_535)?);
         Ok(())
     })
-    .aliases(&["management.listener.port"])
-    .family("management.tcp"),
+    .aliases(&["management.listener.port"]),
     Key::set("management.tcp.ip", "ADDR", "::", "Its address alone", |draft, text, _| {
-        let ip = text.parse().map_err(|_| format!("'{text}' is no address"))?;
-        draft.http = SocketAddr::new(ip, draft.http.port());
+        draft.http.ip = Some(address::ip(text)?);
         Ok(())
     })
-    .aliases(&["management.listener.ip"])
-    .family("management.tcp"),
-    Key::set(
+    .aliases(&["management.listener.ip"]),
+    Key::parts(
         "prometheus.tcp.address",
-        "ADDR:PORT|off",
+        "PORT|ADDR:PORT|off",
         "port 15692 at the address of the management API, if it is free",
         "Where Prometheus reads /metrics without a login",
-        |draft, text, _| {
-            if text == "off" {
-                draft.prometheus.is_off = true;
-                return Ok(());
+        |text| match text {
+            "off" => Ok(vec![("prometheus.tcp.listener", "off".to_owned())]),
+            _ => {
+                let mut parts = parts(text, ["prometheus.tcp.ip", "prometheus.tcp.port"])?;
+                parts.push(("prometheus.tcp.listener", "on".to_owned()));
+                Ok(parts)
             }
-            let address = value::address(text)?;
-            (draft.prometheus.ip, draft.prometheus.port) = (Some(address.ip()), Some(address.port()));
-            Ok(())
         },
     )
-    .option("prometheus-listen")
-    .family("prometheus.tcp"),
+    .option("prometheus-listen"),
+    Key::set(
+        "prometheus.tcp.listener",
+        "on|off",
+        "on",
+        "Whether Prometheus is let in at all",
+        |draft, text, _| {
+            draft.prometheus.is_off = !value::flag(text)?;
+            Ok(())
+        },
+    ),
     Key::set("prometheus.tcp.port", "PORT", "", "Its port alone", |draft, text, _| {
         draft.prometheus.port = Some(value::number_within(text, 0, 65_535)?);
         Ok(())
-    })
-    .family("prometheus.tcp"),
+    }),
     Key::set("prometheus.tcp.ip", "ADDR", "", "Its address alone", |draft, text, _| {
-        draft.prometheus.ip = Some(text.parse().map_err(|_| format!("'{text}' is no address"))?);
+        draft.prometheus.ip = Some(address::ip(text)?);
         Ok(())
-    })
-    .family("prometheus.tcp"),
+    }),
     Key::set(
         "data_dir",
         "DIR",
@@ -190,8 +207,10 @@ pub(super) const LIMITS: &[Key] = &[
         Ok(())
     })
     .aliases(&["max_connections"]),
-    Key::set("channel_max", "COUNT", "2047", "Open no more channels than this on one connection", |draft, text, _| {
-        draft.node_limits.channel_max = value::number_within(text, 1, u64::from(CHANNEL_MAX))?;
+    Key::set("channel_max", "COUNT", "2047", "Open no more channels than this on one connection; 2047 are the most, 0 is as many", |draft, text, _| {
+        let (number, note) = value::clamped(text, 1, u64::from(CHANNEL_MAX))?;
+        draft.node_limits.channel_max = u16::try_from(number).unwrap_or(CHANNEL_MAX);
+        draft.note = note;
         Ok(())
     })
     .aliases(&["max_channels_per_connection"]),
@@ -199,8 +218,10 @@ pub(super) const LIMITS: &[Key] = &[
         draft.node_limits.channel_max_per_node = value::limit(text)?;
         Ok(())
     }),
-    Key::set("consumer_max_per_channel", "COUNT", "10000", "Start no more consumers than this on one channel", |draft, text, _| {
-        draft.node_limits.consumers_per_channel_max = value::number_within(text, 1, 65_535)?;
+    Key::set("consumer_max_per_channel", "COUNT", "10000", "Start no more consumers than this on one channel; 65535 are the most", |draft, text, _| {
+        let (number, note) = value::clamped(if text == "infinity" { "0" } else { text }, 1, 65_535)?;
+        draft.node_limits.consumers_per_channel_max = usize::try_from(number).unwrap_or(usize::MAX);
+        draft.note = note;
         Ok(())
     }),
     Key::set("cluster_queue_limit", "COUNT", "infinity", "Declare no more queues than this in all vhosts together", |draft, text, _| {
@@ -217,16 +238,18 @@ pub(super) const LIMITS: &[Key] = &[
     }),
     Key::set("max_message_size", "SIZE", "134217728", "Take no larger message than this", |draft, text, _| {
         draft.node_limits.message_size_max =
-            Some(value::size(text)?).filter(|size| (1..=536_870_912).contains(size)).ok_or("512 MiB are the most")?;
+            Some(value::size(text)?).filter(|size| (1..=536_870_912).contains(size)).ok_or("from 1 byte to 512 MiB")?;
         Ok(())
     }),
     Key::set("heartbeat", "SECONDS", "60", "Offer clients this interval of heartbeats; 0: none", |draft, text, _| {
         draft.node_limits.heartbeat_secs = value::number_within(text, 0, 65_535)?;
         Ok(())
     }),
-    Key::set("frame_max", "BYTES", "131072", "Offer clients this largest frame", |draft, text, _| {
-        draft.node_limits.frame_max =
-            value::number_within(text, u64::from(FRAME_MIN), u64::from(FRAME_MAX_CEILING))?;
+    Key::set("frame_max", "BYTES", "131072", "Offer clients this largest frame; 1 MiB is the most, 0 is as much", |draft, text, _| {
+        let bytes = value::size(text)?.to_string();
+        let (number, note) = value::clamped(&bytes, u64::from(FRAME_MIN), u64::from(FRAME_MAX_CEILING))?;
+        draft.node_limits.frame_max = u32::try_from(number).unwrap_or(FRAME_MAX_CEILING);
+        draft.note = note;
         Ok(())
     }),
     Key::set("handshake_timeout", "MILLIS", "10000", "From accepting a connection until it is open", |draft, text, _| {
@@ -288,16 +311,16 @@ pub(super) const ACCESS: &[Key] = &[
         ".*",
         "What the first user may declare",
         |draft, text, _| {
-            draft.default_user.configure = text.to_owned();
+            draft.default_user.configure = pattern(text)?;
             Ok(())
         },
     ),
     Key::set("default_permissions.read", "PATTERN", ".*", "What it may consume from", |draft, text, _| {
-        draft.default_user.read = text.to_owned();
+        draft.default_user.read = pattern(text)?;
         Ok(())
     }),
     Key::set("default_permissions.write", "PATTERN", ".*", "What it may publish to", |draft, text, _| {
-        draft.default_user.write = text.to_owned();
+        draft.default_user.write = pattern(text)?;
         Ok(())
     }),
     Key::set("loopback_users", "none", "", "Nobody has to log in through localhost", |draft, text, _| {
@@ -330,7 +353,8 @@ pub(super) const ACCESS: &[Key] = &[
         "load_definitions",
         "FILE|DIR",
         "",
-        "Import these definitions at each start: a file, or all .json files of a directory by name",
+        "Import these definitions at each start: a file, or all .json files of a directory by name. A first start with \
+         definitions that have users makes no default user",
         |draft, text, _| {
             draft.definitions.push(PathBuf::from(text));
             Ok(())
@@ -391,13 +415,25 @@ pub(super) const LOG: &[Key] = &[
         },
     ),
     Key::set("log.file", "FILE|false", "false", "Log to this file, too", |draft, text, _| {
-        draft.log.file = Some(PathBuf::from(text)).filter(|_| text != "false");
+        draft.log.file = match text {
+            // The console's names in RabbitMQ's variable.
+            "false" | "-" | "-stderr" => FileDraft::None,
+            file => FileDraft::At(PathBuf::from(file)),
+        };
         Ok(())
-    }),
-    Key::set("log.dir", "DIR", "", "The directory of the file", |draft, text, _| {
-        draft.log.directory = Some(PathBuf::from(text));
-        Ok(())
-    }),
+    })
+    .variables(&["RABBITMQ_LOGS"]),
+    Key::set(
+        "log.dir",
+        "DIR",
+        "",
+        "The directory of the file, which is made if it is not there; where no file is named, the node's name and .log",
+        |draft, text, _| {
+            draft.log.directory = Some(PathBuf::from(text));
+            Ok(())
+        },
+    )
+    .variables(&["RABBITMQ_LOG_BASE"]),
     Key::set("log.file.level", "LEVEL", "info", "What goes to the file", |draft, text, _| {
         draft.log.file_place.level = Some(log::level(text)?);
         Ok(())
@@ -423,6 +459,19 @@ pub(super) const LOG: &[Key] = &[
         },
     ),
 ];
+
+/// A port alone leaves the address as it is.
+fn parts(text: &str, [ip, port]: [&'static str; 2]) -> Result<Parts, String> {
+    let endpoint = address::endpoint(text)?;
+    let mut parts = vec![(port, endpoint.port.to_string())];
+    parts.extend(endpoint.ip.map(|address| (ip, address.to_string())));
+    Ok(parts)
+}
+
+/// As the first start will take it.
+fn pattern(text: &str) -> Result<String, String> {
+    Pattern::parse(text).map(|pattern| pattern.as_str().to_owned()).map_err(|error| error.to_string())
+}
 
 fn is_json(text: &str) -> Result<bool, String> {
     match text {

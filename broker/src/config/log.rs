@@ -32,8 +32,18 @@ pub(super) struct LogDraft {
     pub(super) console: PlaceDraft,
     pub(super) directory: Option<PathBuf>,
     /// In the directory, if there is one.
-    pub(super) file: Option<PathBuf>,
+    pub(super) file: FileDraft,
     pub(super) file_place: PlaceDraft,
+}
+
+/// What was said of the file so far.
+#[derive(Clone, Debug, Default)]
+pub(super) enum FileDraft {
+    /// Nothing: there is one if there is a directory for it.
+    #[default]
+    Usual,
+    None,
+    At(PathBuf),
 }
 
 /// What was said of a place so far.
@@ -44,15 +54,22 @@ pub(super) struct PlaceDraft {
 }
 
 impl LogDraft {
-    pub(super) fn finish(self) -> LogSettings {
+    pub(super) fn finish(self, node_name: &str) -> LogSettings {
         let place = |place: PlaceDraft| LogPlace {
             level: place.level.or(self.default_level).unwrap_or(LevelFilter::INFO),
             is_json: place.is_json,
         };
-        let directory = self.directory.unwrap_or_default();
+        // As RabbitMQ calls its file.
+        let usual = || self.directory.is_some().then(|| PathBuf::from(format!("{node_name}.log")));
+        let file = match self.file.clone() {
+            FileDraft::Usual => usual(),
+            FileDraft::None => None,
+            FileDraft::At(file) => Some(file),
+        };
+        let directory = self.directory.clone().unwrap_or_default();
         LogSettings {
             console: (!self.has_no_console).then(|| place(self.console)),
-            file: self.file.map(|file| (directory.join(file), place(self.file_place))),
+            file: file.map(|file| (directory.join(file), place(self.file_place))),
         }
     }
 }

@@ -8,9 +8,11 @@
 //! the API shows are made of it. Files are in the syntax of `rabbitmq.conf`, or in TOML with the same keys. What can't be
 //! is an error that says where it stands; nothing is guessed.
 
+mod address;
 mod conf_file;
 mod draft;
 mod entry;
+mod environment;
 mod ignored;
 mod key;
 mod keys;
@@ -23,11 +25,13 @@ mod toml_file;
 mod value;
 
 use std::{
+    collections::BTreeSet,
     env, error, fmt, io,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
-use crate::server::{EffectiveSetting, HIDDEN, Settings};
+use crate::server::{EffectiveSetting, HIDDEN, Settings, watermark::DiskFreeLimit};
 use draft::Draft;
 pub use entry::Source;
 use entry::{FileError, Given};
@@ -35,6 +39,8 @@ use key::Action;
 pub use key::Key;
 use log::LogSettings;
 
+/// The family of AMQP listeners.
+const LISTENERS: &str = "listeners.tcp";
 /// Names that are less alike than this are not taken for each other.
 const LIKENESS_MIN: f64 = 0.8;
 
@@ -79,6 +85,13 @@ pub enum ConfigError {
         /// The most similar one there is.
         nearest: Option<&'static str>,
     },
+    /// There is no such variable of ours.
+    UnknownVariable {
+        /// As it stands in the environment.
+        name: String,
+        /// The most similar one there is.
+        nearest: String,
+    },
     /// A key can't have this value.
     Value {
         /// Where it stands.
@@ -107,51 +120,154 @@ impl Configuration {
     /// is the file that the command line names; otherwise the environment, or the usual places, do.
     pub fn read(file: Option<PathBuf>, options: Vec<(String, String)>) -> Result<Self, ConfigError> {
         let variable = |name: &str| env::var(name).ok();
+        let all =
+            env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+        let unread = environment::unread(&all.collect::<Vec<_>>())?;
         let files = places::files(file, &variable)?;
         let mut given = Vec::new();
         for path in &files {
             given.extend(read_file(path, &variable)?);
         }
-        given.extend(from_environment(&variable));
+        given.extend(environment::given(&variable));
         given.extend(options.into_iter().map(|(key, value)| {
             let option = exact_keys().find(|exact| exact.name == key).map(Key::option_name);
             Given { source: Source::Flag(option.unwrap_or_else(|| key.clone())), key, value }
         }));
-        Self::resolve(given, files)
+        let mut configuration = Self::resolve(given, files)?;
+        configuration.notes.extend(unread);
+        check_paths(&configuration.settings)?;
+        Ok(configuration)
     }
 
     /// What is in force when all of this is said, what wins last.
     fn resolve(given: Vec<Given>, files: Vec<PathBuf>) -> Result<Self, ConfigError> {
-        let mut notes = Vec::new();
-        let mut chosen: Vec<(&Key, Vec<String>, Given)> = Vec::new();
-        for mut given in given {
-            let (key, words) = find(&given.key).ok_or_else(|| unknown(&given))?;
-            if !key.is_honoured() {
-                notes.push(format!("{}: {} does nothing here: {}", given.source, given.key, key.about));
-                continue;
-            }
-            if key.is_exact() {
-                key.name.clone_into(&mut given.key);
-            }
-            chosen.retain(|(other, _, earlier)| {
-                let is_family = !key.family.is_empty() && other.family == key.family;
-                earlier.key != given.key && !(is_family && earlier.source.layer() < given.source.layer())
-            });
-            chosen.push((key, words, given));
-        }
+        let (mut chosen, mut notes) = choose(given)?;
+        notes.extend(drop_unneeded_sizes(&mut chosen));
         let mut draft = Draft::default();
-        for (key, words, given) in &chosen {
+        for Chosen { key, words, given } in &chosen {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let Action::Set(set) = key.action else { continue };
-            set(&mut draft, &given.value, &words).map_err(|reason| ConfigError::Value {
-                source: given.source.clone(),
-                key: given.key.clone(),
-                reason,
-            })?;
+            set(&mut draft, &given.value, &words).map_err(|reason| refused(given, reason))?;
+            if let Some(note) = draft.note.take() {
+                notes.push(format!("{}: {}: {note}", given.source, given.key));
+            }
         }
-        let (settings, log) = draft.finish(effective(&chosen)).map_err(ConfigError::Incomplete)?;
+        let (mut settings, log) = draft.finish().map_err(ConfigError::Incomplete)?;
+        settings.effective = effective(&chosen, &settings, &log);
         Ok(Self { settings, log, files, notes })
     }
+}
+
+/// A value that is in force, with its key and what stands for the free parts of the key's name.
+struct Chosen {
+    key: &'static Key,
+    words: Vec<String>,
+    given: Given,
+}
+
+/// What wins, and a note for what does nothing.
+fn choose(given: Vec<Given>) -> Result<(Vec<Chosen>, Vec<String>), ConfigError> {
+    let (mut chosen, mut notes): (Vec<Chosen>, _) = (Vec::new(), Vec::new());
+    for mut given in in_parts(given)? {
+        let (key, words) = find(&given.key).ok_or_else(|| unknown(&given))?;
+        if !key.is_honoured() {
+            notes.push(format!("{}: {} does nothing here: {}", given.source, given.key, key.about));
+            continue;
+        }
+        if key.is_exact() {
+            key.name.clone_into(&mut given.key);
+        }
+        keep_address(key, &mut given, &chosen)?;
+        chosen.retain(|Chosen { key: other, given: earlier, .. }| {
+            let is_family = !key.family.is_empty() && other.family == key.family;
+            earlier.key != given.key && !(is_family && earlier.source.layer() < given.source.layer())
+        });
+        chosen.push(Chosen { key, words, given });
+    }
+    Ok((chosen, notes))
+}
+
+/// Keys that stand for others become those.
+fn in_parts(given: Vec<Given>) -> Result<Vec<Given>, ConfigError> {
+    let mut all = Vec::new();
+    for given in given {
+        match find(&given.key).map(|(key, _)| key.action) {
+            Some(Action::Parts(parts)) => {
+                let parts = parts(&given.value).map_err(|reason| refused(&given, reason))?;
+                let part = |(key, value): (&str, String)| Given {
+                    key: key.to_owned(),
+                    value,
+                    source: given.source.clone(),
+                };
+                all.extend(parts.into_iter().map(part));
+            }
+            _ => all.push(given),
+        }
+    }
+    Ok(all)
+}
+
+/// A listener of which only the port is said stays at the address that what it replaces has.
+fn keep_address(key: &Key, given: &mut Given, chosen: &[Chosen]) -> Result<(), ConfigError> {
+    let is_port_alone = address::endpoint(&given.value).is_ok_and(|endpoint| endpoint.ip.is_none());
+    if key.family != LISTENERS || !is_port_alone {
+        return Ok(());
+    }
+    let replaced = chosen.iter().filter(|Chosen { key, given: earlier, .. }| {
+        key.family == LISTENERS && earlier.source.layer() < given.source.layer()
+    });
+    let addresses: BTreeSet<IpAddr> =
+        replaced.filter_map(|replaced| address::endpoint(&replaced.given.value).ok()?.ip).collect();
+    let mut addresses = addresses.into_iter();
+    match (addresses.next(), addresses.next()) {
+        (Some(ip), None) => {
+            let port = std::mem::take(&mut given.value);
+            given.value = if ip.is_ipv6() { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") };
+            Ok(())
+        }
+        (Some(one), Some(other)) => {
+            let reason = format!("is this port at {one} or at {other}? Say ADDR:PORT");
+            Err(refused(given, reason))
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+/// Where both a share and a size are said, the share counts, as in RabbitMQ; a note for each.
+fn drop_unneeded_sizes(chosen: &mut Vec<Chosen>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for limit in ["disk_free_limit", "vm_memory_high_watermark"] {
+        let (share, size) = (format!("{limit}.relative"), format!("{limit}.absolute"));
+        if chosen.iter().any(|chosen| chosen.given.key == share) {
+            chosen.retain(|Chosen { given, .. }| {
+                let is_size = given.key == size;
+                if is_size {
+                    notes.push(format!("{}: {size} does nothing here: {share} is there, too", given.source));
+                }
+                !is_size
+            });
+        }
+    }
+    notes
+}
+
+/// What is to be read at the start has to be there.
+fn check_paths(settings: &Settings) -> Result<(), ConfigError> {
+    let missing = |path: &&PathBuf| path.metadata().err().map(|error| ((*path).clone(), error));
+    match settings.definitions.paths.iter().find_map(|path| missing(&path)) {
+        Some((path, error)) => {
+            let of_path = |setting: &&EffectiveSetting| setting.value == path.display().to_string();
+            let found = settings.effective.iter().find(of_path);
+            let place = found.map(|setting| format!("{}: {}: ", setting.source, setting.key));
+            let place = place.unwrap_or_default();
+            Err(ConfigError::Incomplete(format!("{place}cannot read {}: {error}", path.display())))
+        }
+        None => Ok(()),
+    }
+}
+
+fn refused(given: &Given, reason: String) -> ConfigError {
+    ConfigError::Value { source: given.source.clone(), key: given.key.clone(), reason }
 }
 
 fn read_file(path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Given>, ConfigError> {
@@ -169,18 +285,6 @@ fn read_file(path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<V
         source: Source::File { path: path.to_owned(), line: entry.line },
     });
     Ok(given.collect())
-}
-
-/// Variables of ours come after RabbitMQ's: they win.
-fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Vec<Given> {
-    let of_key = |key: &'static Key| {
-        let names = key.variables.iter().map(|name| (*name).to_owned()).chain([key.variable_name()]);
-        names.filter_map(move |name| {
-            let value = variable(&name).filter(|value| !value.is_empty())?;
-            Some(Given { key: key.name.to_owned(), value, source: Source::Environment(name) })
-        })
-    };
-    exact_keys().flat_map(of_key).collect()
 }
 
 /// The key of this name, and what stands for its free parts. An exact name comes before one with free parts.
@@ -207,11 +311,11 @@ fn unknown(given: &Given) -> ConfigError {
 }
 
 /// What was chosen, and the defaults of everything else.
-fn effective(chosen: &[(&Key, Vec<String>, Given)]) -> Vec<EffectiveSetting> {
+fn effective(chosen: &[Chosen], settings: &Settings, log: &LogSettings) -> Vec<EffectiveSetting> {
     let shown = |key: &Key, value: &str| if key.is_secret { HIDDEN.to_owned() } else { value.to_owned() };
     let mut all: Vec<EffectiveSetting> = chosen
         .iter()
-        .map(|(key, _, given)| EffectiveSetting {
+        .map(|Chosen { key, given, .. }| EffectiveSetting {
             key: given.key.clone(),
             value: shown(key, &given.value),
             source: given.source.to_string(),
@@ -219,16 +323,29 @@ fn effective(chosen: &[(&Key, Vec<String>, Given)]) -> Vec<EffectiveSetting> {
         .collect();
     let is_said = |key: &Key| {
         let is_family = |other: &Key| !key.family.is_empty() && other.family == key.family;
-        chosen.iter().any(|(other, ..)| other.name == key.name || is_family(other))
+        chosen.iter().any(|chosen| chosen.key.name == key.name || is_family(chosen.key))
     };
-    let defaults = exact_keys().filter(|key| !key.default.is_empty() && !is_said(key));
+    let defaults = exact_keys()
+        .filter(|key| !key.default.is_empty() && !matches!(key.action, Action::Parts(_)) && !is_said(key));
     all.extend(defaults.map(|key| EffectiveSetting {
         key: key.name.to_owned(),
-        value: shown(key, key.default),
+        value: found_out(key, settings, log).unwrap_or_else(|| shown(key, key.default)),
         source: Source::Default.to_string(),
     }));
     all.sort_by(|one, other| one.key.cmp(&other.key));
     all
+}
+
+/// Defaults that depend on the machine, as they are on this one.
+fn found_out(key: &Key, settings: &Settings, log: &LogSettings) -> Option<String> {
+    match (key.name, settings.limits.disk) {
+        ("node_name", _) => Some(settings.node_name.clone()),
+        ("cluster_name", _) => Some(settings.node_name.clone()),
+        ("log.file", _) => log.file.as_ref().map(|(path, _)| path.display().to_string()),
+        ("data_dir", _) => Some(settings.data_dir.display().to_string()),
+        ("disk_free_limit.absolute", DiskFreeLimit::Absolute(bytes)) => Some(bytes.to_string()),
+        _ => None,
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -242,6 +359,9 @@ impl fmt::Display for ConfigError {
                 write!(f, "{source}: there is no key '{key}'; did you mean '{nearest}'?")
             }
             Self::UnknownKey { source, key, nearest: None } => write!(f, "{source}: there is no key '{key}'"),
+            Self::UnknownVariable { name, nearest } => {
+                write!(f, "there is no variable {name}; did you mean {nearest}?")
+            }
             Self::Value { source, key, reason } => write!(f, "{source}: {key}: {reason}"),
             Self::Incomplete(reason) => f.write_str(reason),
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Configuration, Key, keys};
+use super::{Configuration, Key, ignored::IGNORED_VARIABLES, keys};
 
 const HEAD: &str = "# Configuration
 
@@ -20,10 +20,16 @@ An option of the command line comes before a variable of the environment, that b
   is a variable of the environment. A file that ends in `.toml` has the same keys in TOML: tables stand for dots, arrays
   for keys that end in a number.
 - **Environment**: `LIEBRE_` and the option's name in capitals: `LIEBRE_CHANNEL_MAX`. Further variables are named below.
+  A variable that is misspelt ends the start, too.
 - **Command line**: the option below, such as `--channel-max 100`; those of keys that are true or false need no value.
 
+A variable or an option that names a port alone (`RABBITMQ_NODE_PORT`, `--http-listen 15673`) leaves the address as the
+file has it; all interfaces are `0.0.0.0:PORT` or `[::]:PORT`. Of `.relative` and `.absolute` of the same limit the first
+counts. A number above what is possible here is taken as the largest one, with a warning in the log.
+
 Sizes are bytes, or have a unit: `500MiB`, `2GB`. A key that is not known ends the start, and the message names the
-nearest one. `liebre --check-config` reads everything, shows what is in force and where it comes from, and ends.
+nearest one. `liebre --check-config` reads everything, shows what is in force, where it comes from and what does nothing,
+and ends.
 `rabbitmqctl environment` and `/api/config/effective` show the same of a running broker, without secrets.
 `/etc/rabbitmq/enabled_plugins` and `advanced.config` are not read.
 
@@ -31,6 +37,15 @@ nearest one. `liebre --check-config` reads everything, shows what is in force an
 
 | key | takes | default | what it does |
 |---|---|---|---|
+";
+
+const VARIABLES_HEAD: &str = "
+## Variables without effect
+
+Variables of RabbitMQ's environment; each that is set is named in the log.
+
+| variable | why |
+|---|---|
 ";
 
 const IGNORED_HEAD: &str = "
@@ -56,6 +71,10 @@ pub fn markdown() -> String {
     page.push_str(IGNORED_HEAD);
     for key in keys().filter(|key| !key.is_honoured()) {
         let _ = writeln!(page, "| `{}` | {} |", key.name, cell(key.about));
+    }
+    page.push_str(VARIABLES_HEAD);
+    for (name, why) in IGNORED_VARIABLES {
+        let _ = writeln!(page, "| `{name}` | {} |", cell(why));
     }
     page
 }

@@ -16,7 +16,7 @@ fn file(text: &str) -> Vec<Given> {
 }
 
 fn variable(name: &str, value: &str) -> Vec<Given> {
-    from_environment(&|asked| (asked == name).then(|| value.to_owned()))
+    environment::given(&|asked| (asked == name).then(|| value.to_owned()))
 }
 
 fn option(key: &str, value: &str) -> Vec<Given> {
@@ -80,6 +80,91 @@ fn a_family_is_replaced_as_a_whole() {
     let split = file("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = 15673");
     assert_eq!(http(std::slice::from_ref(&split)), "127.0.0.1:15673");
     assert_eq!(http(&[split, option("management.tcp.address", "127.0.0.2:1")]), "127.0.0.2:1");
+}
+
+#[test]
+fn a_port_alone_leaves_the_address_as_it_is() {
+    let listen = |layers: &[Vec<Given>]| {
+        let settings = resolve(layers).unwrap().settings;
+        let amqp: Vec<_> = settings.amqp_listen.iter().map(ToString::to_string).collect();
+        format!("{} {} {:?}", amqp.join(","), settings.http_listen, settings.prometheus_listen)
+    };
+    let local =
+        file("listeners.tcp.default = 127.0.0.1:1\nmanagement.tcp.ip = localhost\nprometheus.tcp.port = 3");
+    let port = |name: &str| variable(name, "9");
+    let cases = [
+        (vec![], "127.0.0.1:1 127.0.0.1:15672 At(127.0.0.1:3)"),
+        (port("RABBITMQ_NODE_PORT"), "127.0.0.1:9 127.0.0.1:15672 At(127.0.0.1:3)"),
+        (port("LIEBRE_AMQP_LISTEN"), "127.0.0.1:9 127.0.0.1:15672 At(127.0.0.1:3)"),
+        (option("listeners.tcp.default", "9"), "127.0.0.1:9 127.0.0.1:15672 At(127.0.0.1:3)"),
+        (option("listeners.tcp.default", "[::1]:9"), "[::1]:9 127.0.0.1:15672 At(127.0.0.1:3)"),
+        (port("LIEBRE_HTTP_LISTEN"), "127.0.0.1:1 127.0.0.1:9 At(127.0.0.1:3)"),
+        (port("LIEBRE_MANAGEMENT_TCP_PORT"), "127.0.0.1:1 127.0.0.1:9 At(127.0.0.1:3)"),
+        (variable("LIEBRE_HTTP_LISTEN", "127.0.0.2:9"), "127.0.0.1:1 127.0.0.2:9 At(127.0.0.2:3)"),
+        (port("LIEBRE_PROMETHEUS_LISTEN"), "127.0.0.1:1 127.0.0.1:15672 At(127.0.0.1:9)"),
+        (variable("LIEBRE_PROMETHEUS_LISTEN", "off"), "127.0.0.1:1 127.0.0.1:15672 Off"),
+    ];
+    for (layer, expected) in cases {
+        assert_eq!(listen(&[local.clone(), layer.clone()]), expected, "{layer:?}");
+    }
+    let ip = variable("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.3");
+    assert!(listen(&[file("listeners.tcp.default = 5"), ip.clone()]).starts_with("127.0.0.3:5 "));
+    assert!(listen(&[ip, port("RABBITMQ_NODE_PORT")]).starts_with("127.0.0.3:9 "));
+    let two = file("listeners.tcp.a = 127.0.0.1:1\nlisteners.tcp.b = 127.0.0.2:1");
+    assert_eq!(
+        error(&[two, port("RABBITMQ_NODE_PORT")]),
+        "variable RABBITMQ_NODE_PORT: listeners.tcp.default: is this port at 127.0.0.1 or at 127.0.0.2? Say ADDR:PORT"
+    );
+}
+
+#[test]
+fn what_is_larger_than_can_be_is_taken_as_the_most_with_a_note() {
+    for (text, value) in [
+        ("channel_max = 0", "0 (no limit) is taken as 2047, the most there is here"),
+        ("channel_max = 65535", "65535 is taken as 2047, the most there is here"),
+        ("frame_max = 0", "0 (no limit) is taken as 1048576, the most there is here"),
+        ("frame_max = 2MiB", "2097152 is taken as 1048576, the most there is here"),
+        ("consumer_max_per_channel = infinity", "0 (no limit) is taken as 65535, the most there is here"),
+    ] {
+        let key = text.split(' ').next().unwrap();
+        let configuration = resolve(&[file(text)]).unwrap();
+        assert_eq!(configuration.notes, [format!("/etc/rabbitmq/rabbitmq.conf:1: {key}: {value}")]);
+    }
+    let limits = resolve(&[file("channel_max = 0\nframe_max = 0")]).unwrap().settings.node_limits;
+    assert_eq!((limits.channel_max, limits.frame_max), (2_047, 1 << 20));
+}
+
+#[test]
+fn of_a_share_and_a_size_the_share_counts() {
+    let both = file("disk_free_limit.relative = 1.5\ndisk_free_limit.absolute = 1GB");
+    let configuration = resolve(std::slice::from_ref(&both)).unwrap();
+    assert_eq!(shown(&configuration, "disk_free_limit.absolute"), None);
+    let note = "disk_free_limit.absolute does nothing here: disk_free_limit.relative is there, too";
+    assert_eq!(configuration.notes, [format!("/etc/rabbitmq/rabbitmq.conf:2: {note}")]);
+    let configuration = resolve(&[both, option("disk_free_limit.absolute", "2GB")]).unwrap();
+    assert_eq!(shown(&configuration, "disk_free_limit.absolute").unwrap().0, "2GB");
+}
+
+#[test]
+fn the_log_goes_where_rabbitmqs_variables_say() {
+    let log = |layers: &[Vec<Given>]| {
+        let file = resolve(layers).unwrap().log.file;
+        file.map_or("none".to_owned(), |(path, _)| path.display().to_string())
+    };
+    let name = option("node_name", "rabbit@mq");
+    assert_eq!(log(&[name.clone(), variable("RABBITMQ_LOG_BASE", "/logs")]), "/logs/rabbit@mq.log");
+    assert_eq!(log(&[variable("RABBITMQ_LOGS", "/logs/x.log")]), "/logs/x.log");
+    assert_eq!(log(&[file("log.dir = /logs"), variable("RABBITMQ_LOGS", "-")]), "none");
+    assert_eq!(log(&[name]), "none");
+}
+
+#[test]
+fn defaults_are_shown_as_they_are_on_this_machine() {
+    let configuration = resolve(&[option("node_name", "rabbit@mq")]).unwrap();
+    assert_eq!(shown(&configuration, "cluster_name").unwrap().0, "rabbit@mq");
+    assert_eq!(shown(&configuration, "disk_free_limit.absolute").unwrap().0, "100331648");
+    let node_name = shown(&resolve(&[]).unwrap(), "node_name").unwrap().0;
+    assert!(node_name.starts_with("rabbit@") && !node_name.contains(' '), "{node_name}");
 }
 
 #[test]
@@ -184,7 +269,6 @@ fn values_that_can_not_be_are_told_with_their_place() {
         "disk_free_limit.absolute = much",
         "disk_free_limit.relative = -1",
         "vm_memory_high_watermark.relative = 1.5",
-        "channel_max = 0",
         "frame_max = 100",
         "max_message_size = 1GB",
         "handshake_timeout = 0",
@@ -195,6 +279,12 @@ fn values_that_can_not_be_are_told_with_their_place() {
         "log.console.formatter = xml",
         "unsafe_no_fsync = perhaps",
         "listeners.tcp = none",
+        "listeners.tcp.1 = 5672\nlisteners.tcp.2 = 127.0.0.1:5672",
+        "listeners.tcp.default = 15672",
+        "management.tcp.port = 5\nprometheus.tcp.port = 5",
+        "default_permissions.write = (",
+        "max_message_size = 0",
+        "node_ip_address = example.org",
     ] {
         assert!(resolve(&[file(text)]).is_err(), "{text}");
     }

@@ -11,12 +11,23 @@ use super::entry::{Entry, FileError};
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, FileError> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
-        FileError { line, reason: error.message().replace('\n', ", ") }
+        FileError {
+            line,
+            reason: format!("{}{}", error.message().replace('\n', ", "), advice(error.message())),
+        }
     })?;
     let mut entries = Vec::new();
     flatten("", table.get_ref(), text, &mut entries)?;
     entries.sort_by_key(|entry| entry.line);
     Ok(entries)
+}
+
+/// What to do about it, where TOML's own word does not tell.
+fn advice(message: &str) -> &'static str {
+    if !message.contains("duplicate key") && !message.contains("extend value") {
+        return "";
+    }
+    " (a key that has a value and further parts is put in quotes, above all tables: \"log.console\" = false)"
 }
 
 fn flatten(prefix: &str, table: &DeTable<'_>, text: &str, entries: &mut Vec<Entry>) -> Result<(), FileError> {
@@ -79,6 +90,20 @@ mod tests {
                 ("loopback_users.guest", "false", 10),
             ]
         );
+    }
+
+    #[test]
+    fn a_key_may_have_a_value_and_parts() {
+        for text in [
+            "[log]\nconsole = false\n[log.console]\nlevel = 'info'\n",
+            "log.console = false\nlog.console.level = 'info'\n",
+        ] {
+            let reason = parse(text).unwrap_err().reason;
+            assert!(reason.contains("\"log.console\" = false"), "{reason}");
+        }
+        let entries = parse("\"log.console\" = false\n[log.console]\nlevel = 'info'\n").unwrap();
+        let keys: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        assert_eq!(keys, ["log.console", "log.console.level"]);
     }
 
     #[test]

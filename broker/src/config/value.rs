@@ -1,9 +1,6 @@
 //! Values of keys, from text.
 
-use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use crate::server::watermark::ByteSize;
 
@@ -46,38 +43,21 @@ pub(super) fn millis(text: &str) -> Result<Duration, Refused> {
     }
 }
 
-/// `5672`, `127.0.0.1:5672`, `[::1]:5672`, and `::1:5672` as RabbitMQ writes it.
-pub(super) fn address(text: &str) -> Result<SocketAddr, Refused> {
-    let of_port = |port: &str| port.parse::<u16>().ok();
-    if let Some(port) = of_port(text) {
-        return Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+/// A number from `least` to `most`, where 0 and more than `most` mean as much as there can be. Gives what was made of it,
+/// too, if that is another number.
+pub(super) fn clamped(text: &str, least: u64, most: u64) -> Result<(u64, Option<String>), Refused> {
+    match text.parse::<u64>() {
+        Ok(number) if number == 0 || number > most => {
+            let no_limit = if number == 0 { " (no limit)" } else { "" };
+            Ok((most, Some(format!("{number}{no_limit} is taken as {most}, the most there is here"))))
+        }
+        _ => number_within(text, least, most).map(|number| (number, None)),
     }
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let parts =
-        text.rsplit_once(':').and_then(|(ip, port)| Some((ip.parse::<IpAddr>().ok()?, of_port(port)?)));
-    parts.map(SocketAddr::from).ok_or_else(|| format!("'{text}' is neither a port nor an address with one"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_ports_or_have_one() {
-        for (text, expected) in [
-            ("5672", "[::]:5672"),
-            ("0.0.0.0:5672", "0.0.0.0:5672"),
-            ("[::1]:5672", "[::1]:5672"),
-            ("::1:5672", "[::1]:5672"),
-        ] {
-            assert_eq!(address(text).unwrap().to_string(), expected);
-        }
-        for text in ["", "x", "70000", "localhost:5672", "127.0.0.1", "127.0.0.1:x", ":5672"] {
-            assert!(address(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn numbers_have_borders() {
@@ -87,6 +67,11 @@ mod tests {
         assert!(
             number_within::<u16>("2048", 1, 2_047).is_err() && number_within::<u8>("300", 0, 500).is_err()
         );
+        assert_eq!(clamped("7", 1, 9), Ok((7, None)));
+        for text in ["0", "10"] {
+            assert!(clamped(text, 1, 9).is_ok_and(|(number, note)| number == 9 && note.is_some()));
+        }
+        assert!(clamped("1", 2, 9).is_err() && clamped("x", 1, 9).is_err());
         assert!(millis("0").is_err() && millis("1.5").is_err());
         assert_eq!(millis("1500"), Ok(Duration::from_millis(1_500)));
     }

@@ -67,6 +67,8 @@ impl Loaded {
     /// Loads the broker and starts the threads that make definitions and messages durable.
     pub fn load(base: Base) -> Result<Self, StartError> {
         let started_at = wall_clock();
+        // A first start that can't listen leaves nothing behind: the next one may have another default user.
+        super::check_ports(&base.settings)?;
         let stop = watch::Sender::new(false);
         let (node, writers) = load(&base, stop.clone())?;
         let is_blank = node.broker.is_blank();

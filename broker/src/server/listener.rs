@@ -40,6 +40,17 @@ const SHUTDOWN_TEXT: &str = "broker forced connection closure with reason 'shutd
 
 /// A listening socket. An unspecified IPv6 address takes IPv4 connections, too.
 pub(super) fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = bound(address)?;
+    socket.listen(backlog)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Whether somebody else listens there already. Nobody can connect meanwhile.
+pub(super) fn check(address: SocketAddr) -> io::Result<()> {
+    bound(address).map(drop)
+}
+
+fn bound(address: SocketAddr) -> io::Result<RawSocket> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -47,8 +58,7 @@ pub(super) fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListene
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
-    socket.listen(backlog)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 /// Accepts AMQP connections until `stop` is true, as long as an operator lets them in; then closes them and waits until

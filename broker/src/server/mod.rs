@@ -181,6 +181,10 @@ pub enum StartError {
     Spawn(io::Error),
 }
 
+/// What names the ports of AMQP.
+const AMQP_OPTION: &str = "--amqp-listen";
+/// What names the port of the management API.
+const HTTP_OPTION: &str = "--http-listen";
 /// Requests to the management API may take so long to end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -229,7 +233,7 @@ impl Doors {
         let _threads = base.process.http.enter();
         let settings = &base.settings;
         Ok(Self {
-            http: bind("--http-listen", settings.http_listen, settings.backlog)?,
+            http: bind(HTTP_OPTION, settings.http_listen, settings.backlog)?,
             prometheus: bind_prometheus(settings.prometheus_listen, settings.backlog)?,
             control: base::bind_control(&base.data_dir)?,
         })
@@ -252,7 +256,7 @@ impl Server {
         let amqp: Vec<TcpListener> = settings
             .amqp_listen
             .iter()
-            .map(|address| bind("--amqp-listen", *address, settings.backlog))
+            .map(|address| bind(AMQP_OPTION, *address, settings.backlog))
             .collect::<Result<_, _>>()?;
         let doors = Doors::open(&base)?;
         let mut tasks = JoinSet::new();
@@ -367,6 +371,14 @@ impl Server {
 fn bind(option: &'static str, address: SocketAddr, backlog: i32) -> Result<TcpListener, StartError> {
     let bound = listener::listen(address, backlog);
     bound.map_err(|error| StartError::Listen { option, address, error })
+}
+
+fn check_ports(settings: &Settings) -> Result<(), StartError> {
+    let amqp = settings.amqp_listen.iter().map(|address| (AMQP_OPTION, *address));
+    for (option, address) in amqp.chain([(HTTP_OPTION, settings.http_listen)]) {
+        listener::check(address).map_err(|error| StartError::Listen { option, address, error })?;
+    }
+    Ok(())
 }
 
 /// Somebody else may have the usual port, another broker on this machine for instance: that is no reason not to start.

@@ -151,8 +151,9 @@ impl SharedQueue {
         let rules = match &policy {
             Some(policy) => {
                 QueueRules::parse(&policy.arguments_for(&self.options.arguments), self.options.queue_type)
+                    .shared()
             }
-            None => self.options.rules.clone(),
+            None => Arc::clone(&self.options.rules),
         };
         state.policy = policy;
         let has_other_expiry = state.queue.rules().expires != rules.expires;

@@ -152,7 +152,7 @@ impl SharedQueue {
         let state = |own: &Weak<Self>| State {
             id,
             own: own.clone(),
-            queue: Queue::with_rules(options.rules.clone()),
+            queue: Queue::with_rules(Arc::clone(&options.rules)),
             is_deleted: false,
             paging: Paging::new(id, is_durable, log.queue_limits()),
             marks: Marks::new(id, log.queue_limits()),

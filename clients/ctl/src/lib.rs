@@ -11,6 +11,7 @@ pub mod api;
 pub mod arguments;
 pub mod catalogue;
 pub mod commands;
+mod config_file;
 pub mod context;
 pub mod exit;
 pub mod format;

@@ -4,13 +4,16 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::config_file;
+
 /// The variable that names the data directory, for the broker and for this program.
 pub const DATA_DIR_VARIABLE: &str = "LIEBRE_DATA_DIR";
 
-/// The data directory: as given on the command line, else `LIEBRE_DATA_DIR`, else `liebre` in the user's data
-/// directory.
+/// The data directory: as given on the command line, else `LIEBRE_DATA_DIR`, else what a configuration file of the
+/// broker says, else `liebre` in the user's data directory.
 pub fn data_dir(given: Option<&str>) -> PathBuf {
-    data_dir_from(given, |name| env::var_os(name).filter(|value| !value.is_empty()))
+    let in_file = || config_file::data_dir(&|name| env::var(name).ok());
+    data_dir_from(given, |name| env::var_os(name).filter(|value| !value.is_empty()), in_file)
 }
 
 /// The socket on which the broker serves its management API without a password.
@@ -29,12 +32,19 @@ pub fn host_name() -> String {
     host.split('.').next().filter(|host| !host.is_empty()).unwrap_or("localhost").to_string()
 }
 
-fn data_dir_from(given: Option<&str>, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+fn data_dir_from(
+    given: Option<&str>,
+    variable: impl Fn(&str) -> Option<OsString>,
+    in_file: impl FnOnce() -> Option<PathBuf>,
+) -> PathBuf {
     if let Some(given) = given {
         return PathBuf::from(given);
     }
     if let Some(named) = variable(DATA_DIR_VARIABLE) {
         return PathBuf::from(named);
+    }
+    if let Some(said) = in_file() {
+        return said;
     }
     let home = PathBuf::from(variable("HOME").unwrap_or_else(|| OsString::from("/")));
     let user_data = if cfg!(target_os = "macos") {
@@ -49,24 +59,27 @@ fn data_dir_from(given: Option<&str>, variable: impl Fn(&str) -> Option<OsString
 mod tests {
     use super::*;
 
-    fn found(given: Option<&str>, variables: &[(&str, &str)]) -> String {
+    fn found(given: Option<&str>, variables: &[(&str, &str)], found_in_file: Option<&str>) -> String {
         let variable =
             |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(*v));
-        data_dir_from(given, variable).display().to_string()
+        let in_file = || found_in_file.map(PathBuf::from);
+        data_dir_from(given, variable, in_file).display().to_string()
     }
 
     #[test]
     fn the_command_line_comes_before_the_environment() {
         let variables =
             [("HOME", "/home/ana"), ("XDG_DATA_HOME", "/xdg"), ("LIEBRE_DATA_DIR", "/srv/liebre")];
-        assert_eq!(found(Some("/given"), &variables), "/given");
-        assert_eq!(found(None, &variables), "/srv/liebre");
+        assert_eq!(found(Some("/given"), &variables, Some("/file")), "/given");
+        assert_eq!(found(None, &variables, Some("/file")), "/srv/liebre");
     }
 
     #[test]
     #[cfg(not(target_os = "macos"))]
     fn without_a_name_it_is_the_users_data_directory() {
-        assert_eq!(found(None, &[("HOME", "/home/ana"), ("XDG_DATA_HOME", "/xdg")]), "/xdg/liebre");
-        assert_eq!(found(None, &[("HOME", "/home/ana")]), "/home/ana/.local/share/liebre");
+        let home = ("HOME", "/home/ana");
+        assert_eq!(found(None, &[home, ("XDG_DATA_HOME", "/xdg")], Some("/file")), "/file");
+        assert_eq!(found(None, &[home, ("XDG_DATA_HOME", "/xdg")], None), "/xdg/liebre");
+        assert_eq!(found(None, &[home], None), "/home/ana/.local/share/liebre");
     }
 }

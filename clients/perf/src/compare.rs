@@ -1,156 +1,171 @@
 //! Two brokers in turns, so that whatever else the machine does troubles both alike.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use crate::cli::Target;
 use crate::error::PerfError;
-use crate::load::{Load, Patience, Topology};
-use crate::report::describe;
-use crate::run::{Figures, Watcher, run};
-
-/// How long to wait after each run for the broker to have done with it.
-const TEARDOWN: Duration = Duration::from_secs(30);
+use crate::figure::{Better, Spread, Value, json, number};
+use crate::work::{Outcome, Work};
 
 /// All rounds, and the medians side by side.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     pub rows: Vec<Row>,
-    pub a: Vec<Figures>,
-    pub b: Vec<Figures>,
+    /// The figures of each round.
+    pub a: Vec<Json>,
+    pub b: Vec<Json>,
+    pub is_complete: bool,
+    /// Rounds that left their broker busy, which troubled the next.
+    pub busy_rounds: usize,
 }
 
-/// The medians of one figure. `None` when a round did not have it.
+/// One figure of both brokers. `None` when a round did not have it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
+    pub key: &'static str,
     pub name: &'static str,
-    pub a: Option<f64>,
-    pub b: Option<f64>,
-    /// Above 1 when A is the better: a/b for rates, b/a for costs.
+    pub better: Better,
+    pub a: Option<Spread>,
+    pub b: Option<Spread>,
+    /// Of the medians; above 1 when A is the better: a/b for rates, b/a for costs.
     pub ratio: Option<f64>,
 }
 
-/// Measures A, B, A, B, …; `after_round` sees each pair's number and figures as it comes.
+/// Measures A, B, B, A, …; `after_round` sees each pair's number and figures as it comes.
 pub fn compare(
-    a: &Target,
-    b: &Target,
-    load: &Load,
+    targets: [&Target; 2],
+    work: &Work,
     rounds: u32,
-    mut after_round: impl FnMut(u32, &Figures, &Figures),
+    mut after_round: impl FnMut(u32, &Outcome, &Outcome),
 ) -> Result<Comparison, PerfError> {
-    // A backlog that stays would be another load for the next round, and so would messages that the one
-    // broker still has to read while the other is measured.
-    let patience = Patience { teardown: TEARDOWN, ..load.patience };
-    let topology = Topology { deletes: true, ..load.topology.clone() };
-    let load = Load { topology, patience, ..load.clone() };
-    let mut watcher = Watcher { interval: Duration::ZERO, watch: &mut |_| () };
-    let (mut figures_a, mut figures_b) = (Vec::new(), Vec::new());
-    for round in 1..=rounds {
-        let (of_a, of_b) = (run(a, &load, &mut watcher)?, run(b, &load, &mut watcher)?);
-        after_round(round, &of_a, &of_b);
-        figures_a.push(of_a);
-        figures_b.push(of_b);
+    let mut round = 0;
+    let outcomes = measure_rounds(&targets, work, rounds, |latest| {
+        round += 1;
+        if let [a, b] = latest {
+            after_round(round, a, b);
+        }
+        Ok(())
+    })?;
+    Ok(Comparison::of(&outcomes[0], &outcomes[1]))
+}
+
+/// Measures all targets in each round; `after_round` sees what each came to, in the targets' order, which is that of
+/// the result, too. Who comes first may have the quieter machine, so that changes from round to round.
+pub fn measure_rounds(
+    targets: &[&Target],
+    work: &Work,
+    rounds: u32,
+    mut after_round: impl FnMut(&[&Outcome]) -> Result<(), PerfError>,
+) -> Result<Vec<Vec<Outcome>>, PerfError> {
+    let mut outcomes: Vec<Vec<Outcome>> = targets.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds {
+        let mut order: Vec<usize> = (0..targets.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for index in order {
+            outcomes[index].push(work.measure(targets[index])?);
+        }
+        let latest: Vec<&Outcome> = outcomes.iter().filter_map(|outcomes| outcomes.last()).collect();
+        after_round(&latest)?;
     }
-    Ok(Comparison { rows: rows(&load, &figures_a, &figures_b), a: figures_a, b: figures_b })
+    Ok(outcomes)
 }
 
 impl Comparison {
-    /// Whether every round of both brokers moved its messages.
-    pub fn is_complete(&self) -> bool {
-        self.a.iter().chain(&self.b).all(|figures| figures.is_complete)
+    /// Puts the rounds of both side by side; `b` may be empty.
+    pub fn of(a: &[Outcome], b: &[Outcome]) -> Self {
+        let all = || a.iter().chain(b);
+        let rounds = |outcomes: &[Outcome]| outcomes.iter().map(|outcome| json(&outcome.values)).collect();
+        Self {
+            rows: rows(a, b),
+            a: rounds(a),
+            b: rounds(b),
+            is_complete: all().all(|outcome| outcome.is_complete),
+            busy_rounds: all().filter(|outcome| !outcome.is_taken_down).count(),
+        }
     }
 
     /// The table for people.
-    pub fn table(&self, a: &Target, b: &Target, load: &Load) -> String {
-        let mut out =
-            format!("A  {}\nB  {}\n{}, medians of {}\n\n", a.url, b.url, describe(load), self.a.len());
+    pub fn table(&self, a: &Target, b: &Target, work: &Work) -> String {
+        let rounds = self.a.len();
+        let mut out = format!(
+            "A  {}\nB  {}\n{}, medians of {rounds} and (least to most)\n\n",
+            a.url,
+            b.url,
+            work.describe()
+        );
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{:<34}{:>14}{:>14}{:>10}", "", "A", "B", "A better");
-        let busy = self.a.iter().chain(&self.b).filter(|figures| !figures.is_taken_down).count();
-        if busy > 0 {
+        let _ = writeln!(out, "{:<34}{:>30}{:>30}{:>10}", "", "A", "B", "A better");
+        if self.busy_rounds > 0 {
+            let busy = self.busy_rounds;
             let _ = writeln!(out, "LEFT BUSY: {busy} runs left their broker busy, which troubled the next");
         }
         for row in &self.rows {
             let ratio = row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2} x"));
-            let _ = writeln!(out, "{:<34}{:>14}{:>14}{:>10}", row.name, number(row.a), number(row.b), ratio);
+            let (a, b) = (with_noise(row.a), with_noise(row.b));
+            let _ = writeln!(out, "{:<34}{a:>30}{b:>30}{ratio:>10}", row.name);
+        }
+        if !self.is_complete {
+            let _ = writeln!(out, "INCOMPLETE: in some rounds the messages did not get through");
         }
         out
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Better {
-    More,
-    Less,
+/// `median (least to most)`.
+pub fn with_noise(spread: Option<Spread>) -> String {
+    spread.map_or("-".to_owned(), |spread| {
+        let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| number(Some(value)));
+        format!("{median} ({min} to {max})")
+    })
 }
 
-fn rows(load: &Load, a: &[Figures], b: &[Figures]) -> Vec<Row> {
-    type Figure = fn(&Figures) -> Option<f64>;
-    let figures: [(&'static str, bool, Better, Figure); 8] = [
-        ("sent msg/s", load.publishing.is_some(), Better::More, |f| Some(f.sent_per_second)),
-        ("received msg/s", load.consuming.is_some(), Better::More, |f| Some(f.received_per_second)),
-        ("latency p50 us", load.consuming.is_some(), Better::Less, |f| Some(f.latency?.p50_us)),
-        ("latency p99 us", load.consuming.is_some(), Better::Less, |f| Some(f.latency?.p99_us)),
-        ("broker CPU s per million", true, Better::Less, |f| f.broker?.cpu_seconds_per_million),
-        ("broker RSS MiB, at most", true, Better::Less, |f| {
-            Some(f.broker?.rss_bytes_max as f64 / 1_048_576.0)
-        }),
-        ("own CPU s per million", true, Better::Less, |f| f.own_cpu_seconds_per_million),
-        (
-            "messages refused",
-            load.publishing.as_ref().is_some_and(|side| side.confirm_window.is_some()),
-            Better::Less,
-            |f| Some(f.nacked as f64),
-        ),
-    ];
-    figures
-        .into_iter()
-        .filter(|(_, is_shown, ..)| *is_shown)
-        .map(|(name, _, better, figure)| {
-            let (a, b) = (median(a.iter().map(figure)), median(b.iter().map(figure)));
-            let ratio = a.zip(b).map(|(a, b)| if better == Better::More { a / b } else { b / a });
-            Row { name, a, b, ratio: ratio.filter(|ratio| ratio.is_finite()) }
-        })
-        .collect()
+fn rows(a: &[Outcome], b: &[Outcome]) -> Vec<Row> {
+    let Some(first) = a.first() else { return Vec::new() };
+    let spread = |outcomes: &[Outcome], key| Spread::of(outcomes.iter().map(|outcome| value(outcome, key)));
+    let row = |Value { key, name, better, .. }: &Value| {
+        let (a, b) = (spread(a, key), spread(b, key));
+        let ratio = a.zip(b).and_then(|(a, b)| better.ratio(a.median, b.median));
+        Row { key, name, better: *better, a, b, ratio }
+    };
+    first.values.iter().map(row).collect()
 }
 
-/// The middle value; of an even number of values the mean of the two in the middle.
-fn median(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let mut values = values.collect::<Option<Vec<f64>>>()?;
-    values.sort_by(f64::total_cmp);
-    let upper = *values.get(values.len() / 2)?;
-    let lower = *values.get(values.len().saturating_sub(1) / 2)?;
-    Some(f64::midpoint(lower, upper))
-}
-
-fn number(value: Option<f64>) -> String {
-    match value {
-        None => "-".to_owned(),
-        Some(value) if value < 100.0 => format!("{value:.3}"),
-        Some(value) => format!("{value:.0}"),
-    }
-}
-
-/// Whether comparing this load makes sense; if not, why.
-pub fn check(load: &Load) -> Result<(), String> {
-    match &load.publishing {
-        None => Err("rounds that only consume would find an empty queue".to_owned()),
-        Some(_) => Ok(()),
-    }
+fn value(outcome: &Outcome, key: &str) -> Option<f64> {
+    outcome.values.iter().find(|value| value.key == key)?.value
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figure::{less, more};
+
+    fn outcomes(rounds: &[(f64, f64)]) -> Vec<Outcome> {
+        let outcome = |&(rate, cost): &(f64, f64)| Outcome {
+            values: vec![more("rate", "msg/s", rate), less("cost", "us", cost)],
+            is_complete: true,
+            is_taken_down: rate > 0.0,
+        };
+        rounds.iter().map(outcome).collect()
+    }
 
     #[test]
-    fn the_median_is_in_the_middle() {
-        let of = |values: &[f64]| median(values.iter().copied().map(Some));
-        assert_eq!(of(&[9.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(of(&[4.0, 1.0, 2.0, 9.0]), Some(3.0));
-        assert_eq!(of(&[]), None);
-        assert_eq!(median([Some(1.0), None].into_iter()), None);
+    fn medians_are_compared() {
+        let a = outcomes(&[(90.0, 2.0), (100.0, 1.0), (500.0, 1.0)]);
+        let comparison = Comparison::of(&a, &outcomes(&[(10.0, 4.0), (10.0, 4.0), (0.0, 4.0)]));
+        let ratios: Vec<Option<f64>> = comparison.rows.iter().map(|row| row.ratio).collect();
+        assert_eq!(ratios, [Some(10.0), Some(4.0)]);
+        assert_eq!(comparison.rows[0].a, Some(Spread { median: 100.0, min: 90.0, max: 500.0 }));
+        assert_eq!((comparison.busy_rounds, comparison.a[2]["rate"].as_f64()), (1, Some(500.0)));
+    }
+
+    #[test]
+    fn one_broker_alone_has_no_ratio() {
+        let row = Comparison::of(&outcomes(&[(90.0, 2.0)]), &[]).rows.remove(0);
+        assert_eq!((row.a.map(|spread| spread.median), row.b, row.ratio), (Some(90.0), None, None));
     }
 }

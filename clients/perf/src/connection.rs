@@ -31,13 +31,15 @@ pub struct Connection {
     pub inbox: Inbox,
     /// The agreed limit for frames in either direction.
     pub frame_max: u32,
+    /// The agreed limit for channels.
+    pub channels_max: u16,
 }
 
 impl Connection {
     /// Connects, authenticates and opens the vhost and the channel, all before `deadline`.
     pub fn open(url: &BrokerUrl, deadline: Nanos) -> Result<Self, PerfError> {
         let stream = connect(url, deadline)?;
-        let mut connection = Self { stream, inbox: Inbox::new(), frame_max: FRAME_MAX };
+        let mut connection = Self::bare(stream);
         connection.handshake(url, deadline)?;
         connection.open_channel(CHANNEL, deadline)?;
         Ok(connection)
@@ -45,7 +47,7 @@ impl Connection {
 
     /// Without a handshake, for peers that expect none.
     pub fn bare(stream: TcpStream) -> Self {
-        Self { stream, inbox: Inbox::new(), frame_max: FRAME_MAX }
+        Self { stream, inbox: Inbox::new(), frame_max: FRAME_MAX, channels_max: 0 }
     }
 
     /// Opens channels up to this number of them.
@@ -180,6 +182,7 @@ impl Connection {
             return Err(PerfError::Unexpected("connection.tune with a frame_max below 4096"));
         }
         self.frame_max = frame_max;
+        self.channels_max = offer.channels_max;
         self.write("connection.tune-ok", &method::tune_ok(Tune { frame_max, ..offer }), deadline)?;
         let open = method::connection_open(&url.vhost);
         self.call("connection.open", &open, MethodId::CONNECTION_OPEN_OK, deadline, |_| Some(()))
@@ -290,7 +293,8 @@ pub fn closed_by(id: MethodId, arguments: Arguments<'_>) -> Option<PerfError> {
     }
 }
 
-fn connect(url: &BrokerUrl, deadline: Nanos) -> Result<TcpStream, PerfError> {
+/// Connects, with short timeouts for reads and writes.
+pub fn connect(url: &BrokerUrl, deadline: Nanos) -> Result<TcpStream, PerfError> {
     let failed = |source| PerfError::Connect { address: format!("{}:{}", url.host, url.port), source };
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
     for address in (url.host.as_str(), url.port).to_socket_addrs().map_err(failed)? {

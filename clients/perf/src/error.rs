@@ -32,6 +32,16 @@ pub enum PerfError {
     QueueInUse { queue: String, message_count: u32, consumer_count: u32 },
     /// The process to be measured cannot be read.
     Process { pid: u32, source: io::Error },
+    /// The broker's program could not be started.
+    Command { command: String, source: io::Error },
+    /// The broker's program ended before a client was served.
+    Ended { status: std::process::ExitStatus },
+    /// Another broker answers where one is to be started.
+    PortTaken { address: String },
+    /// A file could not be used.
+    File { path: String, source: io::Error },
+    /// A file holds something else than expected.
+    Content { path: String, reason: String },
     /// No thread could be started.
     Thread(io::Error),
 }
@@ -64,6 +74,11 @@ impl fmt::Display for PerfError {
                  spoil the figures: choose another with --queue, or drain it with --consume-only"
             ),
             Self::Process { pid, source } => write!(f, "cannot read the CPU time of process {pid}: {source}"),
+            Self::Command { command, source } => write!(f, "cannot start {command:?}: {source}"),
+            Self::Ended { status } => write!(f, "the broker ended before it served anybody: {status}"),
+            Self::PortTaken { address } => write!(f, "another broker answers at {address} already"),
+            Self::File { path, source } => write!(f, "{path}: {source}"),
+            Self::Content { path, reason } => write!(f, "{path}: {reason}"),
             Self::Thread(source) => write!(f, "cannot start a thread: {source}"),
         }
     }

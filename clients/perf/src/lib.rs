@@ -15,9 +15,15 @@
 //! | [`gathering`] | when a thread waits for more, to save wake-ups |
 //! | [`shared`] | what the threads of a run tell each other |
 //! | [`process`], [`clock`] | CPU, memory and time, as the kernel counts them |
-//! | [`run`], [`compare`] | one measured run; two brokers in turns |
+//! | [`run`] | one measured load |
+//! | [`cycle`], [`churn`], [`idle`], [`backlog`], [`start`] | other work: what comes and goes, what just lies there, starts |
+//! | [`work`], [`figure`], [`compare`] | any work, its figures; two brokers in turns |
+//! | [`table`], [`floor`], [`results`], [`chart`] | much work in one go, what nothing can be faster than; tables and a picture of it |
 //! | [`cli`], [`load`], [`url`], [`report`] | the command line and what it prints |
 
+pub mod backlog;
+pub mod chart;
+pub mod churn;
 pub mod cli;
 pub mod clock;
 pub mod codec;
@@ -25,9 +31,13 @@ pub mod compare;
 pub mod confirms;
 pub mod connection;
 pub mod consumer;
+pub mod cycle;
 pub mod driver;
 pub mod error;
+pub mod figure;
+pub mod floor;
 pub mod gathering;
+pub mod idle;
 pub mod latency;
 pub mod load;
 pub mod pace;
@@ -35,8 +45,12 @@ pub mod poller;
 pub mod process;
 pub mod publisher;
 pub mod report;
+pub mod results;
 pub mod run;
 pub mod schedule;
 pub mod shared;
 pub mod socket;
+pub mod start;
+pub mod table;
 pub mod url;
+pub mod work;

@@ -39,6 +39,8 @@ pub struct Topology {
     pub routing_key: Option<String>,
     /// Whether the run binds its queues to the exchange.
     pub binds: bool,
+    /// How many bindings the first queue has besides, for keys that no message has.
+    pub spare_bindings: u32,
     /// Whether queues and exchange go away after the run.
     pub deletes: bool,
 }
@@ -163,11 +165,14 @@ impl Load {
         load
     }
 
-    /// Connections and queues: what setting up takes time for.
+    /// Connections, queues and bindings: what setting up takes time for.
     pub fn parts(&self) -> u32 {
         let producers = self.publishing.as_ref().map_or(0, |publishing| publishing.producers);
         let consumers = self.consuming.as_ref().map_or(0, |consuming| consuming.consumers);
-        producers + consumers + u32::try_from(self.topology.queues.len()).unwrap_or(u32::MAX / 4)
+        producers
+            + consumers
+            + self.topology.spare_bindings / 10
+            + u32::try_from(self.topology.queues.len()).unwrap_or(u32::MAX / 4)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The binary: parses, runs, prints, and turns the outcome into an exit code.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,13 +9,17 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use serde::Serialize;
 
-use liebre_perf::cli::{Cli, Command, CompareArgs, LoadArgs, RunArgs, argv};
-use liebre_perf::compare::{self, compare};
+use liebre_perf::chart;
+use liebre_perf::cli::{Cli, Command, CompareArgs, ManyArgs, RunArgs, StartArgs, Target, argv};
+use liebre_perf::compare::{Comparison, compare};
 use liebre_perf::error::PerfError;
-use liebre_perf::load::Load;
+use liebre_perf::figure::{self, number};
 use liebre_perf::process::raise_open_files_limit;
-use liebre_perf::report::{grouped, live_line, table};
+use liebre_perf::report::{live_line, run_table, spread_table};
+use liebre_perf::results::Results;
 use liebre_perf::run::{Moment, Watcher, run};
+use liebre_perf::table::{Plan, measure_all};
+use liebre_perf::work::{Outcome, Work};
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_INCOMPLETE: u8 = 3;
@@ -23,15 +28,23 @@ fn main() -> ExitCode {
     let cli = Cli::parse_from(argv::rewrite(std::env::args()));
     raise_open_files_limit();
     let ended = match &cli.command {
-        Some(Command::Compare(args)) => compare_brokers(args),
         None => run_once(&cli.run),
+        Some(Command::Compare(args)) => compare_brokers(args),
+        Some(Command::Churn(args)) => measure(&args.target.target(), parsed(args.work.work()), args.json),
+        Some(Command::Idle(args)) => measure(&args.target.target(), parsed(args.work.work()), args.json),
+        Some(Command::Backlog(args)) => {
+            measure(&args.target.target(), parsed(args.work.backlog()), args.json)
+        }
+        Some(Command::Start(args)) => start(args),
+        Some(Command::Table(args)) => measure_many(&parsed(args.plans()), &args.many, args.dir.clone()),
+        Some(Command::Scale(args)) => measure_many(&parsed(args.plans()), &args.many, PathBuf::new()),
+        Some(Command::Chart(args)) => chart(&args.results),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_INCOMPLETE),
         Err(error) => {
-            // Nothing can be done when standard error is gone too.
-            let _ = writeln!(io::stderr(), "liebre-perf: {error}");
+            say(&format!("liebre-perf: {error}"));
             ExitCode::from(EXIT_FAILED)
         }
     }
@@ -39,39 +52,79 @@ fn main() -> ExitCode {
 
 /// Says whether the messages got through.
 fn run_once(args: &RunArgs) -> Result<bool, PerfError> {
-    let load = parse_load(&args.load, |_| Ok(()));
+    let load = parsed(args.load.load());
     let target = args.target.target();
-    let mut show = |moment: &Moment| {
-        // For whoever watches; a closed standard error changes nothing.
-        let _ = writeln!(io::stderr(), "{}", live_line(&args.output.id, &load, moment));
-    };
+    let mut show = |moment: &Moment| say(&live_line(&args.output.id, &load, moment));
     let interval = if args.output.quiet { Duration::ZERO } else { args.output.interval };
     let figures = run(&target, &load, &mut Watcher { interval, watch: &mut show })?;
-    print(&if args.output.json { json(&figures) } else { table(&target, &load, &figures) })?;
+    print(&if args.output.json { json(&figures) } else { run_table(&target, &load, &figures) })?;
     Ok(figures.is_complete)
 }
 
+fn measure(target: &Target, work: Work, is_json: bool) -> Result<bool, PerfError> {
+    let outcome = work.measure(target)?;
+    let lines = || format!("{}\n{}\n{}", target.url, work.describe(), figure::lines(&outcome.values));
+    print(&if is_json { json(&figure::json(&outcome.values)) } else { lines() })?;
+    Ok(outcome.is_complete)
+}
+
 fn compare_brokers(args: &CompareArgs) -> Result<bool, PerfError> {
-    let load = parse_load(&args.load, compare::check);
+    let work = parsed(args.work().and_then(|work| work.check_comparable().map(|()| work)));
     let [a, b] = args.pair.targets();
-    let comparison = compare(&a, &b, &load, args.rounds, |round, a, b| {
-        let rates = [a, b].map(|figures| grouped(figures.sent_per_second.round() as u64));
-        // Progress for whoever watches; a closed standard error changes nothing.
-        let _ = writeln!(io::stderr(), "round {round}: sent msg/s A {} B {}", rates[0], rates[1]);
+    let comparison = compare([&a, &b], &work, args.rounds, |round, a, b| {
+        let first = |outcome: &Outcome| number(outcome.values.first().and_then(|value| value.value));
+        let name = a.values.first().map_or("", |value| value.name);
+        say(&format!("round {round}: {name} A {} B {}", first(a), first(b)));
     })?;
-    print(&if args.json { json(&comparison) } else { comparison.table(&a, &b, &load) })?;
-    Ok(comparison.is_complete())
+    print(&if args.json { json(&comparison) } else { comparison.table(&a, &b, &work) })?;
+    Ok(comparison.is_complete)
+}
+
+fn start(args: &StartArgs) -> Result<bool, PerfError> {
+    let start = parsed(args.start());
+    let mut rounds = Vec::new();
+    for round in 1..=args.rounds {
+        let values = start.measure()?;
+        say(&format!("round {round}: {} ms", number(values.first().and_then(|value| value.value))));
+        rounds.push(Outcome { values, is_complete: true, is_taken_down: true });
+    }
+    let all = Comparison::of(&rounds, &[]);
+    print(&if args.json { json(&all) } else { spread_table(&start.describe(), &all) })?;
+    Ok(true)
+}
+
+fn measure_many(plans: &[Plan], args: &ManyArgs, dir: PathBuf) -> Result<bool, PerfError> {
+    let count = plans.len();
+    let results = measure_all(plans, &args.method(dir), |results| {
+        if let Some(cell) = results.cells.last() {
+            let trouble = cell.trouble.as_deref().map_or(String::new(), |trouble| format!(": {trouble}"));
+            say(&format!("{} of {count}: {}{trouble}", results.cells.len(), cell.title));
+        }
+        args.out.as_ref().map_or(Ok(()), |path| results.write(path))
+    })?;
+    print(&if args.json { results.json() } else { results.markdown() })?;
+    Ok(results.is_complete())
+}
+
+fn chart(path: &str) -> Result<bool, PerfError> {
+    let picture = chart::svg(&Results::read(path)?);
+    print(&picture.map_err(|reason| PerfError::Content { path: path.to_owned(), reason })?)?;
+    Ok(true)
 }
 
 /// Options that do not go together end the program as clap ends it.
-fn parse_load(args: &LoadArgs, check: impl FnOnce(&Load) -> Result<(), String>) -> Load {
-    let parsed = args.load().and_then(|load| check(&load).map(|()| load));
+fn parsed<T>(parsed: Result<T, String>) -> T {
     parsed.unwrap_or_else(|message| Cli::command().error(ErrorKind::ArgumentConflict, message).exit())
 }
 
 fn json(value: &impl Serialize) -> String {
     // Plain structs of numbers: there is no key or value that JSON could not hold.
     serde_json::to_string_pretty(value).map(|text| text + "\n").unwrap_or_default()
+}
+
+/// For whoever watches; a closed standard error changes nothing.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn print(text: &str) -> Result<(), PerfError> {

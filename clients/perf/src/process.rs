@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use crate::error::PerfError;
+
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
@@ -16,8 +18,13 @@ pub struct Usage {
     pub rss_bytes: u64,
 }
 
+/// Likewise; the error says which process could not be read.
+pub fn usage_of(pid: u32) -> Result<Usage, PerfError> {
+    usage(pid).map_err(|source| PerfError::Process { pid, source })
+}
+
 /// Reads `/proc/PID/stat`.
-pub fn usage(pid: u32) -> io::Result<Usage> {
+fn usage(pid: u32) -> io::Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (ticks, pages) = parse_stat(&stat).ok_or(ErrorKind::InvalidData)?;
     Ok(Usage {

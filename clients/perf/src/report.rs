@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use crate::cli::Target;
+use crate::compare::{Comparison, with_noise};
+use crate::figure::grouped;
 use crate::latency::Percentiles;
 use crate::load::{Acks, Bodies, Consuming, Load, Publishing};
 use crate::run::{Figures, Moment};
@@ -40,7 +42,7 @@ pub fn live_line(id: &str, load: &Load, moment: &Moment) -> String {
 }
 
 /// The table of one run.
-pub fn table(target: &Target, load: &Load, figures: &Figures) -> String {
+pub fn run_table(target: &Target, load: &Load, figures: &Figures) -> String {
     let mut out = String::new();
     row(&mut out, "broker", &target.url.to_string());
     row(&mut out, "load", &describe(load));
@@ -192,26 +194,12 @@ fn mebibytes(bytes: u64) -> String {
     grouped(bytes / (1024 * 1024))
 }
 
-/// 1234567 as `1,234,567`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
+/// The table of one broker's rounds.
+pub fn spread_table(title: &str, rounds: &Comparison) -> String {
+    let mut out = format!("{title}\nmedian of {} and (least to most)\n\n", rounds.a.len());
+    for row in &rounds.rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{:<34}{:>30}", row.name, with_noise(row.a));
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        let shown = [0, 12, 999, 1_000, 123_456, 1_234_567].map(grouped);
-        assert_eq!(shown, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
-    }
 }

@@ -157,15 +157,20 @@ fn declare(control: &mut Connection, load: &Load, deadline: Nanos) -> Result<(),
             control.bind_queue(queue, topology.exchange_name(), topology.binding_key(queue), deadline)?;
         }
     }
+    for number in 0..topology.spare_bindings {
+        let key = format!("liebre-perf.spare.{number}");
+        control.bind_queue(topology.queue(0), topology.exchange_name(), &key, deadline)?;
+    }
     Ok(())
 }
 
 /// What is left of a run's connections.
-struct Leftovers {
+#[derive(Debug)]
+pub struct Leftovers {
     /// Those that can still be closed politely.
-    closeable: Vec<Connection>,
+    pub closeable: Vec<Connection>,
     /// Whether these are all.
-    is_whole: bool,
+    pub is_whole: bool,
 }
 
 /// Connects both sides and lets them work.
@@ -186,16 +191,28 @@ fn drive(
     let (publishing, consuming) = (load.publishing.as_ref(), load.consuming.as_ref());
     let mut consumers = consuming.map_or(Ok(Vec::new()), |side| open(side.consumers, side.channels))?;
     let mut publishers = publishing.map_or(Ok(Vec::new()), |side| open(side.producers, side.channels))?;
-    let shared = Shared::default();
-    let start = Reading::take(target.pid, &shared)?;
-    if load.extent.warmup.is_zero() {
-        shared.start_measuring();
-    }
     if let Some(consuming) = consuming {
         subscribe(&mut consumers, load, consuming, deadline)?;
     }
     if let Some(publishing) = publishing.filter(|publishing| publishing.confirm_window.is_some()) {
         select_confirms(&mut publishers, publishing, deadline)?;
+    }
+    run_connected(target.pid, load, publishers, consumers, watcher)
+}
+
+/// Lets connections that are ready for it publish and consume.
+pub fn run_connected(
+    pid: Option<u32>,
+    load: &Load,
+    mut publishers: Vec<Connection>,
+    mut consumers: Vec<Connection>,
+    watcher: &mut Watcher<'_>,
+) -> Result<(Figures, Leftovers), PerfError> {
+    let (publishing, consuming) = (load.publishing.as_ref(), load.consuming.as_ref());
+    let shared = Shared::default();
+    let start = Reading::take(pid, &shared)?;
+    if load.extent.warmup.is_zero() {
+        shared.start_measuring();
     }
     let (measured, whole) = thread::scope(|scope| {
         let name = |name: &str| Builder::new().name(name.to_owned());
@@ -207,7 +224,7 @@ fn drive(
             let (work, shared) = (&mut publishers[..], &shared);
             name("publishers").spawn_scoped(scope, move || publish(work, load, side, shared))
         });
-        let measured = measure(target, load, start, &shared, watcher);
+        let measured = measure(pid, load, start, &shared, watcher);
         shared.stop();
         (measured, [consumers, publishers].map(join))
     });
@@ -282,7 +299,6 @@ struct Reading {
 
 impl Reading {
     fn take(pid: Option<u32>, shared: &Shared) -> Result<Self, PerfError> {
-        let read = |pid| process::usage(pid).map_err(|source| PerfError::Process { pid, source });
         Ok(Self {
             at: now(),
             sent: shared.sent.value(),
@@ -291,7 +307,7 @@ impl Reading {
             nacked: shared.nacked.value(),
             returned: shared.returned.value(),
             own_cpu: own_cpu(),
-            broker: pid.map(read).transpose()?,
+            broker: pid.map(process::usage_of).transpose()?,
         })
     }
 
@@ -310,22 +326,22 @@ struct Measured {
 
 /// Waits for the end of the warm-up, then of the run.
 fn measure(
-    target: &Target,
+    pid: Option<u32>,
     load: &Load,
     start: Reading,
     shared: &Shared,
     watcher: &mut Watcher<'_>,
 ) -> Result<Measured, PerfError> {
     let extent = load.extent;
-    let mut watch = Watch { start: start.at, last: start, watcher, shared };
+    let mut watch = Watch { pid, start: start.at, last: start, watcher, shared };
     let sides = match load.ending_sides() {
         // Then only a failure ends it early.
         0 => usize::MAX,
         sides => sides,
     };
     let mut start = start;
-    if !extent.warmup.is_zero() && !watch.is_over_before(target, now().plus(extent.warmup), sides)? {
-        start = Reading::take(target.pid, shared)?;
+    if !extent.warmup.is_zero() && !watch.is_over_before(now().plus(extent.warmup), sides)? {
+        start = Reading::take(pid, shared)?;
         shared.start_measuring();
     }
     let deadline = extent.duration.map(|duration| start.at.plus(duration));
@@ -336,8 +352,8 @@ fn measure(
     loop {
         let next_look = now().plus(WATCH_EVERY);
         let wake = deadline.map_or(next_look, |deadline| deadline.min(next_look));
-        let is_over = watch.is_over_before(target, wake, sides)?;
-        end = match Reading::take(target.pid, shared) {
+        let is_over = watch.is_over_before(wake, sides)?;
+        end = match Reading::take(pid, shared) {
             Ok(reading) => reading,
             // The broker died: what its connections say about it is the better error.
             Err(_) if is_over => end,
@@ -370,6 +386,7 @@ fn longest_pause(load: &Load) -> Duration {
 
 /// The end of the run awaited, with looks at how it goes in between.
 struct Watch<'a, 'w> {
+    pid: Option<u32>,
     start: Nanos,
     last: Reading,
     watcher: &'a mut Watcher<'w>,
@@ -377,7 +394,7 @@ struct Watch<'a, 'w> {
 }
 
 impl Watch<'_, '_> {
-    fn is_over_before(&mut self, target: &Target, deadline: Nanos, sides: usize) -> Result<bool, PerfError> {
+    fn is_over_before(&mut self, deadline: Nanos, sides: usize) -> Result<bool, PerfError> {
         let interval = self.watcher.interval;
         loop {
             let next_line = if interval.is_zero() { deadline } else { self.last.at.plus(interval) };
@@ -385,7 +402,7 @@ impl Watch<'_, '_> {
                 return Ok(true);
             }
             if !interval.is_zero() && now() >= next_line {
-                let reading = Reading::take(target.pid, self.shared)?;
+                let reading = Reading::take(self.pid, self.shared)?;
                 let moment = self.moment(&reading);
                 (self.watcher.watch)(&moment);
                 self.last = reading;

@@ -9,7 +9,7 @@ use std::{
 use lapin::{Connection, ConnectionProperties};
 use liebre_tests::{amqp::within, binaries::binary, campaign::process::Launch};
 
-use crate::environment::START_PATIENCE;
+use crate::environment::{START_PATIENCE, launch_after};
 
 /// A user whose password is `test12`, its vhost, and a queue in it.
 const DEFINITIONS: &str = r#"{
@@ -81,6 +81,102 @@ fn what_can_not_be_ends_the_start_and_is_told_with_its_place() {
             (output.status.code(), said.trim()),
             (Some(1), format!("liebre: {}{message}", file.display()).as_str())
         );
+    }
+}
+
+#[test]
+fn a_port_in_the_environment_does_not_open_a_broker_that_a_file_keeps_local() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rabbitmq.conf");
+    fs::write(&file, "listeners.tcp.default = 127.0.0.1:5672\nmanagement.tcp.ip = localhost\n").unwrap();
+    let variables = [("RABBITMQ_NODE_PORT", "5673"), ("LIEBRE_HTTP_LISTEN", "15673")];
+    let said = String::from_utf8(check(&file, &variables, &[]).stdout).unwrap();
+    let has =
+        |key: &str, value: &str| said.lines().any(|line| line.starts_with(&format!("{key} = {value} ")));
+    assert!(has("listeners.tcp.default", "127.0.0.1:5673"), "{said}");
+    assert!(has("management.tcp.ip", "localhost") && has("management.tcp.port", "15673"), "{said}");
+}
+
+#[test]
+fn what_can_not_be_started_is_told_by_the_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rabbitmq.conf");
+    let place = file.display();
+    for (text, variables, message) in [
+        (
+            "load_definitions = /no/such/file.json\n",
+            &[][..],
+            format!(
+                "{place}:1: load_definitions: cannot read /no/such/file.json: No such file or directory (os error 2)"
+            ),
+        ),
+        (
+            "listeners.tcp.default = 15672\n",
+            &[],
+            "listeners.tcp.default and management.tcp are on the same port: [::]:15672".to_owned(),
+        ),
+        (
+            "",
+            &[("LIEBRE_AMPQ_LISTEN", "127.0.0.1:5672")],
+            "there is no variable LIEBRE_AMPQ_LISTEN; did you mean LIEBRE_AMQP_LISTEN?".to_owned(),
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let output = check(&file, variables, &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.trim()), (Some(1), format!("liebre: {message}").as_str()));
+    }
+}
+
+/// What could not start has made no user either.
+#[tokio::test]
+async fn a_first_start_that_can_not_listen_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = Command::new(binary("liebre", "liebre"))
+        .args(["--amqp-listen", &taken.local_addr().unwrap().to_string(), "--http-listen", "127.0.0.1:0"])
+        .arg("--data-dir")
+        .arg(&data_dir)
+        .env("LIEBRE_CONFIG_FILE", "")
+        .output()
+        .expect("the broker runs");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let line = "export RABBITMQ_DEFAULT_USER=ana RABBITMQ_DEFAULT_PASS=s3creta";
+    let broker = launch_after(line, dir.path()).start(&data_dir).unwrap();
+    let amqp = broker.wait_ready(START_PATIENCE).expect("the broker starts").amqp;
+    let url = format!("amqp://ana:s3creta@{amqp}/%2f");
+    within("connect", Connection::connect(&url, ConnectionProperties::default()))
+        .await
+        .expect("ana is there");
+}
+
+/// The tools look for the broker where the configuration has its data.
+#[test]
+fn the_tools_find_a_data_directory_that_a_file_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let launch = Launch {
+        program: binary("liebre", "liebre"),
+        arguments: Vec::new(),
+        log: dir.path().join("broker.log"),
+    };
+    let broker = launch.start(&data_dir).unwrap();
+    broker.wait_ready(START_PATIENCE).expect("the broker starts");
+    let shown = data_dir.display();
+    for (name, text) in [
+        ("liebre.conf", format!("# comment\ndata_dir = '{shown}' # here\n")),
+        ("liebre.toml", format!("heartbeat = 5\ndata_dir = \"{shown}\"\n[log]\ndir = \"/x\"\n")),
+    ] {
+        let file = dir.path().join(name);
+        fs::write(&file, text).unwrap();
+        let mut tool = Command::new(binary("liebrectl", "rabbitmqctl"));
+        tool.args(["-q", "list_users"]).env_remove("LIEBRE_DATA_DIR").env("LIEBRE_CONFIG_FILE", &file);
+        let output = tool.output().expect("the tool runs");
+        let (told, errors) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success() && told.contains("guest"), "{name}: {told}{errors}");
     }
 }
 

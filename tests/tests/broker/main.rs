@@ -21,6 +21,7 @@ mod data_dir;
 mod delivering;
 mod environment;
 mod exchanges;
+mod fairness;
 mod framing;
 mod hostile;
 mod judge;

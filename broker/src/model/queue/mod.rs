@@ -27,6 +27,8 @@ pub use leaving::Departure;
 pub use options::{EquivalenceError, Inequivalent, QueueOptions, QueueOptionsError, QueueType, locked_text};
 pub use rules::{Overflow, QueueRules, check_consumer};
 
+use std::sync::Arc;
+
 use consumers::Consumers;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -112,7 +114,7 @@ pub struct Queue<C> {
     flagged_below: Position,
     /// Persistent messages from here on may not be handed out for the first time.
     cleared_below: Position,
-    rules: QueueRules,
+    rules: Arc<QueueRules>,
     /// Messages that may expire are there, or were.
     is_timed: bool,
     leaving: Leaving,
@@ -148,12 +150,13 @@ impl<C: Clone + Credit> Queue<C> {
     /// An empty queue without rules.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_rules(QueueRules::default())
+        Self::with_rules(QueueRules::default().shared())
     }
 
     /// An empty queue.
     #[must_use]
-    pub fn with_rules(rules: QueueRules) -> Self {
+    pub fn with_rules(rules: impl Into<Arc<QueueRules>>) -> Self {
+        let rules = rules.into();
         Self {
             ready: Ready::new(rules.max_priority),
             unsettled: HashMap::with_hasher(FixedState::default()),
@@ -179,7 +182,7 @@ impl<C: Clone + Credit> Queue<C> {
 
     /// Other rules from now on, but for priorities and the single active consumer. What waits to be sent on is sent to
     /// where it goes now, or dropped.
-    pub fn set_rules(&mut self, rules: QueueRules) {
+    pub fn set_rules(&mut self, rules: Arc<QueueRules>) {
         debug_assert_eq!(rules.max_priority, self.rules.max_priority);
         debug_assert_eq!(rules.is_single_active, self.rules.is_single_active);
         self.is_timed |= rules.message_ttl.is_some();

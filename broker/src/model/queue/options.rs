@@ -1,6 +1,6 @@
 //! What a queue was declared with: parsed once, compared on every redeclare.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use amq_protocol::types::AMQPValue;
 
@@ -49,7 +49,7 @@ pub struct QueueOptions {
     /// As declared.
     pub arguments: Arguments,
     /// What follows from them.
-    pub rules: QueueRules,
+    pub rules: Arc<QueueRules>,
 }
 
 /// Why a declaration makes no queue. The text is what follows `PRECONDITION_FAILED - `.
@@ -178,7 +178,7 @@ impl QueueOptions {
         arguments: Arguments,
     ) -> Result<Self, QueueOptionsError> {
         let queue_type = parse_type(&arguments)?;
-        let rules = QueueRules::parse(&arguments, queue_type);
+        let rules = QueueRules::parse(&arguments, queue_type).shared();
         Ok(Self { is_durable, is_exclusive, is_auto_delete, queue_type, arguments, rules })
     }
 

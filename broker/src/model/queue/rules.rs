@@ -1,5 +1,7 @@
 //! What a queue does by its arguments: parsed once, with RabbitMQ's reasons for what can't be.
 
+use std::sync::{Arc, LazyLock};
+
 use amq_protocol::types::AMQPValue;
 
 use super::{
@@ -60,6 +62,13 @@ const QUORUM_DELIVERY_LIMIT: u32 = 20;
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
 impl QueueRules {
+    /// Queues without rules share theirs.
+    #[must_use]
+    pub fn shared(self) -> Arc<Self> {
+        static NONE: LazyLock<Arc<QueueRules>> = LazyLock::new(Arc::default);
+        if self == **NONE { Arc::clone(&NONE) } else { Arc::new(self) }
+    }
+
     /// The rules of arguments that [`check`] passed.
     #[must_use]
     pub fn parse(arguments: &Arguments, queue_type: QueueType) -> Self {
@@ -270,7 +279,7 @@ mod tests {
             table.insert((*key).into(), value.clone());
         }
         let options = QueueOptions::parse("q", true, false, false, table.into());
-        options.map(|options| options.rules).map_err(|error| error.text("q", "/"))
+        options.map(|options| QueueRules::clone(&options.rules)).map_err(|error| error.text("q", "/"))
     }
 
     fn long(value: &str) -> AMQPValue {

@@ -116,7 +116,11 @@ fn log_tail_stream(context: &mut Context<'_>) -> Outcome {
 }
 
 fn set_log_level(context: &mut Context<'_>) -> Outcome {
-    let level = context.argument(0).to_string();
+    let level = match context.argument(0) {
+        // its short name, which the broker's configuration takes, too
+        "warn" => "warning".to_string(),
+        level => level.to_string(),
+    };
     if !LEVELS.contains(&level.as_str()) {
         let text = format!("level {level} is not supported. Try one of {}", LEVELS.join(", "));
         return Err(Failure::new(Code::Unavailable, text).into());

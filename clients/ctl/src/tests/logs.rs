@@ -63,11 +63,19 @@ fn the_log_is_shown_and_followed() {
 fn its_level_is_set() {
     check(
         &script(),
-        &["rabbitmqctl set_log_level debug", "rabbitmqctl set_log_level loud", "rabbitmqctl rotate_logs"],
+        &[
+            "rabbitmqctl set_log_level debug",
+            "rabbitmqctl set_log_level warn",
+            "rabbitmqctl set_log_level loud",
+            "rabbitmqctl rotate_logs",
+        ],
         expect![[r#"
             $ rabbitmqctl set_log_level debug
             Setting log level to "debug" ...
             > PUT /api/liebre/log-level {"level":"debug"}
+            $ rabbitmqctl set_log_level warn
+            Setting log level to "warning" ...
+            > PUT /api/liebre/log-level {"level":"warning"}
             $ rabbitmqctl set_log_level loud
             ! Error:
             ! level loud is not supported. Try one of debug, info, warning, error, critical, none

@@ -15,6 +15,7 @@ use crate::schedule::{Schedule, Step};
 const CONFIRM_WINDOW_MAX: i64 = 1_000_000;
 const CONNECTIONS_MAX: i64 = 10_000;
 const CHANNELS_MAX: i64 = 2_047;
+const SPARE_BINDINGS_MAX: i64 = 1_000_000;
 const QUEUES_MAX: u32 = 100_000;
 const QUEUE_DEFAULT: &str = "liebre-perf";
 const EXCHANGE_KIND_DEFAULT: &str = "direct";
@@ -75,6 +76,9 @@ pub struct LoadArgs {
     /// Do not bind the queues to the exchange (-sb)
     #[arg(long, help_heading = "Where")]
     skip_binding_queues: bool,
+    /// So many bindings more, for keys that no message has
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "exchange", value_parser = clap::value_parser!(u32).range(..=SPARE_BINDINGS_MAX), help_heading = "Where")]
+    spare_bindings: u32,
     /// Everything is there already: declare, bind and delete nothing
     #[arg(short = 'p', long, help_heading = "Where")]
     predeclared: bool,
@@ -186,6 +190,12 @@ impl LoadArgs {
         Ok(load)
     }
 
+    /// The same options, with this number of messages if they name none.
+    pub fn with_messages(&self, messages: u64) -> Self {
+        let has_number = self.messages.is_some() || self.pmessages.is_some();
+        Self { messages: self.messages.or((!has_number).then_some(messages)), ..self.clone() }
+    }
+
     fn producer_count(&self) -> u32 {
         if self.consume_only { 0 } else { self.producers }
     }
@@ -234,6 +244,7 @@ impl LoadArgs {
             exchange,
             routing_key: self.routing_key.clone(),
             binds: !self.skip_binding_queues && !self.predeclared,
+            spare_bindings: self.spare_bindings,
             deletes: consumes && !self.keep_queue && !self.predeclared,
         })
     }

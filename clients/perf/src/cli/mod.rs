@@ -3,15 +3,22 @@
 pub mod argv;
 mod load;
 pub mod values;
+mod work;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub use load::LoadArgs;
+pub use work::{ChurnArgs, IdleArgs, WorkCommand};
 
+use crate::start::Start;
+use crate::table::{Method, Named, Plan, scale_plans, table_plans};
 use crate::url::BrokerUrl;
-use values::{parse_seconds, parse_target};
+use crate::work::Work;
+use values::{parse_seconds, parse_target, split_command};
 
 /// Loads an AMQP 0-9-1 broker, and measures what it does and what it costs.
 ///
@@ -33,8 +40,34 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Measures two brokers in turns (A B A B …) and compares the medians.
-    Compare(CompareArgs),
+    /// Measures two brokers in turns (A B B A …) and compares the medians.
+    Compare(Box<CompareArgs>),
+    /// Connections, channels or queues that come and go: how many a second, at what cost.
+    Churn(OnBroker<ChurnArgs>),
+    /// Connections or queues that do nothing: what each weighs.
+    Idle(OnBroker<IdleArgs>),
+    /// A backlog that is built, then drained: how fast, and what it weighs. A million messages unless told otherwise.
+    Backlog(Box<OnBroker<LoadArgs>>),
+    /// Starts a broker again and again: how long until the first client has its vhost open.
+    Start(StartArgs),
+    /// Measures one broker, or two in turns, by everything: rates, churn, latencies. Prints Markdown.
+    Table(Box<TableArgs>),
+    /// Likewise, by how the cost of a message grows with publishers, consumers, bindings, connections and queues.
+    Scale(Box<ScaleArgs>),
+    /// Prints the ratios of a table's results as a picture (SVG).
+    Chart(ChartArgs),
+}
+
+/// Work for one broker.
+#[derive(Debug, Args)]
+pub struct OnBroker<W: Args> {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub work: W,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -82,14 +115,112 @@ pub struct OutputArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    subcommand_value_name = "WORK",
+    subcommand_help_heading = "Work, behind the other options; a load if left out"
+)]
 pub struct CompareArgs {
     #[command(flatten)]
     pub pair: PairArgs,
     /// How often each broker is measured
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 5, value_parser = parse_rounds())]
     pub rounds: u32,
     #[command(flatten)]
     pub load: LoadArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub work: Option<WorkCommand>,
+}
+
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// The broker's program with its arguments, in quotes; it runs in the foreground
+    #[arg(long, value_name = "COMMAND")]
+    pub command: String,
+    /// Where it will answer: amqp://user:password@host:port/vhost
+    #[arg(
+        short = 'h',
+        long = "uri",
+        visible_alias = "url",
+        default_value = "amqp://guest:guest@127.0.0.1:5672/"
+    )]
+    pub url: BrokerUrl,
+    /// How often it is started
+    #[arg(long, default_value_t = 5, value_parser = parse_rounds())]
+    pub rounds: u32,
+    /// Stop it with SIGKILL, so that the next start has to recover
+    #[arg(long)]
+    pub kill: bool,
+    /// Seconds to wait for a start, and for a stop
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    pub patience: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    #[command(flatten)]
+    pub many: ManyArgs,
+    /// Seconds of each measurement
+    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "4", value_parser = parse_seconds)]
+    pub duration: Duration,
+    /// Where the disk is synced for the floor of the durable latency: on the brokers' disk
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ScaleArgs {
+    #[command(flatten)]
+    pub many: ManyArgs,
+    /// Seconds of each measurement
+    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    pub duration: Duration,
+    /// The options of each publisher and consumer
+    #[arg(long, value_name = "OPTIONS", default_value = "-c 100 -q 100 -A 10", allow_hyphen_values = true)]
+    pub load: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ChartArgs {
+    /// What `table --out` has written
+    pub results: String,
+}
+
+/// Many measurements of one broker or two.
+#[derive(Debug, Args)]
+pub struct ManyArgs {
+    /// The first broker and, after a comma, the process to measure
+    #[arg(long, value_name = "URL[,PID]", value_parser = parse_target)]
+    pub a: Target,
+    /// The second broker, likewise
+    #[arg(long, value_name = "URL[,PID]", value_parser = parse_target)]
+    pub b: Option<Target>,
+    /// The first broker's process
+    #[arg(long, value_name = "PID")]
+    pub a_pid: Option<u32>,
+    /// The second broker's process
+    #[arg(long, value_name = "PID", requires = "b")]
+    pub b_pid: Option<u32>,
+    /// What the first broker is called
+    #[arg(long, value_name = "NAME", default_value = "A")]
+    pub a_name: String,
+    /// What the second broker is called
+    #[arg(long, value_name = "NAME", default_value = "B")]
+    pub b_name: String,
+    /// How often each is measured
+    #[arg(long, default_value_t = 3, value_parser = parse_rounds())]
+    pub rounds: u32,
+    /// Only work whose description has this in it; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub only: Vec<String>,
+    /// Also write the results as JSON into this file, after each kind of work
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -117,6 +248,64 @@ pub struct PairArgs {
 pub struct Target {
     pub url: BrokerUrl,
     pub pid: Option<u32>,
+}
+
+impl CompareArgs {
+    /// What to compare the brokers by, or why these options do not go together.
+    pub fn work(&self) -> Result<Work, String> {
+        match &self.work {
+            None => self.load.load().map(|load| Work::Load(Box::new(load))),
+            Some(_) if self.load != Cli::parse_from(["liebre-perf"]).run.load => {
+                Err("options of a load stand before other work".to_owned())
+            }
+            Some(work) => work.work(),
+        }
+    }
+}
+
+impl StartArgs {
+    pub fn start(&self) -> Result<Start, String> {
+        let command = split_command(&self.command)?;
+        Ok(Start { command, url: self.url.clone(), kills: self.kill, patience: self.patience })
+    }
+}
+
+impl TableArgs {
+    pub fn plans(&self) -> Result<Vec<Plan>, String> {
+        self.many.chosen(table_plans(self.duration.as_secs_f64())?)
+    }
+}
+
+impl ScaleArgs {
+    pub fn plans(&self) -> Result<Vec<Plan>, String> {
+        self.many.chosen(scale_plans(self.duration.as_secs_f64(), &self.load)?)
+    }
+}
+
+impl ManyArgs {
+    pub fn method(&self, dir: PathBuf) -> Method {
+        let named = |name: &str, target: &Target, pid: Option<u32>| Named {
+            name: name.to_owned(),
+            target: Target { pid: pid.or(target.pid), ..target.clone() },
+        };
+        let a = named(&self.a_name, &self.a, self.a_pid);
+        let b = self.b.as_ref().map(|b| named(&self.b_name, b, self.b_pid));
+        Method { brokers: std::iter::once(a).chain(b).collect(), rounds: self.rounds, dir }
+    }
+
+    fn chosen(&self, mut plans: Vec<Plan>) -> Result<Vec<Plan>, String> {
+        let titles: Vec<String> = plans.iter().map(|plan| plan.title.clone()).collect();
+        plans.retain(|plan| self.only.is_empty() || self.only.iter().any(|text| plan.title.contains(text)));
+        if plans.is_empty() {
+            return Err(format!("--only leaves nothing of:\n  {}", titles.join("\n  ")));
+        }
+        Ok(plans)
+    }
+}
+
+/// How often something is repeated.
+fn parse_rounds() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=1_000)
 }
 
 impl TargetArgs {

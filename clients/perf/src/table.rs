@@ -1,0 +1,279 @@
+//! Many kinds of work in one go: the table that brokers are judged by, and the curves of how their cost grows.
+
+use std::path::PathBuf;
+
+use crate::cli::Target;
+use crate::compare::{Comparison, measure_rounds};
+use crate::error::PerfError;
+use crate::figure::Spread;
+use crate::floor;
+use crate::idle::{Ballast, Idling};
+use crate::latency::Percentiles;
+use crate::results::{Broker, Cell, Machine, Results, Row};
+use crate::work::Work;
+
+/// One kind of work, to be measured.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub title: String,
+    /// The options of this tool that do the work once.
+    pub options: String,
+    pub work: Work,
+    /// The figures of interest, by their keys.
+    pub keys: &'static [&'static str],
+    pub floor: Option<Floor>,
+    /// What lies in the broker meanwhile.
+    pub ballast: Option<(Idling, u32)>,
+}
+
+/// Against what a latency is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Floor {
+    /// The same bytes through a bare relay.
+    Relay,
+    /// A sync of the disk.
+    Sync,
+}
+
+/// A broker and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    pub name: String,
+    pub target: Target,
+}
+
+/// How it is measured.
+#[derive(Debug, Clone)]
+pub struct Method {
+    /// One or two.
+    pub brokers: Vec<Named>,
+    pub rounds: u32,
+    /// Where the disk is synced for its floor.
+    pub dir: PathBuf,
+}
+
+const RATES: &[&str] = &["received_per_second", "broker_cpu_us"];
+const CHURN: &[&str] = &["per_second", "broker_cpu_us"];
+const DELIVERY: &[&str] = &["latency_p50_us", "latency_p99_us", "latency_p999_us", "broker_cpu_us"];
+const CONFIRMS: &[&str] = &[
+    "confirm_p50_us",
+    "confirm_p99_us",
+    "confirm_p999_us",
+    "latency_p50_us",
+    "latency_p99_us",
+    "broker_cpu_us",
+];
+const CURVE: &[&str] = &["received_per_second", "broker_cpu_us", "own_cpu_us"];
+
+/// The table: rates and costs, what comes and goes, latencies. `seconds` for each measurement.
+pub fn table_plans(seconds: f64) -> Result<Vec<Plan>, String> {
+    let durable = "-f persistent -c 1000 -q 1000";
+    let cells: [(&str, String, &'static [&'static str], Option<Floor>); 15] = [
+        ("16 B, transient, auto-ack", "-s 16".to_owned(), RATES, None),
+        ("1 KiB, transient, auto-ack", "-s 1024".to_owned(), RATES, None),
+        ("16 KiB, transient, auto-ack", "-s 16384".to_owned(), RATES, None),
+        ("16 B, persistent, confirms (window 1,000), manual ack", format!("-s 16 {durable}"), RATES, None),
+        ("1 KiB, persistent, confirms (window 1,000), manual ack", format!("-s 1024 {durable}"), RATES, None),
+        ("fan-out to 10 queues, 16 B, per delivery", "--fan-out 10 -s 16".to_owned(), RATES, None),
+        ("fan-out to 10 queues, 1 KiB, per delivery", "--fan-out 10 -s 1024".to_owned(), RATES, None),
+        (
+            "connections opened and closed, 16 at once",
+            "churn connections --at-once 16".to_owned(),
+            CHURN,
+            None,
+        ),
+        ("channels opened and closed, 16 at once", "churn channels --at-once 16".to_owned(), CHURN, None),
+        ("transient queues declared and deleted, 1 client", "churn queues".to_owned(), CHURN, None),
+        ("transient queues, 16 clients", "churn queues --at-once 16".to_owned(), CHURN, None),
+        ("durable queues declared and deleted, 1 client", "churn queues --durable".to_owned(), CHURN, None),
+        ("durable queues, 16 clients", "churn queues --durable --at-once 16".to_owned(), CHURN, None),
+        (
+            "latency, 5,000 msg/s of 1 KiB, transient",
+            "-r 5000 -s 1024".to_owned(),
+            DELIVERY,
+            Some(Floor::Relay),
+        ),
+        (
+            "latency, 5,000 msg/s of 1 KiB, persistent with confirms",
+            format!("-r 5000 -s 1024 {durable}"),
+            CONFIRMS,
+            Some(Floor::Sync),
+        ),
+    ];
+    cells
+        .into_iter()
+        .map(|(title, options, keys, floor)| {
+            plan(title.to_owned(), format!("{options} -z {seconds}"), keys, floor, None)
+        })
+        .collect()
+}
+
+/// The curves: more producers and consumers, more bindings, more that just lies there. `load` are the options of
+/// each publisher and consumer.
+pub fn scale_plans(seconds: f64, load: &str) -> Result<Vec<Plan>, String> {
+    let mut plans = Vec::new();
+    let mut add = |title: String, options: String, ballast| {
+        plan(title, format!("{options} {load} -z {seconds}"), CURVE, None, ballast)
+            .map(|plan| plans.push(plan))
+    };
+    for count in [1, 10, 100, 1_000] {
+        add(
+            format!("{count} publishers and consumers on one queue"),
+            format!("-x {count} -y {count}"),
+            None,
+        )?;
+    }
+    for count in [1, 10, 100, 1_000] {
+        let queues = format!("--queue-pattern liebre-perf-scale-%d --queue-pattern-to {count}");
+        add(
+            format!("{count} publishers and consumers, a queue each"),
+            format!("-x {count} -y {count} {queues}"),
+            None,
+        )?;
+    }
+    for kind in ["direct", "topic"] {
+        for count in [1, 10, 100, 1_000] {
+            let exchange = format!("-e liebre-perf-scale -t {kind} --spare-bindings {}", count - 1);
+            add(
+                format!("{kind} exchange with {count} bindings"),
+                format!("{exchange} -u liebre-perf-scale"),
+                None,
+            )?;
+        }
+    }
+    for count in [1, 10, 100, 1_000, 10_000] {
+        add(format!("beside {count} idle connections"), String::new(), Some((Idling::Connections, count)))?;
+    }
+    for count in [1, 10, 100, 1_000, 10_000, 100_000] {
+        let queues = Idling::Queues { is_durable: false };
+        add(format!("beside {count} idle queues"), String::new(), Some((queues, count)))?;
+    }
+    Ok(plans)
+}
+
+fn plan(
+    title: String,
+    options: String,
+    keys: &'static [&'static str],
+    floor: Option<Floor>,
+    ballast: Option<(Idling, u32)>,
+) -> Result<Plan, String> {
+    let options = options.trim().to_owned();
+    let work = Work::parse(&options)?;
+    Ok(Plan { title, options, work, keys, floor, ballast })
+}
+
+/// Measures all of `plans`; `after_cell` sees what there is after each. A cell that fails does not end it.
+pub fn measure_all(
+    plans: &[Plan],
+    method: &Method,
+    mut after_cell: impl FnMut(&Results) -> Result<(), PerfError>,
+) -> Result<Results, PerfError> {
+    let broker = |named: &Named| Broker { name: named.name.clone(), address: named.target.url.to_string() };
+    let mut results = Results {
+        machine: Machine::here(),
+        brokers: method.brokers.iter().map(broker).collect(),
+        rounds: method.rounds,
+        cells: Vec::new(),
+    };
+    for plan in plans {
+        let cell = measure_cell(plan, method);
+        results.cells.push(cell.unwrap_or_else(|error| Cell {
+            title: plan.title.clone(),
+            options: plan.options.clone(),
+            rows: Vec::new(),
+            trouble: Some(error.to_string()),
+        }));
+        after_cell(&results)?;
+    }
+    Ok(results)
+}
+
+fn measure_cell(plan: &Plan, method: &Method) -> Result<Cell, PerfError> {
+    let targets: Vec<&Target> = method.brokers.iter().map(|named| &named.target).collect();
+    let mut ballast = Vec::new();
+    if let Some((what, count)) = plan.ballast {
+        for target in &targets {
+            ballast.push((*target, Ballast::load(target, what, count)?));
+        }
+    }
+    let mut floors: Vec<Option<Percentiles>> = Vec::new();
+    let measured = measure_rounds(&targets, &plan.work, method.rounds, |_| {
+        floors.extend(plan.floor.map(|kind| measure_floor(kind, plan, method)).transpose()?);
+        Ok(())
+    });
+    for (target, ballast) in ballast {
+        ballast.drop_overboard(target)?;
+    }
+    let mut outcomes = measured?.into_iter();
+    let (a, b) = (outcomes.next().unwrap_or_default(), outcomes.next().unwrap_or_default());
+    let comparison = Comparison::of(&a, &b);
+    let rows = plan.keys.iter().filter_map(|key| {
+        let row = comparison.rows.iter().find(|row| row.key == *key)?;
+        let floor = Spread::of(floors.iter().map(|found| at_floor(plan.floor?, key, found.as_ref()?)));
+        Some(Row {
+            key: row.key.to_owned(),
+            name: row.name.to_owned(),
+            better: row.better,
+            a: row.a,
+            b: row.b,
+            ratio: row.ratio,
+            floor,
+        })
+    });
+    let trouble = match comparison {
+        Comparison { is_complete: false, .. } => {
+            Some("in some rounds the messages did not get through".to_owned())
+        }
+        Comparison { busy_rounds: 1.., .. } => Some("some rounds left their broker busy".to_owned()),
+        Comparison { .. } => None,
+    };
+    Ok(Cell { title: plan.title.clone(), options: plan.options.clone(), rows: rows.collect(), trouble })
+}
+
+fn measure_floor(kind: Floor, plan: &Plan, method: &Method) -> Result<Option<Percentiles>, PerfError> {
+    match (kind, &plan.work) {
+        (Floor::Relay, Work::Load(load)) => floor::relayed(load),
+        (Floor::Relay, _) => Ok(None),
+        (Floor::Sync, _) => floor::synced(&method.dir),
+    }
+}
+
+/// The floor of a figure: a sync is one of confirms, a relay one of deliveries.
+fn at_floor(kind: Floor, key: &str, found: &Percentiles) -> Option<f64> {
+    match (kind, key) {
+        (Floor::Relay, "latency_p50_us") | (Floor::Sync, "confirm_p50_us") => Some(found.p50_us),
+        (Floor::Relay, "latency_p99_us") | (Floor::Sync, "confirm_p99_us") => Some(found.p99_us),
+        (Floor::Relay, "latency_p999_us") | (Floor::Sync, "confirm_p999_us") => Some(found.p999_us),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plan_is_work_with_the_figures_it_names() {
+        let plans = [table_plans(1.0).unwrap(), scale_plans(1.0, "-c 100 -q 100 -A 10").unwrap()].concat();
+        assert_eq!(plans.len(), 15 + 8 + 8 + 5 + 6);
+        let titles: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.title.as_str()).collect();
+        assert_eq!(titles.len(), plans.len());
+        assert!(plans.iter().all(|plan| plan.work.check_comparable().is_ok() && !plan.keys.is_empty()));
+    }
+
+    #[test]
+    fn wrong_options_are_told() {
+        assert!(scale_plans(1.0, "--sise 5").is_err());
+    }
+
+    #[test]
+    fn only_percentiles_have_a_floor() {
+        let mut latencies = crate::latency::Histogram::new();
+        latencies.record(std::time::Duration::from_micros(70));
+        let found = latencies.percentiles().unwrap();
+        assert_eq!(at_floor(Floor::Sync, "confirm_p99_us", &found), Some(70.0));
+        assert_eq!(at_floor(Floor::Sync, "latency_p99_us", &found), None);
+        assert_eq!(at_floor(Floor::Relay, "broker_cpu_us", &found), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! The kinds of work that brokers can be measured and compared by.
+
+use std::time::Duration;
+
+use crate::backlog::Backlog;
+use crate::churn::Churn;
+use crate::cli::Target;
+use crate::error::PerfError;
+use crate::figure::{Value, less, more};
+use crate::idle::Idle;
+use crate::load::{Load, Patience, Topology};
+use crate::report::describe;
+use crate::run::{Figures, Watcher, run};
+
+/// How long to wait after each run for the broker to have done with it.
+const TEARDOWN: Duration = Duration::from_secs(30);
+
+/// Something to measure.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    Load(Box<Load>),
+    Churn(Churn),
+    Idle(Idle),
+    Backlog(Box<Backlog>),
+}
+
+/// What was measured.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub values: Vec<Value>,
+    /// Whether all that was asked for came about.
+    pub is_complete: bool,
+    /// Whether the broker has done with it.
+    pub is_taken_down: bool,
+}
+
+impl Work {
+    /// Measures once, and waits until the broker has done with it: a backlog that stays would be another load for the
+    /// next round, and so would messages that the one broker still has to read while the other is measured.
+    pub fn measure(&self, target: &Target) -> Result<Outcome, PerfError> {
+        match self {
+            Self::Load(load) => {
+                let patience = Patience { teardown: TEARDOWN, ..load.patience };
+                let topology = Topology { deletes: !load.topology.is_predeclared, ..load.topology.clone() };
+                let load = Load { topology, patience, ..(**load).clone() };
+                let figures =
+                    run(target, &load, &mut Watcher { interval: Duration::ZERO, watch: &mut |_| () })?;
+                let (is_complete, is_taken_down) = (figures.is_complete, figures.is_taken_down);
+                Ok(Outcome { values: values(&load, &figures), is_complete, is_taken_down })
+            }
+            Self::Churn(churn) => churn.measure(target).map(Outcome::whole),
+            Self::Idle(idle) => idle.measure(target).map(Outcome::whole),
+            Self::Backlog(backlog) => backlog.measure(target),
+        }
+    }
+
+    /// One line that says what it is.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Load(load) => describe(load),
+            Self::Churn(churn) => churn.describe(),
+            Self::Idle(idle) => idle.describe(),
+            Self::Backlog(backlog) => backlog.describe(),
+        }
+    }
+
+    /// Why two brokers cannot be compared by it.
+    pub fn check_comparable(&self) -> Result<(), String> {
+        match self {
+            Self::Load(load) if load.publishing.is_none() => {
+                Err("rounds that only consume would find an empty queue".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Outcome {
+    /// Of work that either came about or failed.
+    fn whole(values: Vec<Value>) -> Self {
+        Self { values, is_complete: true, is_taken_down: true }
+    }
+}
+
+/// The figures of a run that are worth comparing.
+fn values(load: &Load, figures: &Figures) -> Vec<Value> {
+    let mut values = Vec::new();
+    let (latency, confirm_latency, broker) = (figures.latency, figures.confirm_latency, figures.broker);
+    if load.publishing.is_some() {
+        values.push(more("sent_per_second", "sent msg/s", figures.sent_per_second));
+    }
+    if load.consuming.is_some() {
+        values.push(more("received_per_second", "received msg/s", figures.received_per_second));
+        values.push(less("latency_p50_us", "latency p50 us", latency.map(|found| found.p50_us)));
+        values.push(less("latency_p99_us", "latency p99 us", latency.map(|found| found.p99_us)));
+        values.push(less("latency_p999_us", "latency p99.9 us", latency.map(|found| found.p999_us)));
+    }
+    let window = load.publishing.as_ref().and_then(|publishing| publishing.confirm_window);
+    if window.is_some() {
+        let found = confirm_latency;
+        values.push(less("confirm_p50_us", "confirm latency p50 us", found.map(|found| found.p50_us)));
+        values.push(less("confirm_p99_us", "confirm latency p99 us", found.map(|found| found.p99_us)));
+        values.push(less("confirm_p999_us", "confirm latency p99.9 us", found.map(|found| found.p999_us)));
+        values.push(less("nacked", "messages refused", figures.nacked as f64));
+    }
+    let cpu = broker.and_then(|broker| broker.cpu_seconds_per_million);
+    values.push(less("broker_cpu_us", "broker CPU us per message", cpu));
+    let rss = broker.map(|broker| broker.rss_bytes_max as f64 / 1_048_576.0);
+    values.push(less("broker_rss_mib_max", "broker RSS MiB, at most", rss));
+    values.push(less("own_cpu_us", "own CPU us per message", figures.own_cpu_seconds_per_million));
+    values
+}
