@@ -194,8 +194,12 @@ impl ConnectionInfo {
         let mut traffic = [0; 2];
         add_change(&mut traffic, &row, &statistics.summed);
         vhost.statistics().add_traffic(&traffic);
-        statistics.summed = row;
-        look(&mut statistics.history, BASIC, when, row);
+        let before = std::mem::replace(&mut statistics.summed, row);
+        // What opened the connection is where it begins: one that then does nothing needs no past.
+        if before != ConnectionRow::default() {
+            let begin = || Box::new(History::new(BASIC, before, when.previous));
+            statistics.history.get_or_insert_with(begin).look(when, row);
+        }
         let mut messages = [0; MESSAGE_COLUMNS];
         self.outbox.each_channel(|_, deliveries| {
             deliveries.statistics_mut().sample(when, &mut messages);

@@ -413,6 +413,10 @@ impl ChannelDeliveries {
             self.sources[free as usize] = Some(source);
             return free;
         }
+        // Most channels have one consumer.
+        if self.sources.is_empty() {
+            self.sources.reserve_exact(1);
+        }
         self.sources.push(Some(source));
         u32::try_from(self.sources.len() - 1).unwrap_or(HOLE)
     }

@@ -70,12 +70,9 @@ struct Bar {
 
 /// A cell's rate, or else its median latency, and its cost.
 fn bars(cell: &Cell) -> Vec<Bar> {
-    let find = |keys: &[&str]| keys.iter().find_map(|key| cell.rows.iter().find(|row| row.key == *key));
     // Below the tick by which the kernel counts CPU time a ratio may be 0.
-    let ratio = |row: &Row| row.ratio.filter(|ratio| *ratio > 0.0);
-    let rate =
-        find(&["confirm_p50_us", "latency_p50_us", "received_per_second", "per_second"]).and_then(ratio);
-    let cost = find(&["broker_cpu_us"]).and_then(ratio);
+    let ratio = |row: Option<&Row>| row?.ratio.filter(|ratio| *ratio > 0.0);
+    let (rate, cost) = (ratio(cell.speed()), ratio(cell.cost()));
     let rate = rate.map(|ratio| Bar { class: "rate", ratio });
     rate.into_iter().chain(cost.map(|ratio| Bar { class: "cost", ratio })).collect()
 }

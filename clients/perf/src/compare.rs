@@ -116,11 +116,11 @@ impl Comparison {
     }
 }
 
-/// `median (least to most)`.
+/// `median (least to most)`, of a single round just the value.
 pub fn with_noise(spread: Option<Spread>) -> String {
     spread.map_or("-".to_owned(), |spread| {
         let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| number(Some(value)));
-        format!("{median} ({min} to {max})")
+        if min == max { median } else { format!("{median} ({min} to {max})") }
     })
 }
 

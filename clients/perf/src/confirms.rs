@@ -61,7 +61,8 @@ impl Unconfirmed {
 
     /// The latencies of the publishes from `begin` to `end` that are confirmed just now.
     fn sample(&self, begin: u64, end: u64, now: Nanos, samples: &mut Vec<Duration>) {
-        let mut number = begin.next_multiple_of(self.sample_every);
+        // The first publish of a channel, and each that is as many later.
+        let mut number = (begin - 1).next_multiple_of(self.sample_every) + 1;
         while number <= end {
             let is_fresh = !self.confirmed[(number - self.first) as usize];
             let place = self.sent.partition_point(|&(last, _)| last < number);
@@ -112,10 +113,10 @@ mod tests {
         let mut settle = |publish_number, is_multiple, now| {
             unconfirmed.settle(Confirm { publish_number, is_multiple }, Nanos(now), &mut samples)
         };
-        assert_eq!(settle(4, false, 250), Some(1));
-        assert_eq!(settle(5, true, 300), Some(4));
+        assert_eq!(settle(5, false, 250), Some(1));
+        assert_eq!(settle(4, true, 300), Some(4));
         assert_eq!(settle(6, true, 900), Some(1));
-        assert_eq!(samples, [50, 200, 700].map(Duration::from_nanos));
+        assert_eq!(samples, [50, 200, 200].map(Duration::from_nanos));
         assert!(unconfirmed.sent.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::cli::Cli;
+use crate::cli::argv::rewrite;
 use crate::clock::now;
 use crate::codec::table::{FieldTable, Properties};
 use crate::schedule::Schedule;
@@ -68,6 +69,8 @@ pub struct Publishing {
     pub confirm_window: Option<u32>,
     /// Messages per second of a channel; `None` as fast as the broker takes them.
     pub rate: Option<Schedule>,
+    /// How many messages all channels together may be ahead of the consumers.
+    pub ahead_max: Option<u64>,
     /// How many messages all channels publish together.
     pub messages: Option<u64>,
 }
@@ -141,8 +144,8 @@ impl Default for Patience {
 impl Load {
     /// The load that these options of the command line describe.
     pub fn parse(options: &str) -> Result<Self, String> {
-        let words = std::iter::once("liebre-perf").chain(options.split_whitespace());
-        Cli::try_parse_from(words).map_err(|error| error.to_string())?.run.load.load()
+        let words = std::iter::once("liebre-perf").chain(options.split_whitespace()).map(str::to_owned);
+        Cli::try_parse_from(rewrite(words)).map_err(|error| error.to_string())?.run.load.load()
     }
 
     /// How many sides take part.

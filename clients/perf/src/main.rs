@@ -10,7 +10,9 @@ use clap::{CommandFactory, Parser};
 use serde::Serialize;
 
 use liebre_perf::chart;
-use liebre_perf::cli::{Cli, Command, CompareArgs, ManyArgs, RunArgs, StartArgs, Target, argv};
+use liebre_perf::cli::{
+    Cli, Command, CompareArgs, IdleArgs, ManyArgs, OnBroker, ReportArgs, RunArgs, StartArgs, Target, argv,
+};
 use liebre_perf::compare::{Comparison, compare};
 use liebre_perf::error::PerfError;
 use liebre_perf::figure::{self, number};
@@ -31,13 +33,14 @@ fn main() -> ExitCode {
         None => run_once(&cli.run),
         Some(Command::Compare(args)) => compare_brokers(args),
         Some(Command::Churn(args)) => measure(&args.target.target(), parsed(args.work.work()), args.json),
-        Some(Command::Idle(args)) => measure(&args.target.target(), parsed(args.work.work()), args.json),
+        Some(Command::Idle(args)) => measure(&args.target.target(), parsed(idle(args)), args.json),
         Some(Command::Backlog(args)) => {
             measure(&args.target.target(), parsed(args.work.backlog()), args.json)
         }
         Some(Command::Start(args)) => start(args),
         Some(Command::Table(args)) => measure_many(&parsed(args.plans()), &args.many, args.dir.clone()),
         Some(Command::Scale(args)) => measure_many(&parsed(args.plans()), &args.many, PathBuf::new()),
+        Some(Command::Report(args)) => report(args),
         Some(Command::Chart(args)) => chart(&args.results),
     };
     match ended {
@@ -66,6 +69,14 @@ fn measure(target: &Target, work: Work, is_json: bool) -> Result<bool, PerfError
     let lines = || format!("{}\n{}\n{}", target.url, work.describe(), figure::lines(&outcome.values));
     print(&if is_json { json(&figure::json(&outcome.values)) } else { lines() })?;
     Ok(outcome.is_complete)
+}
+
+fn idle(args: &OnBroker<IdleArgs>) -> Result<Work, String> {
+    let work = args.work.work()?;
+    match args.target.pid {
+        None => Err("idle measures memory: name the broker's process with --pid".to_owned()),
+        Some(_) => Ok(work),
+    }
 }
 
 fn compare_brokers(args: &CompareArgs) -> Result<bool, PerfError> {
@@ -103,7 +114,20 @@ fn measure_many(plans: &[Plan], args: &ManyArgs, dir: PathBuf) -> Result<bool, P
         args.out.as_ref().map_or(Ok(()), |path| results.write(path))
     })?;
     print(&if args.json { results.json() } else { results.markdown() })?;
+    if results.has_curves() && !args.json {
+        print(&format!("\n{}", results.curves()))?;
+    }
     Ok(results.is_complete())
+}
+
+fn report(args: &ReportArgs) -> Result<bool, PerfError> {
+    let results = Results::read(&args.results)?;
+    print(&match args.brief {
+        true if results.has_curves() => results.curves(),
+        true => results.brief(),
+        false => results.markdown(),
+    })?;
+    Ok(true)
 }
 
 fn chart(path: &str) -> Result<bool, PerfError> {

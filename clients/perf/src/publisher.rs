@@ -22,6 +22,8 @@ use crate::socket::Socket;
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 /// Of many channels each has a small one: together they must fit into the processor's cache.
 const WRITE_BYTES_MIN: usize = 4 * 1024;
+/// A publisher that is too far ahead of the consumers looks again after this.
+const BACKLOG_LOOK: Duration = Duration::from_micros(200);
 /// Without a rate, the latency of one message in this many is recorded; with one, of every message.
 pub const SAMPLE_EVERY: u64 = 64;
 
@@ -54,6 +56,9 @@ struct Publisher<'a> {
     /// The channel whose turn it is.
     next: usize,
     shared: &'a Shared,
+    /// How many messages may be ahead of the consumers, and how many queues get each.
+    ahead_max: Option<u64>,
+    copies: u64,
     settled: u64,
     read_bytes: usize,
     /// Latencies of confirms that are not yet with `shared`.
@@ -76,8 +81,17 @@ impl<'a> Publisher<'a> {
                 PublishingChannel::new(CHANNEL + n, number, load, publishing, frame_max, start)
             })
             .collect();
-        let socket = Socket::new(connection)?;
-        Ok(Self { socket, channels, next: 0, shared, settled: 0, read_bytes: 0, samples: Vec::new() })
+        Ok(Self {
+            socket: Socket::new(connection)?,
+            channels,
+            next: 0,
+            shared,
+            ahead_max: publishing.ahead_max,
+            copies: load.topology.copies(),
+            settled: 0,
+            read_bytes: 0,
+            samples: Vec::new(),
+        })
     }
 
     fn take_frames(&mut self) -> Result<(), PerfError> {
@@ -120,12 +134,16 @@ impl<'a> Publisher<'a> {
     fn write(&mut self, now: Nanos) -> Result<Turn, PerfError> {
         let mut earliest: Option<Nanos> = None;
         let mut is_done = true;
+        let allowed = self.allowed();
+        let mut wait_until = |at: Nanos| earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
         let count = self.channels.len();
         for _ in 0..count {
             let channel = &mut self.channels[self.next];
             self.next = (self.next + 1) % count;
             match channel.wish(now) {
+                Wish::Write(_) if allowed == 0 => wait_until(now.plus(BACKLOG_LOOK)),
                 Wish::Write(count) => {
+                    let count = count.min(allowed);
                     let bytes = channel.messages(count, now);
                     self.socket.write(bytes).map_err(failed)?;
                     self.shared.sent.add(count);
@@ -136,7 +154,7 @@ impl<'a> Publisher<'a> {
                     self.socket.write(&method::channel_close(channel.number)).map_err(failed)?;
                     return Ok(Turn::Again);
                 }
-                Wish::WaitUntil(at) => earliest = Some(earliest.map_or(at, |earliest| earliest.min(at))),
+                Wish::WaitUntil(at) => wait_until(at),
                 Wish::Wait => {}
                 Wish::Nothing => continue,
             }
@@ -146,6 +164,16 @@ impl<'a> Publisher<'a> {
             _ if is_done => Turn::Done,
             Some(at) => Turn::Until(at),
             None => Turn::Waits,
+        })
+    }
+}
+
+impl Publisher<'_> {
+    /// How many messages may be published now, with a view to the consumers.
+    fn allowed(&self) -> u64 {
+        self.ahead_max.map_or(u64::MAX, |max| {
+            let ahead = self.shared.sent.value().saturating_sub(self.shared.received.value() / self.copies);
+            max.saturating_sub(ahead)
         })
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::with_noise;
 use crate::error::PerfError;
-use crate::figure::{Better, Spread};
+use crate::figure::{Better, Spread, grouped, number};
 
 /// Several cells, measured on one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,17 @@ pub struct Cell {
     pub rows: Vec<Row>,
     /// Why there are no rows, or not all of them count.
     pub trouble: Option<String>,
+    /// Of a curve, which point this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<Point>,
+}
+
+/// A point of a curve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    /// What there is more and more of.
+    pub curve: String,
+    pub count: u32,
 }
 
 /// One figure of the work.
@@ -133,6 +144,63 @@ impl Results {
         out
     }
 
+    /// A table for a page that people read: a line for each kind of work, with its rate or median latency and its cost.
+    pub fn brief(&self) -> String {
+        let names: Vec<&str> = self.brokers.iter().map(|broker| broker.name.as_str()).collect();
+        let mut heads = vec!["work".to_owned()];
+        heads.extend(names.iter().map(|name| (*name).to_owned()));
+        heads.extend((names.len() > 1).then(|| "ratio".to_owned()));
+        heads.extend(names.iter().map(|name| format!("server CPU, {name}")));
+        heads.extend((names.len() > 1).then(|| "ratio".to_owned()));
+        let mut out = line(&heads);
+        out += &format!("|---{}\n", "|--:".repeat(heads.len() - 1) + "|");
+        for cell in self.cells.iter().filter(|cell| !cell.rows.is_empty()) {
+            let mut columns = vec![cell.title.clone()];
+            for row in [cell.speed(), cell.cost()] {
+                columns.extend(brief_columns(row, names.len()));
+            }
+            out += &line(&columns);
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "\n{}", self.method());
+        out
+    }
+
+    /// The cost of a message along each curve, a line for each broker.
+    pub fn curves(&self) -> String {
+        let points = || self.cells.iter().filter_map(|cell| Some((cell.point.as_ref()?, cell.cost())));
+        let mut counts: Vec<u32> = points().map(|(point, _)| point.count).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        let mut curves: Vec<&str> = points().map(|(point, _)| point.curve.as_str()).collect();
+        curves.dedup();
+        let mut heads = vec!["server CPU us per message, with".to_owned()];
+        heads.extend(counts.iter().map(|count| grouped(u64::from(*count))));
+        let mut out = line(&heads);
+        out += &format!("|---{}\n", "|--:".repeat(counts.len()) + "|");
+        for curve in curves {
+            for (n, broker) in self.brokers.iter().enumerate() {
+                let at =
+                    |count: &u32| points().find(|(point, _)| point.curve == curve && point.count == *count);
+                let cost = |row: &Row| if n == 0 { row.a } else { row.b };
+                let mut columns = vec![format!("{curve}: {}", broker.name)];
+                columns.extend(counts.iter().map(|count| match at(count) {
+                    None => String::new(),
+                    Some((_, row)) => with_noise(row.and_then(cost)),
+                }));
+                out += &line(&columns);
+            }
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "\n{}", self.method());
+        out
+    }
+
+    /// Whether there are curves among the results.
+    pub fn has_curves(&self) -> bool {
+        self.cells.iter().any(|cell| cell.point.is_some())
+    }
+
     fn method(&self) -> String {
         let Machine { cores, processor, kernel } = &self.machine;
         let processor = if processor.is_empty() { String::new() } else { format!(" of {processor}") };
@@ -141,6 +209,44 @@ impl Results {
             self.rounds
         )
     }
+}
+
+impl Cell {
+    /// The row by which the work is known: of confirms or deliveries the median latency, otherwise the rate.
+    pub fn speed(&self) -> Option<&Row> {
+        let keys = ["confirm_p50_us", "latency_p50_us", "received_per_second", "per_second"];
+        keys.iter().find_map(|key| self.row(key))
+    }
+
+    /// The broker's CPU time for each message, connection, ….
+    pub fn cost(&self) -> Option<&Row> {
+        self.row("broker_cpu_us")
+    }
+
+    fn row(&self, key: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.key == key)
+    }
+}
+
+/// The medians of one broker or two, with the unit, and the ratio.
+fn brief_columns(row: Option<&Row>, count: usize) -> Vec<String> {
+    let unit = match row {
+        Some(row) if row.name.ends_with("msg/s") => " msg/s",
+        Some(row) if row.name.ends_with("per s") => " per s",
+        _ => " us",
+    };
+    let median = |spread: Option<Spread>| match spread {
+        Some(spread) => number(Some(spread.median)) + unit,
+        None => "-".to_owned(),
+    };
+    let mut columns = vec![median(row.and_then(|row| row.a))];
+    if count > 1 {
+        columns.push(median(row.and_then(|row| row.b)));
+        columns.push(
+            row.and_then(|row| row.ratio).map_or("-".to_owned(), |ratio| number(Some(ratio)) + " times"),
+        );
+    }
+    columns
 }
 
 fn line(columns: &[String]) -> String {
@@ -155,7 +261,7 @@ pub mod tests {
         let spread = |value: f64| Spread { median: value, min: value / 2.0, max: value * 2.0 };
         Row {
             key: key.to_owned(),
-            name: key.replace('_', " "),
+            name: if key == "received_per_second" { "received msg/s" } else { "us" }.to_owned(),
             better: Better::More,
             a: Some(spread(a)),
             b: Some(spread(b)),
@@ -172,6 +278,7 @@ pub mod tests {
             options: "-s 16".to_owned(),
             rows,
             trouble: trouble.map(str::to_owned),
+            point: None,
         };
         Results {
             machine: Machine { cores: 2, processor: String::new(), kernel: "6.1".to_owned() },
@@ -193,12 +300,41 @@ pub mod tests {
         let expected = "\
 | work | figure | Liebre | RabbitMQ | ratio | floor |
 |---|---|--:|--:|--:|--:|
-| 16 B <fast> | received per second | 2,000,000 (1,000,000 to 4,000,000) | 100,000 (50,000 to 200,000) | 20.0 times | 5.00 (2.50 to 10.0) |
+| 16 B <fast> | received msg/s | 2,000,000 (1,000,000 to 4,000,000) | 100,000 (50,000 to 200,000) | 20.0 times | 5.00 (2.50 to 10.0) |
 | channels | a\\|b |  |  |  |  |
 
 Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client and broker; Linux 6.1.
 ";
         assert_eq!(sample().markdown(), expected);
+    }
+
+    #[test]
+    fn a_brief_table_has_a_line_for_each_work() {
+        let mut results = sample();
+        results.cells[0].rows.push(row("broker_cpu_us", 0.4, 16.0, None));
+        let expected = "\
+| work | Liebre | RabbitMQ | ratio | server CPU, Liebre | server CPU, RabbitMQ | ratio |
+|---|--:|--:|--:|--:|--:|--:|
+| 16 B <fast> | 2,000,000 msg/s | 100,000 msg/s | 20.0 times | 0.400 us | 16.0 us | 0.025 times |
+";
+        assert!(results.brief().starts_with(expected), "{}", results.brief());
+    }
+
+    #[test]
+    fn a_curve_has_a_line_for_each_broker() {
+        let mut results = sample();
+        assert!(!results.has_curves());
+        results.cells[0].rows.push(row("broker_cpu_us", 0.4, 16.0, None));
+        for (cell, count) in results.cells.iter_mut().zip([1_000, 1]) {
+            cell.point = Some(Point { curve: "queues".to_owned(), count });
+        }
+        let expected = "\
+| server CPU us per message, with | 1 | 1,000 |
+|---|--:|--:|
+| queues: Liebre | - | 0.400 (0.200 to 0.800) |
+| queues: RabbitMQ | - | 16.0 (8.00 to 32.0) |
+";
+        assert!(results.curves().starts_with(expected), "{}", results.curves());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::figure::Spread;
 use crate::floor;
 use crate::idle::{Ballast, Idling};
 use crate::latency::Percentiles;
-use crate::results::{Broker, Cell, Machine, Results, Row};
+use crate::results::{Broker, Cell, Machine, Point, Results, Row};
 use crate::work::Work;
 
 /// One kind of work, to be measured.
@@ -24,6 +24,8 @@ pub struct Plan {
     pub floor: Option<Floor>,
     /// What lies in the broker meanwhile.
     pub ballast: Option<(Idling, u32)>,
+    /// Of a curve, which point this is.
+    pub point: Option<Point>,
 }
 
 /// Against what a latency is held.
@@ -103,7 +105,7 @@ pub fn table_plans(seconds: f64) -> Result<Vec<Plan>, String> {
     cells
         .into_iter()
         .map(|(title, options, keys, floor)| {
-            plan(title.to_owned(), format!("{options} -z {seconds}"), keys, floor, None)
+            plan(title.to_owned(), format!("{options} -z {seconds}"), keys, floor)
         })
         .collect()
 }
@@ -111,42 +113,35 @@ pub fn table_plans(seconds: f64) -> Result<Vec<Plan>, String> {
 /// The curves: more producers and consumers, more bindings, more that just lies there. `load` are the options of
 /// each publisher and consumer.
 pub fn scale_plans(seconds: f64, load: &str) -> Result<Vec<Plan>, String> {
-    let mut plans = Vec::new();
-    let mut add = |title: String, options: String, ballast| {
-        plan(title, format!("{options} {load} -z {seconds}"), CURVE, None, ballast)
-            .map(|plan| plans.push(plan))
+    const CLIENTS: &[u32] = &[1, 10, 100, 1_000];
+    const CONNECTIONS: &[u32] = &[1, 10, 100, 1_000, 10_000];
+    const QUEUES: &[u32] = &[1, 10, 100, 1_000, 10_000, 100_000];
+    let bound = |kind: &str, count: u32| {
+        format!("-u liebre-perf-scale -e liebre-perf-scale -t {kind} --spare-bindings {}", count - 1)
     };
-    for count in [1, 10, 100, 1_000] {
-        add(
-            format!("{count} publishers and consumers on one queue"),
-            format!("-x {count} -y {count}"),
-            None,
-        )?;
-    }
-    for count in [1, 10, 100, 1_000] {
-        let queues = format!("--queue-pattern liebre-perf-scale-%d --queue-pattern-to {count}");
-        add(
-            format!("{count} publishers and consumers, a queue each"),
-            format!("-x {count} -y {count} {queues}"),
-            None,
-        )?;
-    }
-    for kind in ["direct", "topic"] {
-        for count in [1, 10, 100, 1_000] {
-            let exchange = format!("-e liebre-perf-scale -t {kind} --spare-bindings {}", count - 1);
-            add(
-                format!("{kind} exchange with {count} bindings"),
-                format!("{exchange} -u liebre-perf-scale"),
-                None,
-            )?;
+    let idle_queues = Idling::Queues { is_durable: false };
+    let one_queue = |n| format!("-x {n} -y {n}");
+    let own_queues = |n| format!("-x {n} -y {n} -qp liebre-perf-scale-%d -qpt {n}");
+    let nothing = |_| String::new();
+    let direct = |n| bound("direct", n);
+    let topic = |n| bound("topic", n);
+    type Options<'a> = &'a dyn Fn(u32) -> String;
+    let curves: [(&str, &[u32], Options<'_>, Option<Idling>); 6] = [
+        ("publishers and consumers on one queue", CLIENTS, &one_queue, None),
+        ("publishers and consumers with a queue each", CLIENTS, &own_queues, None),
+        ("bindings of a direct exchange", CLIENTS, &direct, None),
+        ("bindings of a topic exchange", CLIENTS, &topic, None),
+        ("idle connections beside", CONNECTIONS, &nothing, Some(Idling::Connections)),
+        ("idle queues beside", QUEUES, &nothing, Some(idle_queues)),
+    ];
+    let mut plans = Vec::new();
+    for (curve, counts, options, ballast) in curves {
+        for &count in counts {
+            let options = format!("{} {load} -z {seconds}", options(count));
+            let plan = plan(format!("{count} {curve}"), options, CURVE, None)?;
+            let point = Some(Point { curve: curve.to_owned(), count });
+            plans.push(Plan { ballast: ballast.map(|what| (what, count)), point, ..plan });
         }
-    }
-    for count in [1, 10, 100, 1_000, 10_000] {
-        add(format!("beside {count} idle connections"), String::new(), Some((Idling::Connections, count)))?;
-    }
-    for count in [1, 10, 100, 1_000, 10_000, 100_000] {
-        let queues = Idling::Queues { is_durable: false };
-        add(format!("beside {count} idle queues"), String::new(), Some((queues, count)))?;
     }
     Ok(plans)
 }
@@ -156,11 +151,10 @@ fn plan(
     options: String,
     keys: &'static [&'static str],
     floor: Option<Floor>,
-    ballast: Option<(Idling, u32)>,
 ) -> Result<Plan, String> {
     let options = options.trim().to_owned();
     let work = Work::parse(&options)?;
-    Ok(Plan { title, options, work, keys, floor, ballast })
+    Ok(Plan { title, options, work, keys, floor, ballast: None, point: None })
 }
 
 /// Measures all of `plans`; `after_cell` sees what there is after each. A cell that fails does not end it.
@@ -183,6 +177,7 @@ pub fn measure_all(
             options: plan.options.clone(),
             rows: Vec::new(),
             trouble: Some(error.to_string()),
+            point: plan.point.clone(),
         }));
         after_cell(&results)?;
     }
@@ -228,7 +223,8 @@ fn measure_cell(plan: &Plan, method: &Method) -> Result<Cell, PerfError> {
         Comparison { busy_rounds: 1.., .. } => Some("some rounds left their broker busy".to_owned()),
         Comparison { .. } => None,
     };
-    Ok(Cell { title: plan.title.clone(), options: plan.options.clone(), rows: rows.collect(), trouble })
+    let (title, options, point) = (plan.title.clone(), plan.options.clone(), plan.point.clone());
+    Ok(Cell { title, options, rows: rows.collect(), trouble, point })
 }
 
 fn measure_floor(kind: Floor, plan: &Plan, method: &Method) -> Result<Option<Percentiles>, PerfError> {
@@ -255,7 +251,9 @@ mod tests {
 
     #[test]
     fn every_plan_is_work_with_the_figures_it_names() {
-        let plans = [table_plans(1.0).unwrap(), scale_plans(1.0, "-c 100 -q 100 -A 10").unwrap()].concat();
+        let plans =
+            [table_plans(1.0).unwrap(), scale_plans(1.0, "-c 100 -q 100 -A 10 --max-backlog 200").unwrap()]
+                .concat();
         assert_eq!(plans.len(), 15 + 8 + 8 + 5 + 6);
         let titles: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.title.as_str()).collect();
         assert_eq!(titles.len(), plans.len());

@@ -26,6 +26,7 @@ mod framing;
 mod hostile;
 mod judge;
 mod liveliness;
+mod perf;
 mod publishing;
 mod queue_rules;
 mod queues;

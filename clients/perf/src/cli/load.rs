@@ -137,6 +137,9 @@ pub struct LoadArgs {
     #[arg(short = 'c', long, value_name = "WINDOW",
           value_parser = clap::value_parser!(u32).range(1..=CONFIRM_WINDOW_MAX), help_heading = "How")]
     confirm: Option<u32>,
+    /// Publish no more than N messages of each publishing channel ahead of the consumers, so that no backlog builds up
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "How")]
+    max_backlog: Option<u64>,
     /// The broker settles deliveries by itself (this is the default)
     #[arg(short = 'a', long = "autoack", visible_alias = "auto-ack", conflicts_with_all = ["ack_every", "prefetch", "global_qos"], help_heading = "How")]
     auto_ack: bool,
@@ -176,6 +179,9 @@ impl LoadArgs {
     pub fn load(&self) -> Result<Load, String> {
         let publishing = if self.producer_count() > 0 { Some(self.publishing()?) } else { None };
         let consuming = if self.consumer_count() > 0 { Some(self.consuming()?) } else { None };
+        if self.max_backlog.is_some() && consuming.is_none() {
+            return Err("--max-backlog needs consumers".to_owned());
+        }
         if publishing.is_none() && consuming.is_none() {
             return Err("with neither producers nor consumers there is nothing to measure".to_owned());
         }
@@ -272,6 +278,7 @@ impl LoadArgs {
         if rate.as_ref().is_some_and(|rate| rate.steps().iter().all(|step| step.value == 0.0)) {
             return Err("--variable-rate: all rates are 0".to_owned());
         }
+        let channel_count = u64::from(self.producer_count()) * u64::from(self.producer_channel_count);
         Ok(Publishing {
             producers: self.producer_count(),
             channels: self.producer_channel_count,
@@ -281,6 +288,7 @@ impl LoadArgs {
             has_random_keys: self.random_routing_key,
             confirm_window: self.confirm,
             rate,
+            ahead_max: self.max_backlog.map(|each| each.saturating_mul(channel_count)),
             messages: None,
         })
     }
@@ -447,6 +455,7 @@ mod tests {
             "--message-properties priority=high",
             "--body /no/such/file",
             "-P 0",
+            "--max-backlog 5 -y 0",
         ] {
             assert!(load(options).is_err(), "{options}");
         }

@@ -34,7 +34,7 @@ pub struct Cli {
     #[command(flatten)]
     pub run: RunArgs,
     /// Print help
-    #[arg(short = '?', long, global = true, action = ArgAction::Help)]
+    #[arg(short = '?', long, global = true, action = ArgAction::Help, help_heading = None::<&str>)]
     help: Option<bool>,
 }
 
@@ -54,6 +54,8 @@ pub enum Command {
     Table(Box<TableArgs>),
     /// Likewise, by how the cost of a message grows with publishers, consumers, bindings, connections and queues.
     Scale(Box<ScaleArgs>),
+    /// Prints the results of a table, or of curves, as Markdown once more.
+    Report(ReportArgs),
     /// Prints the ratios of a table's results as a picture (SVG).
     Chart(ChartArgs),
 }
@@ -66,7 +68,7 @@ pub struct OnBroker<W: Args> {
     #[command(flatten)]
     pub work: W,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub json: bool,
 }
 
@@ -128,7 +130,7 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub load: LoadArgs,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub json: bool,
     #[command(subcommand)]
     pub work: Option<WorkCommand>,
@@ -181,8 +183,22 @@ pub struct ScaleArgs {
     #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
     pub duration: Duration,
     /// The options of each publisher and consumer
-    #[arg(long, value_name = "OPTIONS", default_value = "-c 100 -q 100 -A 10", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        default_value = "-c 100 -q 100 -A 10 --max-backlog 200",
+        allow_hyphen_values = true
+    )]
     pub load: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// What `table --out` or `scale --out` has written
+    pub results: String,
+    /// One line for each kind of work, with its rate or median latency and its cost, or for each curve
+    #[arg(long)]
+    pub brief: bool,
 }
 
 #[derive(Debug, Args)]

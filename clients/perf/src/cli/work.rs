@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::argv::rewrite;
 use super::load::LoadArgs;
 use super::values::parse_seconds;
 use super::{Cli, Command};
@@ -84,8 +85,8 @@ impl WorkCommand {
 impl Work {
     /// The work that these words of the command line describe.
     pub fn parse(words: &str) -> Result<Self, String> {
-        let words = std::iter::once("liebre-perf").chain(words.split_whitespace());
-        let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
+        let words = std::iter::once("liebre-perf").chain(words.split_whitespace()).map(str::to_owned);
+        let cli = Cli::try_parse_from(rewrite(words)).map_err(|error| error.to_string())?;
         match &cli.command {
             None => cli.run.load.load().map(|load| Self::Load(Box::new(load))),
             Some(Command::Churn(args)) => args.work.work(),
