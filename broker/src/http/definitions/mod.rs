@@ -42,7 +42,7 @@ use crate::{
 use check::Checked;
 
 /// The global parameter that says which definitions were imported last. Exports leave it out.
-const IMPORTED: &str = "imported_definition_hash_value";
+pub(super) const IMPORTED: &str = "imported_definition_hash_value";
 /// Of so many things that are wrong each is told.
 const SHOWN_MAX: usize = 100;
 /// What can be done about what is not supported.

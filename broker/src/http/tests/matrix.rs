@@ -185,6 +185,13 @@ const ADMINISTRATION: &[Row] = &[
     ),
     ("PUT global-parameters/{name}", "", "policymaker", "", r#"/global-parameters/g {"value":1}"#),
     ("DELETE global-parameters/{name}", "", "policymaker", "global", "/global-parameters/g"),
+    (
+        "PUT global-parameters/{name}",
+        "`cluster_name`, `imported_definition_hash_value`",
+        "administrator",
+        "",
+        r#"/global-parameters/cluster_name {"value":"c"}"#,
+    ),
 ];
 
 const OPERATION: &[Row] = &[
