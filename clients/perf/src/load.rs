@@ -10,6 +10,9 @@ use crate::clock::now;
 use crate::codec::table::{FieldTable, Properties};
 use crate::schedule::Schedule;
 
+/// What the names of queues and exchanges begin with that this tool chose itself.
+pub const OWN_PREFIX: &str = "liebre-perf";
+
 /// The traffic of a run and how long it lasts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
@@ -42,7 +45,7 @@ pub struct Topology {
     pub binds: bool,
     /// How many bindings the first queue has besides, for keys that no message has.
     pub spare_bindings: u32,
-    /// Whether queues and exchange go away after the run.
+    /// Whether queues go away after the run, and the exchange if it is this tool's own.
     pub deletes: bool,
 }
 
@@ -212,13 +215,18 @@ impl Topology {
         for queue in &mut self.queues {
             queue.push_str(suffix);
         }
-        if let Some(exchange) = self.exchange.as_mut().filter(|exchange| !exchange.is_builtin()) {
+        if let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.is_own()) {
             exchange.name.push_str(suffix);
         }
     }
 }
 
 impl Exchange {
+    /// Whether the name says that it is this tool's, which may delete it.
+    pub fn is_own(&self) -> bool {
+        self.name.starts_with(OWN_PREFIX)
+    }
+
     /// Whether the broker has it from the beginning.
     pub fn is_builtin(&self) -> bool {
         self.name.starts_with("amq.")

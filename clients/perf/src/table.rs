@@ -1,14 +1,18 @@
 //! Many kinds of work in one go: the table that brokers are judged by, and the curves of how their cost grows.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::Target;
+use crate::clock::now;
 use crate::compare::{Comparison, measure_rounds};
+use crate::connection::Connection;
 use crate::error::PerfError;
 use crate::figure::Spread;
 use crate::floor;
 use crate::idle::{Ballast, Idling};
 use crate::latency::Percentiles;
+use crate::process;
 use crate::results::{Broker, Cell, Machine, Point, Results, Row};
 use crate::work::Work;
 
@@ -54,6 +58,8 @@ pub struct Method {
     pub dir: PathBuf,
 }
 
+/// How long a broker may take to answer at all.
+const GREETING: Duration = Duration::from_secs(10);
 const RATES: &[&str] = &["received_per_second", "broker_cpu_us"];
 const CHURN: &[&str] = &["per_second", "broker_cpu_us"];
 const DELIVERY: &[&str] = &["latency_p50_us", "latency_p99_us", "latency_p999_us", "broker_cpu_us"];
@@ -163,6 +169,12 @@ pub fn measure_all(
     method: &Method,
     mut after_cell: impl FnMut(&Results) -> Result<(), PerfError>,
 ) -> Result<Results, PerfError> {
+    // What would fail everywhere is told at once.
+    for Named { target, .. } in &method.brokers {
+        target.pid.map(process::usage_of).transpose()?;
+        let deadline = now().plus(GREETING);
+        Connection::open(&target.url, deadline)?.close(deadline)?;
+    }
     let broker = |named: &Named| Broker { name: named.name.clone(), address: named.target.url.to_string() };
     let mut results = Results {
         machine: Machine::here(),
