@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use clap::Parser;
-
-use crate::cli::Cli;
-use crate::cli::argv::rewrite;
 use crate::clock::now;
 use crate::codec::table::{FieldTable, Properties};
 use crate::schedule::Schedule;
+#[cfg(test)]
+use crate::work::Work;
 
 /// What the names of queues and exchanges begin with that this tool chose itself.
 pub const OWN_PREFIX: &str = "liebre-perf";
@@ -145,12 +143,6 @@ impl Default for Patience {
 }
 
 impl Load {
-    /// The load that these options of the command line describe.
-    pub fn parse(options: &str) -> Result<Self, String> {
-        let words = std::iter::once("liebre-perf").chain(options.split_whitespace()).map(str::to_owned);
-        Cli::try_parse_from(rewrite(words)).map_err(|error| error.to_string())?.run.load.load()
-    }
-
     /// How many sides take part.
     pub fn sides(&self) -> usize {
         usize::from(self.publishing.is_some()) + usize::from(self.consuming.is_some())
@@ -256,5 +248,16 @@ impl Publishing {
 impl Consuming {
     pub fn channel_count(&self) -> u64 {
         u64::from(self.consumers) * u64::from(self.channels)
+    }
+}
+
+#[cfg(test)]
+impl Load {
+    /// The load that these options of the command line describe.
+    pub fn parse(options: &str) -> Result<Self, String> {
+        match Work::parse(options)? {
+            Work::Load(load) => Ok(*load),
+            work => Err(format!("{work:?} is no load")),
+        }
     }
 }
