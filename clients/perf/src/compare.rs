@@ -102,7 +102,10 @@ impl Comparison {
         let _ = writeln!(out, "{:<34}{:>30}{:>30}{:>10}", "", "A", "B", "A better");
         if self.busy_rounds > 0 {
             let busy = self.busy_rounds;
-            let _ = writeln!(out, "LEFT BUSY: {busy} runs left their broker busy, which troubled the next");
+            let _ = writeln!(
+                out,
+                "LEFT BUSY: {busy} runs left their broker busy; the next waited until it was calm"
+            );
         }
         for row in &self.rows {
             let ratio = row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2} x"));

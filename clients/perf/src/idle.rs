@@ -92,8 +92,15 @@ impl Ballast {
             Idling::Connections => Self::connections(target, &prefix, count),
             Idling::Queues { is_durable } => {
                 let declare = Cycle::Declare { prefix: prefix.clone(), is_durable };
-                run_cycles(target, &declare, DECLARING.min(count), Until::Count(u64::from(count)))?;
-                Ok(Self { connections: Vec::new(), queues: Some((prefix, count)) })
+                let declared =
+                    run_cycles(target, &declare, DECLARING.min(count), Until::Count(u64::from(count)));
+                let ballast = Self { connections: Vec::new(), queues: Some((prefix, count)) };
+                if let Err(error) = declared {
+                    // As many as there are: why there are not more is the error to tell.
+                    let _ = ballast.drop_overboard(target);
+                    return Err(error);
+                }
+                Ok(ballast)
             }
         }
     }

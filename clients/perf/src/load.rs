@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use clap::Parser;
-
-use crate::cli::Cli;
-use crate::cli::argv::rewrite;
 use crate::clock::now;
 use crate::codec::table::{FieldTable, Properties};
 use crate::schedule::Schedule;
+#[cfg(test)]
+use crate::work::Work;
+
+/// What the names of queues and exchanges begin with that this tool chose itself.
+pub const OWN_PREFIX: &str = "liebre-perf";
 
 /// The traffic of a run and how long it lasts.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +43,7 @@ pub struct Topology {
     pub binds: bool,
     /// How many bindings the first queue has besides, for keys that no message has.
     pub spare_bindings: u32,
-    /// Whether queues and exchange go away after the run.
+    /// Whether queues go away after the run, and the exchange if it is this tool's own.
     pub deletes: bool,
 }
 
@@ -142,12 +143,6 @@ impl Default for Patience {
 }
 
 impl Load {
-    /// The load that these options of the command line describe.
-    pub fn parse(options: &str) -> Result<Self, String> {
-        let words = std::iter::once("liebre-perf").chain(options.split_whitespace()).map(str::to_owned);
-        Cli::try_parse_from(rewrite(words)).map_err(|error| error.to_string())?.run.load.load()
-    }
-
     /// How many sides take part.
     pub fn sides(&self) -> usize {
         usize::from(self.publishing.is_some()) + usize::from(self.consuming.is_some())
@@ -212,13 +207,18 @@ impl Topology {
         for queue in &mut self.queues {
             queue.push_str(suffix);
         }
-        if let Some(exchange) = self.exchange.as_mut().filter(|exchange| !exchange.is_builtin()) {
+        if let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.is_own()) {
             exchange.name.push_str(suffix);
         }
     }
 }
 
 impl Exchange {
+    /// Whether the name says that it is this tool's, which may delete it.
+    pub fn is_own(&self) -> bool {
+        self.name.starts_with(OWN_PREFIX)
+    }
+
     /// Whether the broker has it from the beginning.
     pub fn is_builtin(&self) -> bool {
         self.name.starts_with("amq.")
@@ -248,5 +248,16 @@ impl Publishing {
 impl Consuming {
     pub fn channel_count(&self) -> u64 {
         u64::from(self.consumers) * u64::from(self.channels)
+    }
+}
+
+#[cfg(test)]
+impl Load {
+    /// The load that these options of the command line describe.
+    pub fn parse(options: &str) -> Result<Self, String> {
+        match Work::parse(options)? {
+            Work::Load(load) => Ok(*load),
+            work => Err(format!("{work:?} is no load")),
+        }
     }
 }

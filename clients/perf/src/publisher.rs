@@ -141,7 +141,10 @@ impl<'a> Publisher<'a> {
             let channel = &mut self.channels[self.next];
             self.next = (self.next + 1) % count;
             match channel.wish(now) {
-                Wish::Write(_) if allowed == 0 => wait_until(now.plus(BACKLOG_LOOK)),
+                Wish::Write(_) if allowed == 0 => {
+                    channel.is_held_up = true;
+                    wait_until(now.plus(BACKLOG_LOOK));
+                }
                 Wish::Write(count) => {
                     let count = count.min(allowed);
                     let bytes = channel.messages(count, now);
@@ -193,16 +196,15 @@ impl<'a> TakesTurns<'a> for Publisher<'a> {
         }
         self.socket.flush().map_err(failed)?;
         let turn = if self.socket.has_room() { self.write(now)? } else { Turn::Waits };
+        if !self.socket.has_room() {
+            self.channels.iter_mut().for_each(|channel| channel.is_held_up = true);
+        }
         // What is there to be read may make room in a window.
         Ok(if self.socket.is_readable() && turn != Turn::Done { Turn::Again } else { turn })
     }
 
     fn read_so_far(&self) -> (u64, usize) {
         (self.settled, self.read_bytes)
-    }
-
-    fn conclude(&mut self) -> Result<(), PerfError> {
-        Ok(())
     }
 }
 
@@ -241,6 +243,9 @@ struct PublishingChannel<'a> {
     sent: u64,
     /// Confirmed or refused.
     settled: u64,
+    /// Whether what is due could not be written since the last time that nothing was due: the broker's fault. A thread
+    /// that the system let wait is not.
+    is_held_up: bool,
     has_said_goodbye: bool,
     is_closed: bool,
 }
@@ -305,6 +310,7 @@ impl<'a> PublishingChannel<'a> {
             messages: publishing.messages_of(number),
             sent: 0,
             settled: 0,
+            is_held_up: false,
             has_said_goodbye: false,
             is_closed: false,
         }
@@ -324,13 +330,17 @@ impl<'a> PublishingChannel<'a> {
         }
         let room = self.window.map_or(u64::MAX, |window| window - (self.sent - self.settled));
         if room < self.room_wanted.min(left) {
+            self.is_held_up = true;
             return Wish::Wait;
         }
         let count = left.min(room).min(self.batch.messages_max() as u64);
         match &self.pace {
             None => Wish::Write(count),
             Some(pace) => match count.min(pace.due_count(now).saturating_sub(self.sent)) {
-                0 => Wish::WaitUntil(pace.due_at(self.sent)),
+                0 => {
+                    self.is_held_up = false;
+                    Wish::WaitUntil(pace.due_at(self.sent))
+                }
                 due => Wish::Write(due),
             },
         }
@@ -340,18 +350,16 @@ impl<'a> PublishingChannel<'a> {
     fn messages(&mut self, count: u64, now: Nanos) -> &[u8] {
         let sent = self.sent;
         self.sent += count;
+        let late = self.pace.as_ref().filter(|_| self.is_held_up);
+        let stamp = |n: u64| late.map_or(now, |pace| pace.stamp(n, now));
         if self.window.is_some() {
-            match &self.pace {
+            match late {
                 // One may be late and the next not.
-                Some(pace) => {
-                    (sent..self.sent).for_each(|n| self.unconfirmed.note_sent(n + 1, pace.stamp(n, now)))
-                }
+                Some(_) => (sent..self.sent).for_each(|n| self.unconfirmed.note_sent(n + 1, stamp(n))),
                 None => self.unconfirmed.note_sent(self.sent, now),
             }
         }
-        let pace = &self.pace;
-        self.batch
-            .stamped(count as usize, |n| pace.as_ref().map_or(now, |pace| pace.stamp(sent + n as u64, now)).0)
+        self.batch.stamped(count as usize, |n| stamp(sent + n as u64).0)
     }
 
     /// Makes a new batch if bodies are now to have another size.
@@ -377,5 +385,104 @@ impl<'a> PublishingChannel<'a> {
             .ok_or(PerfError::Unexpected("a confirm of a message that was not published"))?;
         self.settled += count;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::frame::{FRAME_MAX, Inbox};
+
+    const START: Nanos = Nanos(1_000_000_000);
+
+    fn at(millis: u64) -> Nanos {
+        START.plus(Duration::from_millis(millis))
+    }
+
+    fn channel<'a>(load: &'a Load, number: u64) -> PublishingChannel<'a> {
+        PublishingChannel::new(CHANNEL, number, load, load.publishing.as_ref().unwrap(), FRAME_MAX, START)
+    }
+
+    /// The stamps of the next `count` messages, in milliseconds since the start.
+    fn stamps(channel: &mut PublishingChannel<'_>, count: u64, now: Nanos) -> Vec<u128> {
+        let mut inbox = Inbox::new();
+        let mut bytes = channel.messages(count, now);
+        let mut stamps = Vec::new();
+        while inbox.fill(&mut bytes).unwrap() > 0 {
+            while let Some(frame) = inbox.next_frame().unwrap() {
+                if frame.kind == FrameKind::Body {
+                    let stamp = Nanos(u64::from_be_bytes(*frame.payload.first_chunk().unwrap()));
+                    stamps.push(stamp.since(START).as_millis());
+                }
+            }
+        }
+        stamps
+    }
+
+    fn confirm(channel: &mut PublishingChannel<'_>, publish_number: u64, now: Nanos) -> Vec<Duration> {
+        let ack = method::basic_ack(CHANNEL, publish_number, true);
+        let mut inbox = Inbox::new();
+        inbox.fill(&mut &ack[..]).unwrap();
+        let frame = inbox.next_frame().unwrap().unwrap();
+        let mut samples = Vec::new();
+        channel.settle(method::parse_method(frame.payload).unwrap().1, now, &mut samples).unwrap();
+        samples
+    }
+
+    #[test]
+    fn what_the_broker_held_up_is_as_old_as_it_was_due() {
+        let load = Load::parse("--rate 1000 -c 1").unwrap();
+        let mut channel = channel(&load, 0);
+        assert_eq!(channel.wish(at(0)), Wish::Write(1));
+        assert_eq!(stamps(&mut channel, 1, at(0)), [0]);
+        assert_eq!(channel.wish(at(5)), Wish::Wait);
+        assert_eq!(confirm(&mut channel, 1, at(9)), [Duration::from_millis(9)]);
+        assert_eq!(channel.wish(at(9)), Wish::Write(1));
+        assert_eq!(stamps(&mut channel, 1, at(9)), [1]);
+        assert_eq!(confirm(&mut channel, 2, at(11)), [Duration::from_millis(10)]);
+    }
+
+    #[test]
+    fn what_this_process_was_late_with_is_new() {
+        let load = Load::parse("--rate 1000").unwrap();
+        let mut channel = channel(&load, 0);
+        assert_eq!(channel.wish(at(2)), Wish::Write(3));
+        assert_eq!(stamps(&mut channel, 3, at(2)), [2, 2, 2]);
+        assert_eq!(channel.wish(at(2)), Wish::WaitUntil(at(3)));
+    }
+
+    #[test]
+    fn the_window_is_filled_when_half_of_it_is_free() {
+        let load = Load::parse("-c 10 -x 2 -C 25").unwrap();
+        let mut channel = channel(&load, 1);
+        assert_eq!(channel.wish(at(0)), Wish::Write(10));
+        channel.messages(10, at(0));
+        confirm(&mut channel, 4, at(1));
+        assert_eq!(channel.wish(at(1)), Wish::Wait);
+        confirm(&mut channel, 5, at(1));
+        assert_eq!(channel.wish(at(1)), Wish::Write(5));
+        channel.messages(5, at(1));
+        confirm(&mut channel, 15, at(2));
+        assert_eq!(channel.wish(at(2)), Wish::Write(10));
+        channel.messages(10, at(2));
+        assert_eq!(channel.wish(at(3)), Wish::Wait);
+        confirm(&mut channel, 25, at(3));
+        assert_eq!(channel.wish(at(3)), Wish::Nothing);
+    }
+
+    #[test]
+    fn publishers_of_one_rate_take_turns() {
+        let load = Load::parse("-x 4 --rate 1000").unwrap();
+        assert_eq!(channel(&load, 2).wish(START), Wish::WaitUntil(START.plus(Duration::from_micros(500))));
+    }
+
+    #[test]
+    fn sizes_change_with_time() {
+        let load = Load::parse("--variable-size 16:1 --variable-size 5000:1").unwrap();
+        let mut channel = channel(&load, 0);
+        channel.wish(at(0));
+        let small = channel.messages(1, at(0)).len();
+        channel.wish(at(1_500));
+        assert_eq!(channel.messages(1, at(1_500)).len(), small + 5_000 - 16);
     }
 }

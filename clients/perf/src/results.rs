@@ -162,7 +162,11 @@ impl Results {
             out += &line(&columns);
         }
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "\n{}", self.method());
+        let _ = writeln!(
+            out,
+            "\n{} Latencies are p50; CPU time is that of one message, connection, ….",
+            self.method()
+        );
         out
     }
 

@@ -122,7 +122,7 @@ fn take_down(control: &mut Connection, load: &Load, deadline: Nanos) -> bool {
             Err(_) => return true,
         }
     }
-    match topology.exchange.as_ref().filter(|exchange| !exchange.is_builtin()) {
+    match topology.exchange.as_ref().filter(|exchange| exchange.is_own()) {
         Some(exchange) => {
             !matches!(control.delete_exchange(&exchange.name, deadline), Err(PerfError::TimedOut { .. }))
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cli::Target;
 use crate::clock::{Nanos, now};
 use crate::connection::Connection;
 use crate::error::PerfError;
@@ -62,9 +61,9 @@ impl Start {
         Ok(values)
     }
 
-    /// The target of a broker that this process has started.
+    /// One line that says what is started.
     pub fn describe(&self) -> String {
-        format!("{} at {}", self.command.join(" "), Target { url: self.url.clone(), pid: None }.url)
+        format!("{} at {}", self.command.join(" "), self.url)
     }
 
     fn spawn(&self) -> Result<Child, PerfError> {

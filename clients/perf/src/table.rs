@@ -1,14 +1,18 @@
 //! Many kinds of work in one go: the table that brokers are judged by, and the curves of how their cost grows.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::Target;
+use crate::clock::now;
 use crate::compare::{Comparison, measure_rounds};
+use crate::connection::Connection;
 use crate::error::PerfError;
 use crate::figure::Spread;
 use crate::floor;
 use crate::idle::{Ballast, Idling};
 use crate::latency::Percentiles;
+use crate::process;
 use crate::results::{Broker, Cell, Machine, Point, Results, Row};
 use crate::work::Work;
 
@@ -23,7 +27,7 @@ pub struct Plan {
     pub keys: &'static [&'static str],
     pub floor: Option<Floor>,
     /// What lies in the broker meanwhile.
-    pub ballast: Option<(Idling, u32)>,
+    pub ballast: Vec<(Idling, u32)>,
     /// Of a curve, which point this is.
     pub point: Option<Point>,
 }
@@ -54,6 +58,8 @@ pub struct Method {
     pub dir: PathBuf,
 }
 
+/// How long a broker may take to answer at all.
+const GREETING: Duration = Duration::from_secs(10);
 const RATES: &[&str] = &["received_per_second", "broker_cpu_us"];
 const CHURN: &[&str] = &["per_second", "broker_cpu_us"];
 const DELIVERY: &[&str] = &["latency_p50_us", "latency_p99_us", "latency_p999_us", "broker_cpu_us"];
@@ -67,47 +73,52 @@ const CONFIRMS: &[&str] = &[
 ];
 const CURVE: &[&str] = &["received_per_second", "broker_cpu_us", "own_cpu_us"];
 
+/// The table's lines: what it is, the options that do it, the figures of interest, and the floor.
+type Line = (&'static str, &'static str, &'static [&'static str], Option<Floor>);
+const TABLE: [Line; 15] = [
+    ("16 B, transient, auto-ack", "-s 16", RATES, None),
+    ("1 KiB, transient, auto-ack", "-s 1024", RATES, None),
+    ("16 KiB, transient, auto-ack", "-s 16384", RATES, None),
+    (
+        "16 B, persistent, confirms (window 1,000), manual ack",
+        "-s 16 -f persistent -c 1000 -q 1000",
+        RATES,
+        None,
+    ),
+    (
+        "1 KiB, persistent, confirms (window 1,000), manual ack",
+        "-s 1024 -f persistent -c 1000 -q 1000",
+        RATES,
+        None,
+    ),
+    ("fan-out to 10 queues, 16 B, per delivery", "--fan-out 10 -s 16", RATES, None),
+    ("fan-out to 10 queues, 1 KiB, per delivery", "--fan-out 10 -s 1024", RATES, None),
+    ("connections opened and closed, 16 at once", "churn connections --at-once 16", CHURN, None),
+    ("channels opened and closed, 16 at once", "churn channels --at-once 16", CHURN, None),
+    ("transient queues declared and deleted, 1 client", "churn queues", CHURN, None),
+    ("transient queues declared and deleted, 16 clients", "churn queues --at-once 16", CHURN, None),
+    ("durable queues declared and deleted, 1 client", "churn queues --durable", CHURN, None),
+    ("durable queues declared and deleted, 16 clients", "churn queues --durable --at-once 16", CHURN, None),
+    ("latency, 5,000 msg/s of 1 KiB, transient", PACED, DELIVERY, Some(Floor::Relay)),
+    (
+        "latency, 5,000 msg/s of 1 KiB, persistent with confirms",
+        "-r 5000 -s 1024 -f persistent -c 1000 -q 1000",
+        CONFIRMS,
+        Some(Floor::Sync),
+    ),
+];
+const PACED: &str = "-r 5000 -s 1024";
+
 /// The table: rates and costs, what comes and goes, latencies. `seconds` for each measurement.
 pub fn table_plans(seconds: f64) -> Result<Vec<Plan>, String> {
-    let durable = "-f persistent -c 1000 -q 1000";
-    let cells: [(&str, String, &'static [&'static str], Option<Floor>); 15] = [
-        ("16 B, transient, auto-ack", "-s 16".to_owned(), RATES, None),
-        ("1 KiB, transient, auto-ack", "-s 1024".to_owned(), RATES, None),
-        ("16 KiB, transient, auto-ack", "-s 16384".to_owned(), RATES, None),
-        ("16 B, persistent, confirms (window 1,000), manual ack", format!("-s 16 {durable}"), RATES, None),
-        ("1 KiB, persistent, confirms (window 1,000), manual ack", format!("-s 1024 {durable}"), RATES, None),
-        ("fan-out to 10 queues, 16 B, per delivery", "--fan-out 10 -s 16".to_owned(), RATES, None),
-        ("fan-out to 10 queues, 1 KiB, per delivery", "--fan-out 10 -s 1024".to_owned(), RATES, None),
-        (
-            "connections opened and closed, 16 at once",
-            "churn connections --at-once 16".to_owned(),
-            CHURN,
-            None,
-        ),
-        ("channels opened and closed, 16 at once", "churn channels --at-once 16".to_owned(), CHURN, None),
-        ("transient queues declared and deleted, 1 client", "churn queues".to_owned(), CHURN, None),
-        ("transient queues, 16 clients", "churn queues --at-once 16".to_owned(), CHURN, None),
-        ("durable queues declared and deleted, 1 client", "churn queues --durable".to_owned(), CHURN, None),
-        ("durable queues, 16 clients", "churn queues --durable --at-once 16".to_owned(), CHURN, None),
-        (
-            "latency, 5,000 msg/s of 1 KiB, transient",
-            "-r 5000 -s 1024".to_owned(),
-            DELIVERY,
-            Some(Floor::Relay),
-        ),
-        (
-            "latency, 5,000 msg/s of 1 KiB, persistent with confirms",
-            format!("-r 5000 -s 1024 {durable}"),
-            CONFIRMS,
-            Some(Floor::Sync),
-        ),
-    ];
-    cells
-        .into_iter()
-        .map(|(title, options, keys, floor)| {
-            plan(title.to_owned(), format!("{options} -z {seconds}"), keys, floor)
-        })
-        .collect()
+    let planned = |(title, options, keys, floor): Line| {
+        plan(title.to_owned(), format!("{options} -z {seconds}"), keys, floor)
+    };
+    let mut plans: Vec<Plan> = TABLE.into_iter().map(planned).collect::<Result<_, _>>()?;
+    let crowd = "latency, transient, beside 1,000 idle connections and 1,000 idle queues";
+    let ballast = vec![(Idling::Connections, 1_000), (Idling::Queues { is_durable: false }, 1_000)];
+    plans.push(Plan { ballast, ..planned((crowd, PACED, DELIVERY, Some(Floor::Relay)))? });
+    Ok(plans)
 }
 
 /// The curves: more producers and consumers, more bindings, more that just lies there. `load` are the options of
@@ -140,7 +151,11 @@ pub fn scale_plans(seconds: f64, load: &str) -> Result<Vec<Plan>, String> {
             let options = format!("{} {load} -z {seconds}", options(count));
             let plan = plan(format!("{count} {curve}"), options, CURVE, None)?;
             let point = Some(Point { curve: curve.to_owned(), count });
-            plans.push(Plan { ballast: ballast.map(|what| (what, count)), point, ..plan });
+            plans.push(Plan {
+                ballast: ballast.map(|what| (what, count)).into_iter().collect(),
+                point,
+                ..plan
+            });
         }
     }
     Ok(plans)
@@ -154,7 +169,7 @@ fn plan(
 ) -> Result<Plan, String> {
     let options = options.trim().to_owned();
     let work = Work::parse(&options)?;
-    Ok(Plan { title, options, work, keys, floor, ballast: None, point: None })
+    Ok(Plan { title, options, work, keys, floor, ballast: Vec::new(), point: None })
 }
 
 /// Measures all of `plans`; `after_cell` sees what there is after each. A cell that fails does not end it.
@@ -163,6 +178,12 @@ pub fn measure_all(
     method: &Method,
     mut after_cell: impl FnMut(&Results) -> Result<(), PerfError>,
 ) -> Result<Results, PerfError> {
+    // What would fail everywhere is told at once.
+    for Named { target, .. } in &method.brokers {
+        target.pid.map(process::usage_of).transpose()?;
+        let deadline = now().plus(GREETING);
+        Connection::open(&target.url, deadline)?.close(deadline)?;
+    }
     let broker = |named: &Named| Broker { name: named.name.clone(), address: named.target.url.to_string() };
     let mut results = Results {
         machine: Machine::here(),
@@ -187,7 +208,7 @@ pub fn measure_all(
 fn measure_cell(plan: &Plan, method: &Method) -> Result<Cell, PerfError> {
     let targets: Vec<&Target> = method.brokers.iter().map(|named| &named.target).collect();
     let mut ballast = Vec::new();
-    if let Some((what, count)) = plan.ballast {
+    for &(what, count) in &plan.ballast {
         for target in &targets {
             ballast.push((*target, Ballast::load(target, what, count)?));
         }
@@ -216,13 +237,8 @@ fn measure_cell(plan: &Plan, method: &Method) -> Result<Cell, PerfError> {
             floor,
         })
     });
-    let trouble = match comparison {
-        Comparison { is_complete: false, .. } => {
-            Some("in some rounds the messages did not get through".to_owned())
-        }
-        Comparison { busy_rounds: 1.., .. } => Some("some rounds left their broker busy".to_owned()),
-        Comparison { .. } => None,
-    };
+    let incomplete = "in some rounds the messages did not get through";
+    let trouble = (!comparison.is_complete).then(|| incomplete.to_owned());
     let (title, options, point) = (plan.title.clone(), plan.options.clone(), plan.point.clone());
     Ok(Cell { title, options, rows: rows.collect(), trouble, point })
 }
@@ -254,7 +270,7 @@ mod tests {
         let plans =
             [table_plans(1.0).unwrap(), scale_plans(1.0, "-c 100 -q 100 -A 10 --max-backlog 200").unwrap()]
                 .concat();
-        assert_eq!(plans.len(), 15 + 8 + 8 + 5 + 6);
+        assert_eq!(plans.len(), 16 + 8 + 8 + 5 + 6);
         let titles: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.title.as_str()).collect();
         assert_eq!(titles.len(), plans.len());
         assert!(plans.iter().all(|plan| plan.work.check_comparable().is_ok() && !plan.keys.is_empty()));

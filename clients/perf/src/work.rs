@@ -1,5 +1,6 @@
 //! The kinds of work that brokers can be measured and compared by.
 
+use std::thread;
 use std::time::Duration;
 
 use crate::backlog::Backlog;
@@ -9,11 +10,16 @@ use crate::error::PerfError;
 use crate::figure::{Value, less, more};
 use crate::idle::Idle;
 use crate::load::{Load, Patience, Topology};
+use crate::process;
 use crate::report::describe;
 use crate::run::{Figures, Watcher, run};
 
 /// How long to wait after each run for the broker to have done with it.
 const TEARDOWN: Duration = Duration::from_secs(30);
+
+/// A broker is calm when it uses less than a tenth of a core for this long.
+const CALM_STEP: Duration = Duration::from_secs(1);
+const CALM_STEPS_MAX: u32 = 30;
 
 /// Something to measure.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +52,9 @@ impl Work {
                 let figures =
                     run(target, &load, &mut Watcher { interval: Duration::ZERO, watch: &mut |_| () })?;
                 let (is_complete, is_taken_down) = (figures.is_complete, figures.is_taken_down);
+                if !is_taken_down {
+                    await_calm(target)?;
+                }
                 Ok(Outcome { values: values(&load, &figures), is_complete, is_taken_down })
             }
             Self::Churn(churn) => churn.measure(target).map(Outcome::whole),
@@ -80,6 +89,24 @@ impl Outcome {
     fn whole(values: Vec<Value>) -> Self {
         Self { values, is_complete: true, is_taken_down: true }
     }
+}
+
+/// Waits until the broker does next to nothing, though not for ever.
+fn await_calm(target: &Target) -> Result<(), PerfError> {
+    let Some(pid) = target.pid else {
+        thread::sleep(CALM_STEP);
+        return Ok(());
+    };
+    let mut cpu = process::usage_of(pid)?.cpu;
+    for _ in 0..CALM_STEPS_MAX {
+        thread::sleep(CALM_STEP);
+        let usage = process::usage_of(pid)?.cpu;
+        if usage.saturating_sub(cpu) < CALM_STEP / 10 {
+            return Ok(());
+        }
+        cpu = usage;
+    }
+    Ok(())
 }
 
 /// The figures of a run that are worth comparing.

@@ -9,7 +9,9 @@ use super::values::{
     parse_size_step, parse_table,
 };
 use crate::codec::table::{FieldTable, Properties};
-use crate::load::{Acks, Bodies, Consuming, Exchange, Extent, Load, Patience, Publishing, Topology};
+use crate::load::{
+    Acks, Bodies, Consuming, Exchange, Extent, Load, OWN_PREFIX, Patience, Publishing, Topology,
+};
 use crate::schedule::{Schedule, Step};
 
 const CONFIRM_WINDOW_MAX: i64 = 1_000_000;
@@ -17,7 +19,7 @@ const CONNECTIONS_MAX: i64 = 10_000;
 const CHANNELS_MAX: i64 = 2_047;
 const SPARE_BINDINGS_MAX: i64 = 1_000_000;
 const QUEUES_MAX: u32 = 100_000;
-const QUEUE_DEFAULT: &str = "liebre-perf";
+const QUEUE_DEFAULT: &str = OWN_PREFIX;
 const EXCHANGE_KIND_DEFAULT: &str = "direct";
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
@@ -61,7 +63,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", conflicts_with_all = ["queue", "queue_pattern", "exchange", "kind", "consumers"],
           value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX), help_heading = "Where")]
     fan_out: Option<u32>,
-    /// Publish to this exchange, declared and bound by the run [default: the default exchange]
+    /// Publish to this exchange, declared and bound by the run; it stays [default: the default exchange]
     #[arg(short = 'e', long, value_name = "NAME", value_parser = parse_name, help_heading = "Where")]
     exchange: Option<String>,
     /// The exchange's type [default: direct]

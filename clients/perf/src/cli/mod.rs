@@ -272,7 +272,7 @@ impl CompareArgs {
         match &self.work {
             None => self.load.load().map(|load| Work::Load(Box::new(load))),
             Some(_) if self.load != Cli::parse_from(["liebre-perf"]).run.load => {
-                Err("options of a load stand before other work".to_owned())
+                Err("the options of a load do not go with other work".to_owned())
             }
             Some(work) => work.work(),
         }

@@ -13,6 +13,7 @@ use liebre_perf::clock::now;
 use liebre_perf::error::PerfError;
 use liebre_perf::load::{Load, Patience};
 use liebre_perf::run::{Figures, Watcher, run};
+use liebre_perf::work::Work;
 
 /// The load that `options` describe, with a patience that suits tests.
 fn load(options: &str) -> Load {
@@ -22,7 +23,8 @@ fn load(options: &str) -> Load {
         stall: Duration::from_millis(600),
         each: Duration::ZERO,
     };
-    Load { patience, ..Load::parse(options).unwrap() }
+    let Work::Load(load) = Work::parse(options).unwrap() else { panic!("{options} is no load") };
+    Load { patience, ..*load }
 }
 
 fn run_against(broker: &FakeBroker, options: &str) -> Result<Figures, PerfError> {
