@@ -220,7 +220,8 @@ impl Connection {
             return Ok(queue);
         }
         let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
-        let arguments = Arguments::from(arguments);
+        let is_lasting = durable && !exclusive && !auto_delete;
+        let arguments = vhost.with_default_type(&queue_name, is_lasting, Arguments::from(arguments));
         let dead_letter_exchange = arguments.text("x-dead-letter-exchange").map(str::to_owned);
         let read = QueueOptions::read(durable, exclusive, auto_delete, arguments);
         let generated = if queue_name.is_empty() { generated_name("amq.gen-") } else { queue_name.clone() };

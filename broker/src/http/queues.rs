@@ -86,7 +86,8 @@ async fn declare(request: &Request, vhost: &str, name: &str) -> Answered {
     let name = new_name(name)?;
     let fields = request.fields()?;
     let (is_durable, is_auto_delete) = (fields.flag("durable")?, fields.flag("auto_delete")?);
-    let arguments = fields.arguments()?;
+    let is_lasting = is_durable && !is_auto_delete;
+    let arguments = vhost.with_default_type(&name, is_lasting, fields.arguments()?);
     let is_there = vhost.queue(&name).is_some();
     let dead_letter_exchange = arguments.text("x-dead-letter-exchange").filter(|_| !is_there);
     request.authorize(&vhost, &Operation::DeclareQueue { queue: &name, dead_letter_exchange })?;

@@ -29,6 +29,15 @@ impl Arguments {
         self.value(key).and_then(integer)
     }
 
+    /// The same with a string under `key`, if there is nothing yet.
+    #[must_use]
+    pub fn or_text(mut self, key: &str, text: &str) -> Self {
+        if self.value(key).is_none() {
+            self.0.insert(key.into(), AMQPValue::LongString(text.into()));
+        }
+        self
+    }
+
     /// Keys and values, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &AMQPValue)> {
         self.0.inner().iter().map(|(key, value)| (key.as_str(), value))

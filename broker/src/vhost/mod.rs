@@ -45,12 +45,14 @@ use hashbrown::HashMap;
 
 use crate::{
     model::{
+        arguments::Arguments,
         definition::{Change, VhostDefinition},
         exchange::Exchange,
         limit::LimitName,
         message::Message,
         name::Name,
         policy::Policies,
+        queue::{QUEUE_TYPE, QueueType},
         queue_id::QueueId,
         topology::{RouteError, Topology},
     },
@@ -157,6 +159,23 @@ impl Vhost {
     #[must_use]
     pub fn limit(&self, name: LimitName) -> Option<usize> {
         self.definition.read().unwrap_or_else(PoisonError::into_inner).limits.max(name)
+    }
+
+    /// The arguments of a queue about to be declared: where they name no type, the vhost's default
+    /// (<https://www.rabbitmq.com/docs/vhosts#default-queue-type>). A queue that is there keeps the type that it has, and
+    /// one that goes with its connection or its consumers is classic.
+    #[must_use]
+    pub fn with_default_type(&self, name: &str, is_lasting: bool, arguments: Arguments) -> Arguments {
+        if !is_lasting {
+            return arguments;
+        }
+        let quorum = QueueType::Quorum.as_str();
+        let definition = || self.definition.read().unwrap_or_else(PoisonError::into_inner);
+        let is_quorum = match self.queue(name) {
+            Some(queue) => queue.options.queue_type == QueueType::Quorum,
+            None => definition().default_queue_type.as_deref() == Some(quorum),
+        };
+        if is_quorum { arguments.or_text(QUEUE_TYPE, quorum) } else { arguments }
     }
 
     pub(super) fn set_definition(&self, definition: VhostDefinition) {

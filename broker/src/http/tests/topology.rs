@@ -286,3 +286,40 @@ async fn a_binding_is_found_and_unbound_by_its_key() {
     let response = bench.respond(r#"guest POST /bindings/%2F/e/amq.topic/q/q {"routing_key":"x y"}"#).await;
     assert_eq!(response.headers()["location"], "q/x%2By");
 }
+
+#[tokio::test]
+async fn a_vhost_has_a_default_type_for_lasting_queues() {
+    let bench = Bench::new().await;
+    bench
+        .check(
+            r#"
+            guest PUT /vhosts/replicated {"default_queue_type":"quorum"}
+            guest PUT /queues/replicated/lasting {"durable":true}
+            guest PUT /queues/replicated/lasting {"durable":true}
+            guest PUT /queues/replicated/lasting {"durable":true,"arguments":{"x-queue-type":"classic"}}
+            guest PUT /queues/replicated/passing {"auto_delete":true}
+            guest PUT /queues/replicated/wanted {"durable":true,"arguments":{"x-queue-type":"classic"}}
+            guest PUT /queues/replicated/wanted {"durable":true}
+            guest GET /queues/replicated?columns=name,type,arguments
+            "#,
+            &expect![[r#"
+                guest PUT /vhosts/replicated {"default_queue_type":"quorum"}
+                  201 
+                guest PUT /queues/replicated/lasting {"durable":true}
+                  201 
+                guest PUT /queues/replicated/lasting {"durable":true}
+                  204 
+                guest PUT /queues/replicated/lasting {"durable":true,"arguments":{"x-queue-type":"classic"}}
+                  400 {"error":"bad_request","reason":"inequivalent arg 'x-queue-type' for queue 'lasting' in vhost 'replicated': received 'classic' but current is 'quorum'"}
+                guest PUT /queues/replicated/passing {"auto_delete":true}
+                  201 
+                guest PUT /queues/replicated/wanted {"durable":true,"arguments":{"x-queue-type":"classic"}}
+                  201 
+                guest PUT /queues/replicated/wanted {"durable":true}
+                  204 
+                guest GET /queues/replicated?columns=name,type,arguments
+                  200 [{"name":"lasting","type":"quorum","arguments":{"x-queue-type":"quorum"}},{"name":"passing","type":"classic","arguments":{}},{"name":"wanted","type":"classic","arguments":{"x-queue-type":"classic"}}]
+            "#]],
+        )
+        .await;
+}

@@ -24,7 +24,9 @@ mod rules;
 pub use consumers::{ConsumeError, ConsumerId, Credit, Member};
 pub use lanes::{Lane, Lanes};
 pub use leaving::Departure;
-pub use options::{EquivalenceError, Inequivalent, QueueOptions, QueueOptionsError, QueueType, locked_text};
+pub use options::{
+    EquivalenceError, Inequivalent, QUEUE_TYPE, QueueOptions, QueueOptionsError, QueueType, locked_text,
+};
 pub use rules::{Overflow, QueueRules, check_consumer};
 
 use std::sync::Arc;

@@ -7,6 +7,9 @@ use amq_protocol::types::AMQPValue;
 use super::rules::{self, QueueRules};
 use crate::model::arguments::{Arguments, integer, type_name};
 
+/// The argument that says of which kind a queue is.
+pub const QUEUE_TYPE: &str = "x-queue-type";
+
 /// The kind of a queue (`x-queue-type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueType {
@@ -121,7 +124,7 @@ pub enum EquivalenceError {
 
 /// Arguments that a redeclare must repeat.
 const COMPARED: [&str; 19] = [
-    "x-queue-type",
+    QUEUE_TYPE,
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -207,7 +210,7 @@ impl QueueOptions {
         }
         if received.queue_type != self.queue_type {
             return Err(EquivalenceError::Different(Inequivalent {
-                argument: "x-queue-type".to_owned(),
+                argument: QUEUE_TYPE.to_owned(),
                 received: format!("'{}'", received.queue_type.as_str()),
                 current: format!("'{}'", self.queue_type.as_str()),
             }));
@@ -245,17 +248,16 @@ impl QueueOptions {
 }
 
 fn parse_type(arguments: &Arguments) -> Result<QueueType, QueueOptionsError> {
-    let Some(value) = arguments.value("x-queue-type") else { return Ok(QueueType::Classic) };
-    match arguments.text("x-queue-type") {
+    let Some(value) = arguments.value(QUEUE_TYPE) else { return Ok(QueueType::Classic) };
+    match arguments.text(QUEUE_TYPE) {
         Some("classic" | "rabbit_classic_queue") => Ok(QueueType::Classic),
         Some("quorum" | "rabbit_quorum_queue") => Ok(QueueType::Quorum),
         Some(other) => {
-            Err(QueueOptionsError::Value("x-queue-type", format!("\"unsupported queue type '{other}'\"")))
+            Err(QueueOptionsError::Value(QUEUE_TYPE, format!("\"unsupported queue type '{other}'\"")))
         }
-        None => Err(QueueOptionsError::Value(
-            "x-queue-type",
-            format!("{{unacceptable_type,{}}}", type_name(value)),
-        )),
+        None => {
+            Err(QueueOptionsError::Value(QUEUE_TYPE, format!("{{unacceptable_type,{}}}", type_name(value))))
+        }
     }
 }
 
