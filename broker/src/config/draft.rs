@@ -50,6 +50,7 @@ pub(super) struct Draft {
     pub(super) loopback_users: Option<BTreeSet<String>>,
     pub(super) definitions: Vec<PathBuf>,
     pub(super) skip_if_unchanged: bool,
+    pub(super) skip_unsupported: bool,
     pub(super) log: LogDraft,
     /// What was made of the value that was read last, if that is something else.
     pub(super) note: Option<String>,
@@ -108,6 +109,7 @@ impl Default for Draft {
             loopback_users: None,
             definitions: Vec::new(),
             skip_if_unchanged: false,
+            skip_unsupported: false,
             log: LogDraft::default(),
             note: None,
         }
@@ -158,6 +160,7 @@ impl Draft {
             definitions: DefinitionFiles {
                 paths: self.definitions,
                 skip_if_unchanged: self.skip_if_unchanged,
+                skip_unsupported: self.skip_unsupported,
             },
             effective: Vec::new(),
         };

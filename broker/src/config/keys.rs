@@ -385,6 +385,17 @@ pub(super) const ACCESS: &[Key] = &[
             Ok(())
         },
     ),
+    Key::set(
+        "definitions.skip_unsupported",
+        "",
+        "false",
+        "Leave out what is not here (streams, exchanges and policies of plugins), with a line in the log for each, \
+         instead of refusing the file",
+        |draft, text, _| {
+            draft.skip_unsupported = value::flag(text)?;
+            Ok(())
+        },
+    ),
 ];
 
 /// Where the log goes.

@@ -16,8 +16,8 @@ pub(super) enum Answer {
     Object(Value),
     /// 200 with a list that can be sorted.
     Listing(Vec<Value>),
-    /// 200 with a list that is sorted, and cut into pages, as the query asked.
-    Selected(Value),
+    /// 200 with a list that is sorted, and cut into pages, as the query asked: JSON.
+    Selected(String),
     /// 201, and where it is when the path does not say so.
     Created(Option<String>),
     /// 200 with an object that is to be saved under this name.
@@ -44,7 +44,7 @@ impl Answer {
         let response = match self {
             Self::Object(object) => ok(&ListQuery::parse(query)?.select(object)),
             Self::Listing(items) => ok(&ListQuery::parse(query)?.apply_unpaged(items)),
-            Self::Selected(value) => ok(&value),
+            Self::Selected(json) => json_text(StatusCode::OK, json),
             Self::Created(location) => created(location),
             Self::Download(object, name) => attached(ok(&ListQuery::parse(query)?.select(object)), name),
             Self::SeeOther(location) => see_other(&location),
@@ -78,7 +78,11 @@ fn ok(body: &Value) -> Response {
 }
 
 fn with_json(status: StatusCode, body: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    json_text(status, body.to_string())
+}
+
+fn json_text(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 fn attached(mut response: Response, name: Option<String>) -> Response {

@@ -8,6 +8,7 @@
 //! | `PUT liebre/vm-memory-high-watermark` `{"absolute": "2GB"}` or bytes, or `{"relative": 0.4}` of memory | 204; the alarms have followed |
 //! | `GET liebre/environment` | 200, the settings in force by their names in `rabbitmq.conf` |
 //! | `GET liebre/status` | 200, what `status` prints beyond overview and node |
+//! | `POST liebre/definitions?dry_run`, `?skip_unsupported`, `?skip_if_unchanged` | 200 `{"skipped": […]}`, a line for each thing left out; a dry run only checks |
 //!
 //! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 
@@ -20,7 +21,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
-    own_node,
+    definitions, own_node,
     request::Request,
 };
 use crate::{
@@ -41,7 +42,7 @@ pub(super) fn answer_effective(request: &Request) -> Answered {
 }
 
 /// `liebre/authenticate`, `liebre/stop`, `liebre/disk-free-limit`, `liebre/vm-memory-high-watermark`,
-/// `liebre/environment`, `liebre/status`, and those of [`own_node`]
+/// `liebre/environment`, `liebre/status`, `liebre/definitions`, and those of [`own_node`]
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
         (["authenticate"], &Method::POST) => authenticate(request),
@@ -56,6 +57,7 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
             request.require(Right::Monitoring)?;
             Ok(Answer::Object(status(request)))
         }
+        (["definitions"], &Method::POST) => definitions::answer_own(request).await,
         _ => own_node::answer(request, names).await,
     }
 }
@@ -207,16 +209,21 @@ fn typed(value: &str) -> Value {
 }
 
 fn status(request: &Request) -> Value {
-    let system = rustix::system::uname();
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut status = json!({
-        "os": system.sysname().to_string_lossy(),
-        "runtime": format!("{} {}, tokio with {workers} threads", product::NAME, product::VERSION),
-        "tags": {},
-        "unsafe_no_fsync": request.api.unsafe_no_fsync,
-    });
+    let mut status = about_process();
+    status["tags"] = json!({});
+    status["unsafe_no_fsync"] = request.api.unsafe_no_fsync.into();
     let watermark = memory_watermark(request.api.resources.limits());
     status["memory_high_watermark"] =
         watermark.map_or(Value::Null, |(kind, watermark)| json!({ (kind): watermark }));
     status
+}
+
+/// What the process runs on, whether or not the broker in it runs.
+pub(super) fn about_process() -> Value {
+    let system = rustix::system::uname();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    json!({
+        "os": system.sysname().to_string_lossy(),
+        "runtime": format!("{} {}, tokio with {workers} threads", product::NAME, product::VERSION),
+    })
 }

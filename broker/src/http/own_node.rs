@@ -21,6 +21,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
+    form,
     request::Request,
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     server::{
         HIDDEN,
         admission::Door,
-        journal::{Excerpt, Level, LevelError},
+        journal::{Excerpt, Journal, Level, LevelError},
         process,
     },
 };
@@ -45,7 +46,7 @@ const PREFIXES: [&str; 2] = ["LIEBRE_", "RABBITMQ_"];
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
-        (["log"], &Method::GET) => log(request),
+        (["log"], &Method::GET) => log(&request.api.journal, &request.query),
         (["process"], &Method::GET) => Ok(Answer::Object(process_facts())),
         (["log-level"], &Method::PUT) => set_log_level(request),
         (["listeners"], &Method::PUT) => set_listeners(request).await,
@@ -65,16 +66,17 @@ pub(super) fn asker(request: &Request) -> String {
     }
 }
 
-fn log(request: &Request) -> Answered {
+/// Lines of the log, as many as the query says.
+pub(super) fn log(journal: &Journal, query: &str) -> Answered {
     let number = |name: &str| {
         let refused = |_| HttpError::bad_request(format!("'{name}' is a number"));
-        request.parameter(name).map(|value| value.parse::<u64>().map_err(refused)).transpose()
+        form::value(query, name).map(|value| value.parse::<u64>().map_err(refused)).transpose()
     };
     let Excerpt { lines, next } = match (number("since")?, number("lines")?) {
-        (Some(since), _) => request.api.journal.since(since),
+        (Some(since), _) => journal.since(since),
         (None, lines) => {
             let count = lines.map_or(LINES, |lines| usize::try_from(lines).unwrap_or(LOG_LINES_MAX));
-            request.api.journal.newest(count)
+            journal.newest(count)
         }
     };
     Ok(Answer::Object(json!({ "lines": lines, "next": next })))

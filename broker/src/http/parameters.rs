@@ -14,6 +14,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     body::RequestBody,
+    definitions,
     json::arguments_to_json,
     limits, policies,
     request::{Request, durable, new_name},
@@ -32,7 +33,7 @@ use crate::{
 const VHOST_LIMITS: &str = "vhost-limits";
 const LIMITS: &str = "limits";
 /// The component whose parameters are operator policies.
-const OPERATOR_POLICY: &str = "operator_policy";
+pub(super) const OPERATOR_POLICY: &str = "operator_policy";
 /// Of plugins that are not here: what files of definitions hold of them is kept and does nothing.
 const WITHOUT_EFFECT: [&str; 3] = ["federation-upstream", "federation-upstream-set", "shovel"];
 
@@ -69,17 +70,28 @@ pub(super) async fn answer_global(request: &Request, names: &[&str]) -> Answered
             Ok(Answer::Object(json!({ "value": document(&value), "name": name })))
         }
         ([name], &Method::PUT) => {
+            check_own(request, name)?;
             let fields = request.fields()?;
             fields.require(&["value"])?;
             put_global(request, name, fields.value("value").unwrap_or(&Value::Null)).await
         }
         ([name], &Method::DELETE) => {
+            check_own(request, name)?;
             let name = Name::parse(name).map_err(|_| HttpError::ObjectNotFound)?;
             let (was_there, ticket) = request.broker().delete_global_parameter(&name);
             durable(ticket).await?;
             if was_there { Ok(Answer::Done) } else { Err(HttpError::ObjectNotFound) }
         }
         _ => Err(HttpError::ObjectNotFound),
+    }
+}
+
+/// The broker's own parameters are the administrator's, as the route of the cluster's name is. With RabbitMQ policymakers
+/// set these, too.
+fn check_own(request: &Request, name: &str) -> Result<(), HttpError> {
+    match name {
+        CLUSTER_NAME | definitions::IMPORTED => request.require(Right::Administrator),
+        _ => Ok(()),
     }
 }
 

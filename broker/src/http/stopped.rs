@@ -1,19 +1,21 @@
 //! The control socket while the broker is stopped and its process waits: an operator may reset the broker, start it, or
-//! end the process. Everything else is answered with 503 `not_running`.
+//! end the process, and look at the log and at what is known of the process. Everything else is answered with 503
+//! `not_running`.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::Request,
-    http::Method,
+    http::{Method, Uri},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{HttpError, answer, answer::Answer};
+use super::{HttpError, answer, answer::Answer, own, own_node};
 use crate::{
-    server::{Base, StartError, http::serve},
+    product,
+    server::{Base, StartError, http::serve, journal::Journal},
     storage::DataDir,
 };
 
@@ -31,6 +33,7 @@ enum Next {
 struct Stopped {
     node_name: String,
     data_dir: Arc<DataDir>,
+    journal: Arc<Journal>,
     next: watch::Sender<Option<Next>>,
 }
 
@@ -41,6 +44,7 @@ pub async fn wait_for_start(mut base: Base) -> Result<Option<Base>, StartError> 
     let stopped = Arc::new(Stopped {
         node_name: base.node_name().to_owned(),
         data_dir: base.data_dir(),
+        journal: base.journal(),
         next: next.clone(),
     });
     tracing::info!("the broker is stopped; waiting to be started");
@@ -63,7 +67,7 @@ pub async fn wait_for_start(mut base: Base) -> Result<Option<Base>, StartError> 
 }
 
 async fn respond(stopped: Arc<Stopped>, request: Request) -> Response {
-    let mut response = match stopped.answer(request.method(), request.uri().path()) {
+    let mut response = match stopped.answer(request.method(), request.uri()) {
         Ok(answer) => answer.into_response("").unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
     };
@@ -72,13 +76,16 @@ async fn respond(stopped: Arc<Stopped>, request: Request) -> Response {
 }
 
 impl Stopped {
-    fn answer(&self, method: &Method, path: &str) -> answer::Answered {
-        let asked = path.strip_prefix("/api/liebre/").filter(|_| method == Method::POST);
-        match asked {
-            Some("stop-app") => {}
-            Some("start-app") => self.decide(Next::Start),
-            Some("stop") => self.decide(Next::End),
-            Some("reset") => {
+    fn answer(&self, method: &Method, uri: &Uri) -> answer::Answered {
+        match (method, uri.path().strip_prefix("/api/liebre/")) {
+            (&Method::GET, Some("log")) => {
+                return own_node::log(&self.journal, uri.query().unwrap_or_default());
+            }
+            (&Method::GET, Some("status")) => return Ok(Answer::Object(self.status())),
+            (&Method::POST, Some("stop-app")) => {}
+            (&Method::POST, Some("start-app")) => self.decide(Next::Start),
+            (&Method::POST, Some("stop")) => self.decide(Next::End),
+            (&Method::POST, Some("reset")) => {
                 self.data_dir.wipe().map_err(|error| HttpError::Internal(error.to_string()))?;
                 tracing::warn!("somebody at the control socket has removed all definitions and messages");
             }
@@ -94,6 +101,19 @@ impl Stopped {
             decided.get_or_insert(next);
             is_first
         });
+    }
+
+    /// What `/api/nodes` tells of a running one stands here, too.
+    fn status(&self) -> Value {
+        let mut status = own::about_process();
+        status["name"] = self.node_name.as_str().into();
+        status["os_pid"] = std::process::id().to_string().into();
+        status["db_dir"] = self.data_dir.path().display().to_string().into();
+        status["log_files"] = self.journal.places().into();
+        status["product_name"] = product::NAME.into();
+        status["product_version"] = product::VERSION.into();
+        status["rabbitmq_version"] = product::COMPATIBLE_VERSION.into();
+        status
     }
 
     fn not_running(&self) -> Answer {
@@ -116,16 +136,21 @@ mod tests {
         let stopped = Stopped {
             node_name: "rabbit@test".to_owned(),
             data_dir: Arc::new(DataDir::open(root.path()).unwrap()),
+            journal: Arc::default(),
             next: next.clone(),
         };
-        let post = |path: &str| stopped.answer(&Method::POST, path).unwrap();
+        let ask = |method: &Method, path: &str| stopped.answer(method, &path.parse().unwrap());
+        let post = |path: &str| ask(&Method::POST, path).unwrap();
         assert_eq!(post("/api/liebre/stop-app"), Answer::Done);
         assert_eq!(post("/api/liebre/reset"), Answer::Done);
         assert_eq!(*next.borrow(), None);
         for path in ["/api/overview", "/api/liebre/environment"] {
             assert!(matches!(post(path), Answer::Unhealthy(_)), "{path}");
         }
-        assert!(matches!(stopped.answer(&Method::GET, "/api/liebre/stop"), Ok(Answer::Unhealthy(_))));
+        assert!(matches!(ask(&Method::GET, "/api/liebre/stop"), Ok(Answer::Unhealthy(_))));
+        for path in ["/api/liebre/log?lines=1", "/api/liebre/status"] {
+            assert!(matches!(ask(&Method::GET, path), Ok(Answer::Object(_))), "{path}");
+        }
         post("/api/liebre/start-app");
         post("/api/liebre/stop");
         assert_eq!(*next.borrow(), Some(Next::Start));

@@ -143,6 +143,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("rebalance/queues", POST),
     route("liebre/authenticate", POST),
     route("liebre/stop", POST),
+    route("liebre/definitions", POST),
     route("liebre/disk-free-limit", PUT),
     route("liebre/vm-memory-high-watermark", PUT),
     route("liebre/environment", GET),

@@ -5,6 +5,7 @@ mod bench;
 mod connections;
 mod definitions;
 mod definitions_random;
+mod definitions_unsupported;
 mod facts;
 mod garbage;
 mod limits;

@@ -133,6 +133,12 @@ impl Message {
         self.bytes.slice(self.body_start()..)
     }
 
+    /// Route, header and body, one after the other.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Length of everything: route, header and body, bytes.
     #[must_use]
     pub fn size(&self) -> usize {

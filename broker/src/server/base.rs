@@ -54,6 +54,12 @@ impl Base {
         Arc::clone(&self.data_dir)
     }
 
+    /// The log of the process.
+    #[must_use]
+    pub fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.process.journal)
+    }
+
     /// The control socket, while the broker itself does not serve it.
     pub fn bind_control(&self) -> Result<UnixListener, StartError> {
         bind_control(&self.data_dir)

@@ -9,6 +9,8 @@ pub struct DefinitionFiles {
     pub paths: Vec<PathBuf>,
     /// What was imported at the last start, and has not changed, is not imported again.
     pub skip_if_unchanged: bool,
+    /// What is of a kind that is not here is left out, instead of refusing the file.
+    pub skip_unsupported: bool,
 }
 
 /// A file of definitions.

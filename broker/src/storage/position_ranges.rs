@@ -21,7 +21,7 @@ impl PositionRanges {
 
     /// Writes `count, (gap, extent) ...` as LEB128 numbers: gap from the last range's end, positions after
     /// the first.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut impl Extend<u8>) {
         encode_ranges(self.ranges(), out);
     }
 
@@ -75,7 +75,7 @@ pub(super) struct PositionSet(BTreeMap<u64, u64>);
 
 impl PositionSet {
     /// What [`PositionRanges`] of the same positions encodes to.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut impl Extend<u8>) {
         encode_ranges(self.0.iter().map(|(&first, &last)| (first, last)), out);
     }
 
@@ -129,7 +129,7 @@ impl PositionSet {
     }
 }
 
-fn encode_ranges(ranges: impl ExactSizeIterator<Item = (u64, u64)>, out: &mut Vec<u8>) {
+fn encode_ranges(ranges: impl ExactSizeIterator<Item = (u64, u64)>, out: &mut impl Extend<u8>) {
     write_number(out, ranges.len() as u64);
     let mut end = 0;
     for (first, last) in ranges {
@@ -140,12 +140,12 @@ fn encode_ranges(ranges: impl ExactSizeIterator<Item = (u64, u64)>, out: &mut Ve
 }
 
 /// Writes a number as LEB128.
-pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
+pub(super) fn write_number(out: &mut impl Extend<u8>, mut number: u64) {
     while number >= 0x80 {
-        out.push(number.to_le_bytes()[0] | 0x80);
+        out.extend([number.to_le_bytes()[0] | 0x80]);
         number >>= 7;
     }
-    out.push(number.to_le_bytes()[0]);
+    out.extend([number.to_le_bytes()[0]]);
 }
 
 /// Reads what [`write_number`] wrote; none if it is anything else.

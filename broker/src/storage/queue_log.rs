@@ -2,6 +2,8 @@
 
 use std::{fmt, io, ops::Range};
 
+use smallvec::SmallVec;
+
 pub use super::aside::Chunk;
 use super::{
     LogError,
@@ -147,7 +149,8 @@ impl QueueLog for Log {
         let mut lsn = None;
         if message.is_persistent() {
             let durable = targets.iter().filter(|target| target.is_durable());
-            let places: Vec<_> = durable.map(|target| (target.queue_id(), target.next_position())).collect();
+            let places: SmallVec<[_; 2]> =
+                durable.map(|target| (target.queue_id(), target.next_position())).collect();
             if !places.is_empty() {
                 lsn = Some(Log::append(self, &Record::Publish { places: &places, message: &message })?);
             }

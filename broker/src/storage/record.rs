@@ -23,6 +23,7 @@
 //! one of them: whoever reads gets its parts, and none has parts itself.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 pub use crate::storage::record_head::Lsn;
 pub(super) use crate::storage::record_head::{HEAD_SIZE, Head, MARK, read_array, read_u32, read_u64};
@@ -102,11 +103,14 @@ pub(super) enum OwnedRecord {
 pub(super) struct Body<'a> {
     pub(super) kind: u8,
     /// Everything but the message.
-    front: Vec<u8>,
-    /// The message's parts.
-    parts: [&'a [u8]; 3],
+    front: Front,
+    /// The message's route, header and body.
+    message: &'a [u8],
     crc: u32,
 }
+
+/// On the stack, unless it names more than two queues or long ranges.
+type Front = SmallVec<[u8; 64]>;
 
 /// Kind, length and checksum of a transaction's part, bytes.
 pub(super) const PART_HEAD_SIZE: usize = 9;
@@ -122,21 +126,21 @@ const PLACE_SIZE: usize = 16;
 impl<'a> Record<'a> {
     /// Encodes everything that does not depend on its place in the log.
     pub(super) fn body(&self) -> Body<'a> {
-        let (front, parts) = self.encode();
-        let crc = parts.iter().fold(crc32c::crc32c(&front), |crc, part| crc32c::crc32c_append(crc, part));
-        Body { kind: self.kind(), front, parts, crc }
+        let (front, message) = self.encode();
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&front), message);
+        Body { kind: self.kind(), front, message, crc }
     }
 
     /// What it takes as part of a transaction, bytes.
     pub(super) fn part_size(&self) -> usize {
-        let (front, parts) = self.encode();
-        PART_HEAD_SIZE + front.len() + parts.iter().map(|part| part.len()).sum::<usize>()
+        let (front, message) = self.encode();
+        PART_HEAD_SIZE + front.len() + message.len()
     }
 
-    /// Everything but the message, and the message's parts.
-    fn encode(&self) -> (Vec<u8>, [&'a [u8]; 3]) {
-        let mut front = Vec::with_capacity(64);
-        let mut parts: [&'a [u8]; 3] = [&[]; 3];
+    /// Everything but the message, and the message.
+    fn encode(&self) -> (Front, &'a [u8]) {
+        let mut front = Front::new();
+        let mut bytes: &'a [u8] = &[];
         match *self {
             Record::Publish { places, message } => {
                 encode_message_front(&mut front, message, places.len());
@@ -146,7 +150,7 @@ impl<'a> Record<'a> {
                 if let Some(arrived_at) = message.arrived_at() {
                     write_u64s(&mut front, &[arrived_at.0]);
                 }
-                parts = [message.route(), message.header(), message.body()];
+                bytes = message.bytes();
             }
             Record::Settle { queue, positions, bytes } => {
                 write_u64s(&mut front, &[queue.0, bytes]);
@@ -163,7 +167,7 @@ impl<'a> Record<'a> {
             }
             Record::Delete { queue } => write_u64s(&mut front, &[queue.0]),
         }
-        (front, parts)
+        (front, bytes)
     }
 
     /// Whether somebody probably waits until it is on stable storage. Acks nobody waits for may come back after a
@@ -187,12 +191,12 @@ impl<'a> Record<'a> {
 impl<'a> Body<'a> {
     /// A body that was encoded before.
     pub(super) fn encoded(kind: u8, body: &'a [u8]) -> Self {
-        Self { kind, front: Vec::new(), parts: [body, &[], &[]], crc: crc32c::crc32c(body) }
+        Self { kind, front: Front::new(), message: body, crc: crc32c::crc32c(body) }
     }
 
     /// Records in one, that count together or not at all. Its size is that of its parts.
     pub(super) fn transaction(records: &[Record<'_>]) -> Body<'static> {
-        let mut front = Vec::with_capacity(records.iter().map(Record::part_size).sum());
+        let mut front = Front::with_capacity(records.iter().map(Record::part_size).sum());
         for record in records {
             let part = record.body();
             front.push(part.kind);
@@ -200,14 +204,14 @@ impl<'a> Body<'a> {
             front.extend_from_slice(&u32::try_from(part.size()).unwrap_or(u32::MAX).to_le_bytes());
             front.extend_from_slice(&part.crc.to_le_bytes());
             front.extend_from_slice(&part.front);
-            part.parts.iter().for_each(|part| front.extend_from_slice(part));
+            front.extend_from_slice(part.message);
         }
         let crc = crc32c::crc32c(&front);
-        Body { kind: TRANSACTION, front, parts: [&[]; 3], crc }
+        Body { kind: TRANSACTION, front, message: &[], crc }
     }
 
     pub(super) fn size(&self) -> usize {
-        self.front.len() + self.parts.iter().map(|part| part.len()).sum::<usize>()
+        self.front.len() + self.message.len()
     }
 
     /// Appends head and body. The size was checked to fit.
@@ -216,7 +220,7 @@ impl<'a> Body<'a> {
         let head = Head { body_crc: self.crc, epoch, lsn, body_size, kind: self.kind };
         out.extend_from_slice(&head.encode());
         out.extend_from_slice(&self.front);
-        self.parts.iter().for_each(|part| out.extend_from_slice(part));
+        out.extend_from_slice(self.message);
     }
 }
 
@@ -371,7 +375,7 @@ fn visit_body(
     Some(())
 }
 
-fn encode_message_front(front: &mut Vec<u8>, message: &Message, places: usize) {
+fn encode_message_front(front: &mut Front, message: &Message, places: usize) {
     let persistent = if message.is_persistent() { PERSISTENT } else { 0 };
     let flags = if message.arrived_at().is_some() { persistent | ARRIVAL } else { persistent };
     let route_size = u16::try_from(message.route().len()).unwrap_or(u16::MAX);
@@ -413,7 +417,7 @@ fn is_route(route: &[u8]) -> bool {
     after_string(key) == Some(key.len())
 }
 
-fn write_u64s(out: &mut Vec<u8>, numbers: &[u64]) {
+fn write_u64s(out: &mut Front, numbers: &[u64]) {
     numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
 }
 

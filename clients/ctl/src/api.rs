@@ -9,11 +9,12 @@
 //! | `POST /api/liebre/stop` (empty body) | 204 at once; the broker then ends in order. The caller polls `GET /api/overview` until nobody answers. |
 //! | `PUT /api/liebre/disk-free-limit`, `PUT /api/liebre/vm-memory-high-watermark` with `{"absolute": "2GB"}` or `{"relative": 0.4}` | 204; 400 with the reason for a value that can't be. |
 //! | `GET /api/liebre/environment` | 200, an object of the settings in force, by their names in `rabbitmq.conf`: `{"listeners.tcp": ["127.0.0.1:5672"], "heartbeat": 60, …}`; values are strings, numbers, booleans, arrays or objects. Secrets are left out. |
+//! | `POST /api/liebre/definitions?dry_run=true`, `?skip_unsupported=true`, `?skip_if_unchanged=true` with definitions | 200 `{"skipped": ["…"]}`, a line for each thing that was left out; 400 with the reason. |
 //! | `GET /api/liebre/log?lines=N`, `?since=NUMBER` | 200 `{"lines": ["…"], "next": NUMBER}`: lines of the log. |
 //! | `PUT /api/liebre/log-level` with `{"level": "debug"}` | 204; 400 with the levels there are. |
 //! | `GET /api/liebre/process` | 200 `{"arguments": […], "variables": {…}, "threads": [{"name": "…", "busy_nanos": 1}]}`. |
 //! | `PUT /api/liebre/listeners` with `{"suspended": true}`, `PUT /api/liebre/maintenance` with `{"enabled": true}` | 204 when it is so. |
-//! | `POST /api/liebre/stop-app`, `start-app`, `reset` | 204. After `stop-app` the control socket answers all but these and `stop` with 503 `{"error": "not_running", "node": "rabbit@host"}`. |
+//! | `POST /api/liebre/stop-app`, `start-app`, `reset` | 204. After `stop-app` the control socket answers all but these, `stop`, `log` and `status` with 503 `{"error": "not_running", "node": "rabbit@host"}`. |
 //! | `GET /api/liebre/status` | 200 `{"os": "Linux", "runtime": "Liebre 0.1.0, tokio with 4 threads", "memory_high_watermark": {"relative": 0.6}, "tags": {}, "unsafe_no_fsync": false}`: what `status` prints beyond `/api/overview` and `/api/nodes`. `memory_high_watermark` is `{"relative": fraction}` or `{"absolute": bytes}`. Every field may be missing. |
 //!
 //! and fields of its own in RabbitMQ's objects, all texts of the form `<rabbit@host.1.N.0>`, absent or null where there

@@ -295,6 +295,7 @@ impl Tool {
             commands::vhost_metadata::COMMANDS,
             commands::process::COMMANDS,
             commands::inspection::COMMANDS,
+            commands::interfaces::COMMANDS,
             commands::auth_attempts::COMMANDS,
             commands::replicas::COMMANDS,
             commands::absent::COMMANDS,

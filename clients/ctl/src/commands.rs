@@ -9,6 +9,7 @@ pub mod definitions;
 pub mod general;
 pub mod health;
 pub mod inspection;
+pub mod interfaces;
 pub mod lifecycle;
 pub mod limits;
 pub mod logs;

@@ -122,10 +122,13 @@ impl Context<'_> {
 
     /// Tells what is about to be done. A dry run ends here.
     pub fn announce(&mut self, text: &str) -> Result<(), Stop> {
-        if !self.view.is_quiet && !self.view.formatter.is_for_machines() {
-            self.line(text)?;
-        }
+        self.tell(text)?;
         if self.options.has("dry-run") { Err(Stop::DryRun) } else { Ok(()) }
+    }
+
+    /// Tells what is about to be done, also if nothing of it happens in a dry run.
+    pub fn tell(&mut self, text: &str) -> Result<(), Stop> {
+        if self.view.is_quiet || self.view.formatter.is_for_machines() { Ok(()) } else { self.line(text) }
     }
 
     /// Prints a line.

@@ -134,7 +134,7 @@ fn connect(options: &Arguments) -> Result<Box<dyn Api>, Failure> {
     let target = if names_host(options) {
         let port = u16::try_from(options.number("port").unwrap_or(API_PORT));
         Target::Tcp {
-            host: options.word("host").unwrap_or("localhost").to_string(),
+            host: host(options.word("host").unwrap_or("localhost"))?.to_string(),
             port: port.map_err(|_| Failure::bare(Code::Data, "Error: --port is a number up to 65535"))?,
             username: options.word("username").unwrap_or("guest").to_string(),
             password: options.word("password").unwrap_or("guest").to_string(),
@@ -145,6 +145,22 @@ fn connect(options: &Arguments) -> Result<Box<dyn Api>, Failure> {
     let api = HttpApi::new(target, timeout(options));
     api.map(|api| Box::new(api) as Box<dyn Api>)
         .map_err(|error| Failure::bare(Code::Software, format!("Error: {error}")))
+}
+
+/// A host alone: its port has an option of its own.
+fn host(given: &str) -> Result<&str, Failure> {
+    let is_url = given.contains("://");
+    let rest = given.rsplit("://").next().unwrap_or(given).trim_end_matches('/');
+    let (host, port) = rest.rsplit_once(':').unwrap_or((rest, ""));
+    // more than one colon without brackets is an IPv6 address
+    let has_port = port.parse::<u16>().is_ok() && (host.ends_with(']') || !host.contains(':'));
+    if !is_url && !has_port {
+        return Ok(given);
+    }
+    let port = if has_port { port.to_string() } else { API_PORT.to_string() };
+    let host = if has_port { host } else { rest };
+    let text = format!("Error: '{given}' is no host; write --host {host} --port {port}");
+    Err(Failure::bare(Code::Usage, text))
 }
 
 fn names_host(options: &Arguments) -> bool {
@@ -270,6 +286,25 @@ fn print(stream: &mut dyn Write, text: &str, code: Code) -> Code {
     }
 }
 
+#[cfg(test)]
+mod host_tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_no_port() {
+        for alone in ["mq", "10.0.0.1", "::1", "[::1]", "fe80::1"] {
+            assert_eq!(host(alone).unwrap(), alone);
+        }
+        for (given, meant) in [
+            ("10.0.0.1:15672", "--host 10.0.0.1 --port 15672"),
+            ("[::1]:5", "--host [::1] --port 5"),
+            ("http://mq:15672/", "--host mq --port 15672"),
+            ("https://mq", "--host mq --port 15672"),
+        ] {
+            assert!(host(given).unwrap_err().message.ends_with(meant), "{given}");
+        }
+    }
+}
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

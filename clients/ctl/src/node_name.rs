@@ -11,13 +11,18 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// A failure if the broker that answers is another node than the one that was named. One that does not answer, or does
 /// not tell its name, is left to the command.
 pub fn check(broker: &Broker<'_>, written: &str, own_host: &str) -> Result<(), Failure> {
-    let is_local = broker.api().host().is_none_or(|host| LOOPBACK.contains(&host.as_str()));
+    let is_local = broker.api().host().is_none_or(|host| is_loopback(&host));
     match broker.node() {
         Ok(actual) if !is_meant(written, &actual, is_local) => {
             Err(refusal(&completed(written, own_host), &actual, &broker.api().address()))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a host is this machine, by a name that every machine has for itself.
+pub fn is_loopback(host: &str) -> bool {
+    LOOPBACK.contains(&host)
 }
 
 /// As RabbitMQ's tools complete a name: `rabbit@` comes before a host alone, the machine's own behind a name alone.
@@ -36,7 +41,7 @@ fn is_meant(written: &str, actual: &str, is_local: bool) -> bool {
             |short: &str, long: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'));
         host == actual || is_short_for(&host, &actual) || is_short_for(&actual, &host)
     };
-    name == actual_name && host.is_none_or(|host| is_host(host) || (is_local && LOOPBACK.contains(&host)))
+    name == actual_name && host.is_none_or(|host| is_host(host) || (is_local && is_loopback(host)))
 }
 
 fn parts(written: &str) -> (&str, Option<&str>) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::{ImportError, object::Object};
+use super::{ImportError, object::Object, unsupported::LeftOut};
 use crate::{
     connection::registry::Node,
     http::parameters::CheckedParameter,
@@ -44,12 +44,13 @@ pub(super) struct Checked {
 
 impl Checked {
     /// Checks the definitions of a file, or those for one vhost: of these only what is in a vhost counts. Entries of
-    /// other names are nobody's business.
+    /// other names are nobody's business. Gives what is left out, too, if what is not supported may be.
     pub(super) fn check(
         node: &Node,
         definitions: Map<String, Value>,
         target: Option<&Name>,
-    ) -> Result<Self, ImportError> {
+        skips_unsupported: bool,
+    ) -> Result<(Self, Vec<String>), ImportError> {
         let version = ["rabbitmq_version", "rabbit_version"]
             .into_iter()
             .find_map(|key| definitions.get(key).and_then(Value::as_str))
@@ -67,6 +68,10 @@ impl Checked {
             new_queues: BTreeMap::new(),
             new_exchanges: 0,
             new_vhosts: 0,
+            skips_unsupported,
+            skipped: Vec::new(),
+            refused: Vec::new(),
+            left_out: LeftOut::default(),
             checked: Self::default(),
         };
         let mut lists = definitions;
@@ -82,8 +87,12 @@ impl Checked {
         checking.each(&mut lists, "parameters", Checking::parameter)?;
         checking.each(&mut lists, "queues", Checking::queue)?;
         checking.each(&mut lists, "bindings", Checking::binding)?;
-        checking.room(node)?;
-        Ok(checking.checked)
+        match checking.refused.len() {
+            0 => checking.room(node)?,
+            1 => return Err(checking.refused.remove(0)),
+            _ => return Err(ImportError::Several(checking.refused)),
+        }
+        Ok((checking.checked, checking.skipped))
     }
 }
 
@@ -108,6 +117,12 @@ struct Checking<'a> {
     /// How many exchanges there will be more, and how many vhosts.
     new_exchanges: usize,
     new_vhosts: usize,
+    /// What is not supported is left out.
+    skips_unsupported: bool,
+    /// What was left out, a line each.
+    skipped: Vec<String>,
+    refused: Vec<ImportError>,
+    left_out: LeftOut,
     checked: Checked,
 }
 
@@ -118,8 +133,16 @@ impl Checking<'_> {
         category: &'static str,
         check: fn(&mut Self, &Object) -> Checks,
     ) -> Checks {
-        let objects = Object::list(category, lists.shift_remove(category))?;
-        objects.iter().try_for_each(|object| check(self, object))
+        for object in Object::list(category, lists.shift_remove(category))? {
+            match check(self, &object) {
+                Ok(()) => {}
+                Err(error @ ImportError::Unsupported { .. }) if self.skips_unsupported => {
+                    self.skipped.push(error.line());
+                }
+                Err(error) => self.refused.push(error),
+            }
+        }
+        Ok(())
     }
 
     /// Whether the file's queues are not too many, for vhosts and for the node.

@@ -15,11 +15,12 @@ mod check;
 mod export;
 mod multipart;
 mod object;
+mod unsupported;
 
 use std::fmt;
 
 use axum::http::{Method, header};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -31,16 +32,34 @@ use super::{
 use crate::{
     connection::registry::Node,
     model::{name::Name, parameter::GlobalParameter},
-    server::{Loaded, StartError, definition_files::DefinitionFile},
+    server::{
+        Loaded, StartError,
+        definition_files::{DefinitionFile, DefinitionFiles},
+    },
     storage::StoreError,
     vhost::broker::Broker,
 };
 use check::Checked;
 
 /// The global parameter that says which definitions were imported last. Exports leave it out.
-const IMPORTED: &str = "imported_definition_hash_value";
+pub(super) const IMPORTED: &str = "imported_definition_hash_value";
+/// Of so many things that are wrong each is told.
+const SHOWN_MAX: usize = 100;
+/// What can be done about what is not supported.
+const ADVICE: &str = "The rest can be imported without it: skip_unsupported (--skip-unsupported)";
 /// UTF-8's mark at the beginning of texts from Windows.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How definitions are imported.
+#[derive(Clone, Copy, Debug, Default)]
+struct Manner {
+    /// They are checked, and nothing happens.
+    is_dry_run: bool,
+    /// What this broker does not have is left out.
+    skips_unsupported: bool,
+    /// What was imported last is not imported again.
+    skips_unchanged: bool,
+}
 
 /// Why definitions were not imported, or not all of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +73,15 @@ pub enum ImportError {
         /// RabbitMQ's reason: a text, or JSON such as `["no_such_vhost","v"]`.
         reason: Value,
     },
+    /// Something in it is of a kind that this broker does not have.
+    Unsupported {
+        /// As in [`ImportError::Refused`].
+        place: String,
+        /// What it is.
+        reason: Value,
+    },
+    /// Several things in it can't be.
+    Several(Vec<ImportError>),
     /// The disk failed.
     NotStored {
         /// The first thing that is not on stable storage.
@@ -61,6 +89,19 @@ pub enum ImportError {
         /// Why not.
         error: StoreError,
     },
+}
+
+/// `liebre/definitions`: an import that can be only a check, or leave out what is not supported, and says what that is.
+/// A route of our own, because RabbitMQ would import whatever a query says that it does not know.
+pub(super) async fn answer_own(request: &Request) -> Answered {
+    request.require(Right::Administrator)?;
+    let manner = Manner {
+        is_dry_run: request.has_flag("dry_run"),
+        skips_unsupported: request.has_flag("skip_unsupported"),
+        skips_unchanged: request.has_flag("skip_if_unchanged"),
+    };
+    let skipped = import_or_log(request, &request.body, None, manner).await?;
+    Ok(Answer::Object(json!({ "skipped": skipped })))
 }
 
 /// `definitions`, `definitions/{vhost}`, `all-configuration`
@@ -87,30 +128,49 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
 pub async fn import_at_start(loaded: &Loaded) -> Result<(), StartError> {
     let definitions = loaded.definition_files();
     let files = definitions.read().map_err(StartError::Definitions)?;
-    let imported = import_files(loaded.node(), &files, definitions.skip_if_unchanged).await;
+    let imported = import_files(loaded.node(), &files, definitions).await;
     imported.map_err(StartError::Definitions)
 }
 
-/// The error names the file. With `skip_if_unchanged` the same files are not imported a second time.
-async fn import_files(node: &Node, files: &[DefinitionFile], skip_if_unchanged: bool) -> Result<(), String> {
+/// The error names the file.
+async fn import_files(node: &Node, files: &[DefinitionFile], of: &DefinitionFiles) -> Result<(), String> {
     let hash = hash(files.iter().map(|file| file.text.as_slice()));
-    if files.is_empty() || skip_if_unchanged && is_imported(&node.broker, &hash) {
+    if files.is_empty() || of.skip_if_unchanged && is_imported(&node.broker, &hash) {
         return Ok(());
     }
     for DefinitionFile { path, text } in files {
-        let imported = import(node, text, None).await;
-        imported.map_err(|error| format!("{}: {error}", path.display()))?;
+        let manner = Manner { skips_unsupported: of.skip_unsupported, ..Manner::default() };
+        let imported = import(node, text, None, manner).await;
+        let skipped = imported.map_err(|error| format!("{}: {error}", path.display()))?;
+        skipped.iter().for_each(|skipped| tracing::warn!("{}: not imported: {skipped}", path.display()));
         tracing::info!("imported definitions of {}", path.display());
     }
-    match skip_if_unchanged {
+    match of.skip_if_unchanged {
         true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
         false => Ok(()),
     }
 }
 
-/// Imports a text, as a whole or not at all.
-async fn import(node: &Node, text: &[u8], target: Option<&Name>) -> Result<(), ImportError> {
-    Checked::check(node, parse(text)?, target)?.apply(node).await
+/// Imports a text, as a whole or not at all; gives what is left out of it because it is not supported.
+async fn import(
+    node: &Node,
+    text: &[u8],
+    target: Option<&Name>,
+    manner: Manner,
+) -> Result<Vec<String>, ImportError> {
+    let hash = manner.skips_unchanged.then(|| hash(std::iter::once(text)));
+    if hash.as_deref().is_some_and(|hash| is_imported(&node.broker, hash)) {
+        return Ok(Vec::new());
+    }
+    let (checked, skipped) = Checked::check(node, parse(text)?, target, manner.skips_unsupported)?;
+    if manner.is_dry_run {
+        return Ok(skipped);
+    }
+    checked.apply(node).await?;
+    if let Some(hash) = hash {
+        note_imported(&node.broker, hash).await?;
+    }
+    Ok(skipped)
 }
 
 fn hash<'a>(texts: impl Iterator<Item = &'a [u8]>) -> String {
@@ -164,46 +224,56 @@ async fn upload(request: &Request, target: Option<&Name>) -> Answered {
     let content_type =
         request.headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or(""));
     let form = multipart::boundary(content_type).map(|boundary| multipart::parts(&request.body, boundary));
-    let not_json = || HttpError::bad_request("failed_to_parse_json");
     let part = |name: &str| form.as_ref().and_then(|parts| parts.iter().find(|part| part.name == name));
     let text = match &form {
         None => &request.body[..],
         Some(_) => part("file").ok_or_else(not_json)?.body,
     };
-    let hash = request.has_flag("skip_if_unchanged").then(|| hash(std::iter::once(text)));
-    let imported = async {
-        if hash.as_deref().is_some_and(|hash| is_imported(request.broker(), hash)) {
-            return Ok(());
-        }
-        import(request.node(), text, target).await?;
-        match hash {
-            Some(hash) => note_imported(request.broker(), hash).await,
-            None => Ok(()),
-        }
-    };
-    match imported.await {
-        Ok(()) => match part("redirect").and_then(|part| std::str::from_utf8(part.body).ok()) {
-            Some(location) => Ok(Answer::SeeOther(location.to_owned())),
-            None => Ok(Answer::Done),
-        },
-        Err(error) => {
-            tracing::error!("definitions not imported: {error}");
-            Err(match error {
-                ImportError::NotDefinitions(_) => not_json(),
-                ImportError::Refused { .. } => HttpError::bad_request(error.to_string()),
-                ImportError::NotStored { .. } => HttpError::Internal(error.to_string()),
-            })
-        }
+    let manner = Manner { skips_unchanged: request.has_flag("skip_if_unchanged"), ..Manner::default() };
+    import_or_log(request, text, target, manner).await?;
+    match part("redirect").and_then(|part| std::str::from_utf8(part.body).ok()) {
+        Some(location) => Ok(Answer::SeeOther(location.to_owned())),
+        None => Ok(Answer::Done),
     }
 }
 
-/// One line, for logs and for who starts the broker.
-impl fmt::Display for ImportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// What is wrong is in the log, too.
+async fn import_or_log(
+    request: &Request,
+    text: &[u8],
+    target: Option<&Name>,
+    manner: Manner,
+) -> Result<Vec<String>, HttpError> {
+    import(request.node(), text, target, manner).await.map_err(|error| {
+        tracing::error!("definitions not imported: {error}");
+        match error {
+            ImportError::NotDefinitions(_) => not_json(),
+            ImportError::NotStored { .. } => HttpError::Internal(error.to_string()),
+            _ => HttpError::bad_request(error.to_string()),
+        }
+    })
+}
+
+fn not_json() -> HttpError {
+    HttpError::bad_request("failed_to_parse_json")
+}
+
+impl ImportError {
+    /// Whether all that is wrong is that this broker lacks something.
+    fn is_unsupported(&self) -> bool {
         match self {
-            Self::NotDefinitions(reason) => f.write_str(reason),
-            Self::NotStored { place, error } => write!(f, "{place} is not stored: {error}"),
-            Self::Refused { place, reason } => {
+            Self::Unsupported { .. } => true,
+            Self::Several(errors) => errors.iter().all(Self::is_unsupported),
+            _ => false,
+        }
+    }
+
+    /// One line without advice.
+    fn line(&self) -> String {
+        match self {
+            Self::NotDefinitions(reason) => reason.clone(),
+            Self::NotStored { place, error } => format!("{place} is not stored: {error}"),
+            Self::Refused { place, reason } | Self::Unsupported { place, reason } => {
                 let text = match (reason.as_str(), reason[0].as_str(), reason[1].as_str()) {
                     (Some(text), ..) => text.replace("\n\n", ": ").replace('\n', " "),
                     (None, Some("no_such_vhost"), Some(vhost)) => format!("there is no vhost '{vhost}'"),
@@ -213,8 +283,27 @@ impl fmt::Display for ImportError {
                 // Where the reason is ours it says so itself.
                 let place =
                     if text.starts_with(place.as_str()) { String::new() } else { format!("{place}: ") };
-                write!(f, "{place}{}", text.trim())
+                format!("{place}{}", text.trim())
             }
+            Self::Several(errors) => {
+                let mut lines: Vec<String> = errors.iter().take(SHOWN_MAX).map(Self::line).collect();
+                if errors.len() > SHOWN_MAX {
+                    lines.push(format!("and {} more", errors.len() - SHOWN_MAX));
+                }
+                format!("{} of the definitions can't be imported:\n{}", errors.len(), lines.join("\n"))
+            }
+        }
+    }
+}
+
+/// For logs and for who starts the broker: a line, or one for each thing that is wrong.
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line())?;
+        match (self.is_unsupported(), self) {
+            (true, Self::Several(_)) => write!(f, "\n{ADVICE}"),
+            (true, _) => write!(f, ". {ADVICE}"),
+            (false, _) => Ok(()),
         }
     }
 }

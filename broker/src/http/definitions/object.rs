@@ -47,6 +47,11 @@ impl Object {
         ImportError::Refused { place: self.to_string(), reason: reason.into() }
     }
 
+    /// That it is of a kind that is not here.
+    pub(super) fn lack(&self, reason: impl Into<Value>) -> ImportError {
+        ImportError::Unsupported { place: self.to_string(), reason: reason.into() }
+    }
+
     /// What the API's own way of reading such fields gave.
     pub(super) fn or_fail<T>(&self, result: Result<T, HttpError>) -> Result<T, ImportError> {
         result.map_err(|error| match error {

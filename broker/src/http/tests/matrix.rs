@@ -185,6 +185,13 @@ const ADMINISTRATION: &[Row] = &[
     ),
     ("PUT global-parameters/{name}", "", "policymaker", "", r#"/global-parameters/g {"value":1}"#),
     ("DELETE global-parameters/{name}", "", "policymaker", "global", "/global-parameters/g"),
+    (
+        "PUT global-parameters/{name}",
+        "`cluster_name`, `imported_definition_hash_value`",
+        "administrator",
+        "",
+        r#"/global-parameters/cluster_name {"value":"c"}"#,
+    ),
 ];
 
 const OPERATION: &[Row] = &[
@@ -253,6 +260,7 @@ const OPERATION: &[Row] = &[
         r#"/liebre/authenticate {"username":"a","password":"b"}"#,
     ),
     ("POST liebre/stop", "", "administrator", "", "/liebre/stop"),
+    ("POST liebre/definitions", "", "administrator", "", "/liebre/definitions {}"),
     ("PUT liebre/disk-free-limit", "", "administrator", "", r#"/liebre/disk-free-limit {"absolute":0}"#),
     (
         "PUT liebre/vm-memory-high-watermark",

@@ -152,6 +152,8 @@ async fn policymakers_see_parameters_and_administrators_set_those_that_limit() {
             maker PUT /parameters/operator_policy/%2F/o {"value":{"pattern":"","definition":{"expires":1000},"priority":3}}
             maker DELETE /parameters/operator_policy/%2F/o
             maker PUT /global-parameters/x {"value":1}
+            maker PUT /global-parameters/cluster_name {"value":"other"}
+            maker DELETE /global-parameters/cluster_name
             maker PUT /cluster-name {"name":"c"}
             maker GET /cluster-name
             "#,
@@ -178,6 +180,10 @@ async fn policymakers_see_parameters_and_administrators_set_those_that_limit() {
                   401 {"error":"not_authorised","reason":"Not administrator user"}
                 maker PUT /global-parameters/x {"value":1}
                   201 
+                maker PUT /global-parameters/cluster_name {"value":"other"}
+                  401 {"error":"not_authorised","reason":"Not administrator user"}
+                maker DELETE /global-parameters/cluster_name
+                  401 {"error":"not_authorised","reason":"Not administrator user"}
                 maker PUT /cluster-name {"name":"c"}
                   401 {"error":"not_authorised","reason":"Not administrator user"}
                 maker GET /cluster-name

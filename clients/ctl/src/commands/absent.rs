@@ -77,7 +77,6 @@ pub const COMMANDS: &[Command] = &[
     diagnostics(Group::Monitoring, "metadata_store_status", "metadata_store_status", "Displays quorum status of Khepri metadata store", Action::Refused("there is no Khepri here: definitions are stored twice on this one node")),
     diagnostics(Group::Monitoring, "remote_shell", "remote_shell", "Starts an interactive Erlang shell on the target node", Action::Refused(NO_ERLANG)),
     diagnostics(Group::Configuration, "resolver_info", "resolver_info", "Displays effective hostname resolver (inetrc) configuration on target node", Action::Refused("names are resolved by the operating system: see /etc/resolv.conf and /etc/nsswitch.conf")),
-    diagnostics(Group::Monitoring, "list_network_interfaces", "list_network_interfaces", "Lists network interfaces (NICs) on the target node", Action::Refused("the broker does not look at network interfaces: 'ip address' lists those of this machine, 'rabbitmq-diagnostics listeners' tells where it listens")),
 ];
 
 /// Why a piece of code is not evaluated, and the command that is nearest to it.

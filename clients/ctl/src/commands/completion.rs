@@ -64,33 +64,64 @@ pub fn script(context: &mut Context<'_>) -> Outcome {
 
 /// What the last of the words may become, each in a line.
 pub fn candidates(context: &Context<'_>, words: &[String]) -> Vec<String> {
+    let (words, is_parted) = joined(words);
     let Some((last, before)) = words.split_last() else { return Vec::new() };
     let switches = context.tool.all_switches();
     let line = Arguments::read(before, &switches);
     let command = line.positional.first().and_then(|name| context.tool.find(name));
     let own = command.map_or(switches, Command::all_switches);
-    let mut found = match (value_of(before, &own), command) {
+    let (head, begun) = match last.split_once('=').filter(|_| last.starts_with("--")) {
+        Some((option, begun)) => (Some(option), begun),
+        None => (None, last.as_str()),
+    };
+    let switch = match head {
+        Some(option) => named(option, &own),
+        None => before.last().and_then(|word| named(word, &own)),
+    };
+    let mut found = match (switch, command) {
         (Some(switch), _) => values(context, switch),
+        (None, _) if head.is_some() => Vec::new(),
         (None, _) if last.starts_with('-') => own.iter().map(|switch| format!("--{}", switch.long)).collect(),
         (None, None) if !line.positional.is_empty() => Vec::new(),
         (None, None) => context.tool.commands().map(|command| command.name.to_string()).collect(),
         (None, Some(command)) => arguments(context, command, &line),
     };
-    found.retain(|candidate| candidate.starts_with(last.as_str()));
+    found.retain(|candidate| candidate.starts_with(begun));
     found.sort_unstable();
     found.dedup();
-    found
+    match head.filter(|_| !is_parted) {
+        Some(option) => found.into_iter().map(|value| format!("{option}={value}")).collect(),
+        None => found,
+    }
 }
 
-/// The option whose value comes next.
-fn value_of(before: &[String], switches: &[Switch]) -> Option<Switch> {
-    let word = before.last()?;
+/// The words, and whether the last one was in parts: bash parts `--vhost=v` at the sign, and completes what follows it.
+fn joined(words: &[String]) -> (Vec<String>, bool) {
+    let (mut whole, mut is_parted): (Vec<String>, bool) = (Vec::new(), false);
+    for word in words {
+        let is_sign = word == "=";
+        match whole.last_mut() {
+            Some(last) if is_sign && last.starts_with("--") || is_parted && last.ends_with('=') => {
+                last.push_str(word);
+                is_parted = true;
+            }
+            _ => {
+                whole.push(word.clone());
+                is_parted = false;
+            }
+        }
+    }
+    (whole, is_parted)
+}
+
+/// The option that is written so, if it takes a value.
+fn named(word: &str, switches: &[Switch]) -> Option<Switch> {
     let takes_value = |switch: &&Switch| switch.takes != Takes::Nothing;
-    let named = |switch: &&Switch| {
+    let is_named = |switch: &&Switch| {
         word.strip_prefix("--") == Some(switch.long)
             || switch.short.is_some_and(|letter| word.strip_prefix('-') == Some(letter.to_string().as_str()))
     };
-    switches.iter().filter(takes_value).find(named).copied()
+    switches.iter().filter(takes_value).find(is_named).copied()
 }
 
 fn values(context: &Context<'_>, switch: Switch) -> Vec<String> {
@@ -115,14 +146,26 @@ fn arguments(context: &Context<'_>, command: &Command, line: &Arguments) -> Vec<
         return listing.columns.iter().map(|column| column.name.to_string()).collect();
     }
     let at = line.positional.len().saturating_sub(1);
-    let places = command.usage.split(' ').skip(1).filter(|word| word.starts_with('<'));
-    match places.collect::<Vec<_>>().get(at) {
+    match places(command.usage).get(at) {
         Some(&"<username>") => names(context, "/api/users"),
         Some(&"<vhost>") => names(context, "/api/vhosts"),
         Some(&("<queue>" | "<queue_name>")) => names(context, &path(&["queues", line.vhost()])),
         Some(&"<exchange>") => names(context, &path(&["exchanges", line.vhost()])),
         _ => Vec::new(),
     }
+}
+
+/// The arguments of a usage, without its options: `[--vhost <vhost>]` holds no place.
+fn places(usage: &str) -> Vec<&str> {
+    let (mut places, mut is_option) = (Vec::new(), false);
+    for word in usage.split(' ').skip(1) {
+        is_option |= word.starts_with("[-");
+        if !is_option && word.trim_start_matches('[').starts_with('<') {
+            places.push(word.trim_matches(['[', ']']));
+        }
+        is_option &= !word.ends_with(']');
+    }
+    places
 }
 
 /// The names of what is there; none if nobody answers.

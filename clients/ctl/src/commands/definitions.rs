@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::Outcome;
-use crate::api::{Method, Request, refusal};
+use crate::api::{Method, Request, Response, refusal};
 use crate::arguments::Switch;
 use crate::catalogue::{Command, Group};
 use crate::context::Context;
@@ -42,12 +42,16 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         Group::Definitions,
         "import_definitions",
-        "import_definitions <file_path | \"-\"> [--format <json | erlang>] [--skip-if-unchanged]",
+        "import_definitions <file_path | \"-\"> [--format <json | erlang>] [--skip-if-unchanged] [--skip-unsupported]",
         "Imports definitions in JSON or compressed Erlang Term Format.",
     )
     .takes(0, 1)
     .timeout()
-    .switches(&[Switch::word("format"), Switch::flag("skip-if-unchanged")])
+    .switches(&[
+        Switch::word("format"),
+        Switch::flag("skip-if-unchanged"),
+        Switch::flag("skip-unsupported"),
+    ])
     .explained(&[
         ("[file]", "Local file path to import from. If omitted will be read from standard input"),
         ("--format", "input format to use: json or erlang"),
@@ -55,7 +59,16 @@ pub const COMMANDS: &[Command] = &[
             "--skip-if-unchanged",
             "Avoids repetitive definition imports when file contents are unchanged since the last import with this option",
         ),
+        (
+            "--skip-unsupported",
+            "Leaves out what this broker does not have (streams, exchanges and policies of plugins), and lists it",
+        ),
+        ("--dry-run", "Checks the file as an import would, and changes nothing"),
     ])
+    .here(
+        "A file is imported as a whole or not at all. With --dry-run it is only checked; --skip-unsupported leaves out \
+         what is not here",
+    )
     .runs(import),
 ];
 
@@ -92,29 +105,60 @@ fn import(context: &mut Context<'_>) -> Outcome {
     if let Some(file) = file.as_ref().filter(|file| !Path::new(file).exists()) {
         return Err(UsageError::bad_argument(&format!("File {file} does not exist")).into());
     }
-    context.announce(&match &file {
-        Some(file) => format!("Importing definitions in JSON from a file at \"{file}\" ..."),
-        None => "Importing definitions in JSON from standard input ...".to_string(),
+    let is_dry_run = context.options.has("dry-run");
+    let verb = if is_dry_run { "Checking" } else { "Importing" };
+    context.tell(&match &file {
+        Some(file) => format!("{verb} definitions in JSON from a file at \"{file}\" ..."),
+        None => format!("{verb} definitions in JSON from standard input ..."),
     })?;
     let definitions = parse(&read(context, file.as_deref())?)?;
-    let query = if context.options.has("skip-if-unchanged") { "?skip_if_unchanged=true" } else { "" };
     let progress = progress(&definitions);
-    let request = Request {
-        method: Method::Post,
-        path: format!("/api/definitions{query}"),
-        body: Some(definitions),
-        reason: None,
-    };
+    let request =
+        Request { method: Method::Post, path: target(context), body: Some(definitions), reason: None };
     let response = context.broker.call(&request);
     progress.finish_and_clear();
     let response = response?;
     match response.status {
+        200 if response.body["skipped"].is_array() => checked(context, &response.body, is_dry_run),
         200..=299 if context.view.formatter.is_json() || context.view.is_quiet => context.done(),
         200..=299 => context.line(
             "Successfully started definition import. This process is asynchronous and can take some time.",
         ),
-        _ => Err(refused(&response.body, html_as_text(&refusal(&response))).into()),
+        _ => Err(refused(context, &response).into()),
     }
+}
+
+/// RabbitMQ ignores what it does not know in a query: what must not be ignored has a route of its own.
+fn target(context: &Context<'_>) -> String {
+    let flags = [
+        ("dry-run", "dry_run"),
+        ("skip-unsupported", "skip_unsupported"),
+        ("skip-if-unchanged", "skip_if_unchanged"),
+    ];
+    let given = flags.into_iter().filter(|(option, _)| context.options.has(option));
+    let query: Vec<_> = given.map(|(_, parameter)| format!("{parameter}=true")).collect();
+    let is_own = context.options.has("dry-run") || context.options.has("skip-unsupported");
+    let path = if is_own { "/api/liebre/definitions" } else { "/api/definitions" };
+    if query.is_empty() { path.to_string() } else { format!("{path}?{}", query.join("&")) }
+}
+
+/// What was left out, and whether something was done.
+fn checked(context: &mut Context<'_>, answer: &Value, is_dry_run: bool) -> Outcome {
+    if context.view.formatter.is_json() {
+        return context.line(&answer.to_string());
+    }
+    let skipped = answer["skipped"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let skipped: Vec<String> = skipped.map(|line| format!("Skipped: {line}")).collect();
+    skipped.iter().try_for_each(|line| context.line(line))?;
+    if context.view.is_quiet {
+        return Ok(());
+    }
+    context.line(match (is_dry_run, skipped.is_empty()) {
+        (true, true) => "These definitions can be imported. Nothing was changed.",
+        (true, false) => "The other definitions can be imported. Nothing was changed.",
+        (false, true) => "All definitions were imported.",
+        (false, false) => "All other definitions were imported.",
+    })
 }
 
 /// RabbitMQ's own binary format is nobody else's.
@@ -161,11 +205,19 @@ fn progress(definitions: &Value) -> ProgressBar {
     bar
 }
 
-fn refused(body: &Value, text: String) -> Failure {
+fn refused(context: &Context<'_>, response: &Response) -> Failure {
+    let body = &response.body;
+    if matches!(response.status, 404 | 405) && target(context).contains("/liebre/") {
+        let text = format!(
+            "what answers at {} is not a Liebre broker: it can't check only, nor skip",
+            context.broker.api().address()
+        );
+        return Failure::new(Code::Unavailable, text);
+    }
     let reason = body.get("reason");
     let part = |at: usize| reason.and_then(|reason| reason.get(at)).and_then(Value::as_str);
     match (part(0), part(1)) {
         (Some("no_such_vhost"), Some(vhost)) => Failure::no_such_vhost(vhost),
-        _ => Failure::new(Code::Unavailable, text),
+        _ => Failure::new(Code::Unavailable, html_as_text(&refusal(response))),
     }
 }

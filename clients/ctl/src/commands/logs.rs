@@ -74,7 +74,11 @@ pub const COMMANDS: &[Command] = &[
 fn log_location(context: &mut Context<'_>) -> Outcome {
     let node = context.broker.node()?;
     context.announce(&format!("Log file location(s) on node {node} ..."))?;
-    let facts = context.broker.get(&path(&["nodes", &node]))?;
+    // a broker that is stopped tells what is known of its process
+    let facts = match context.broker.is_running()? {
+        true => context.broker.get(&path(&["nodes", &node]))?,
+        false => context.broker.get("/api/liebre/status")?,
+    };
     let files: Vec<String> = facts["log_files"]
         .as_array()
         .into_iter()

@@ -6,18 +6,21 @@ use serde_json::json;
 use super::{check, queues};
 use crate::testing::Script;
 
-#[test]
-fn what_the_last_word_may_become() {
-    let script = queues()
+fn script() -> Script {
+    queues()
         .answer("GET /api/vhosts?columns=name", 200, json!([{"name": "/"}, {"name": "curso"}]))
         .answer("GET /api/users?columns=name", 200, json!([{"name": "ana"}, {"name": "guest"}]))
         .answer(
             "GET /api/queues/curso?columns=name",
             200,
             json!([{"name": "orders"}, {"name": "orders.dead"}]),
-        );
+        )
+}
+
+#[test]
+fn what_the_last_word_may_become() {
     check(
-        &script,
+        &script(),
         &[
             "rabbitmqctl autocomplete list_q",
             "rabbitmqctl -q autocomplete -- list_ex",
@@ -69,6 +72,40 @@ fn what_the_last_word_may_become() {
             $ rabbitmqctl -q autocomplete -- nonsense ''
             $ rabbitmq-upgrade -q autocomplete -- d
             drain
+        "#]],
+    );
+}
+
+#[test]
+fn names_and_values_of_options() {
+    check(
+        &script(),
+        &[
+            "rabbitmqctl -q autocomplete -- -p curso delete_queue orders.",
+            "rabbitmqctl -q autocomplete -- set_permissions -p curso ''",
+            "rabbitmqctl -q autocomplete -- list_queues --vhost=",
+            "rabbitmqctl -q autocomplete -- list_queues --vhost = cu",
+            "rabbitmqctl -q autocomplete -- list_queues --vhost =",
+            "rabbitmqctl -q autocomplete -- delete_queue --vhost = curso orders.d",
+            "rabbitmqctl -q autocomplete -- list_queues --nope=",
+        ],
+        expect![[r#"
+            $ rabbitmqctl -q autocomplete -- -p curso delete_queue orders.
+            orders.dead
+            $ rabbitmqctl -q autocomplete -- set_permissions -p curso ''
+            ana
+            guest
+            $ rabbitmqctl -q autocomplete -- list_queues --vhost=
+            --vhost=/
+            --vhost=curso
+            $ rabbitmqctl -q autocomplete -- list_queues --vhost = cu
+            curso
+            $ rabbitmqctl -q autocomplete -- list_queues --vhost =
+            /
+            curso
+            $ rabbitmqctl -q autocomplete -- delete_queue --vhost = curso orders.d
+            orders.dead
+            $ rabbitmqctl -q autocomplete -- list_queues --nope=
         "#]],
     );
 }

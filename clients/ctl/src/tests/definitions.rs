@@ -139,7 +139,7 @@ fn definitions_are_imported() {
         ! 
         ! Usage
         ! 
-        ! rabbitmqctl [--node <node>] [--longnames] [--quiet] import_definitions <file_path | "-"> [--format <json | erlang>] [--skip-if-unchanged] [--timeout <timeout>]
+        ! rabbitmqctl [--node <node>] [--longnames] [--quiet] import_definitions <file_path | "-"> [--format <json | erlang>] [--skip-if-unchanged] [--skip-unsupported] [--timeout <timeout>]
         exit 65
 
         Importing definitions in JSON from a file at "FILE" ...
@@ -158,4 +158,48 @@ fn definitions_are_imported() {
         ! Failed to deserialise input (format: JSON) (error: key must be a string at line 1 column 2)
         exit 65
     "#]].assert_eq(&transcripts.join("\n"));
+}
+
+#[test]
+fn a_file_may_be_checked_only_and_imported_in_part() {
+    let script = Script::new().input(r#"{"vhosts":[]}"#);
+    let skipped = json!({"skipped": ["queues[0] ('s' in vhost '/'): unsupported queue type 'stream'"]});
+    let own = |query: &str, body| {
+        script.clone().answer(&format!("POST /api/liebre/definitions?{query}"), 200, body)
+    };
+    let dry = own("dry_run=true", json!({"skipped": []}));
+    let both = own("dry_run=true&skip_unsupported=true", skipped.clone());
+    let real = own("skip_unsupported=true&skip_if_unchanged=true", skipped);
+    let rabbitmq = script.clone().answer("POST /api/liebre/definitions?dry_run=true", 405, json!(null));
+    let transcripts = [
+        dry.run("rabbitmqctl import_definitions --dry-run"),
+        both.run("rabbitmqctl import_definitions --dry-run --skip-unsupported"),
+        real.run("rabbitmqctl import_definitions --skip-unsupported --skip-if-unchanged"),
+        real.run("rabbitmqctl -q import_definitions --skip-unsupported --skip-if-unchanged"),
+        dry.run("rabbitmqctl import_definitions --dry-run --formatter json"),
+        rabbitmq.run("rabbitmqctl import_definitions --dry-run"),
+    ];
+    expect![[r#"
+        Checking definitions in JSON from standard input ...
+        These definitions can be imported. Nothing was changed.
+        > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
+        Checking definitions in JSON from standard input ...
+        Skipped: queues[0] ('s' in vhost '/'): unsupported queue type 'stream'
+        The other definitions can be imported. Nothing was changed.
+        > POST /api/liebre/definitions?dry_run=true&skip_unsupported=true {"vhosts":[]}
+        Importing definitions in JSON from standard input ...
+        Skipped: queues[0] ('s' in vhost '/'): unsupported queue type 'stream'
+        All other definitions were imported.
+        > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
+        Skipped: queues[0] ('s' in vhost '/'): unsupported queue type 'stream'
+        > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
+        {"skipped":[]}
+        > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
+        Checking definitions in JSON from standard input ...
+        ! Error:
+        ! what answers at /data/control.sock is not a Liebre broker: it can't check only, nor skip
+        > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
+        exit 69
+    "#]]
+    .assert_eq(&transcripts.concat());
 }

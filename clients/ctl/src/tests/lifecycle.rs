@@ -58,6 +58,55 @@ fn a_running_broker_is_stopped_first() {
 }
 
 #[test]
+fn of_a_stopped_broker_there_are_the_log_and_the_process() {
+    let status = json!({
+        "os": "Linux", "runtime": "Liebre 0.1.0", "name": "rabbit@h", "os_pid": "42", "db_dir": "/data",
+        "log_files": ["<stderr>", "/var/log/liebre.log"], "product_name": "Liebre", "product_version": "0.1.0",
+        "rabbitmq_version": "4.2.0",
+    });
+    let script = stopped().answer("GET /api/liebre/status", 200, status).answer(
+        "GET /api/liebre/log?lines=50",
+        200,
+        json!({"lines": ["one", "two"], "next": 7}),
+    );
+    check(
+        &script,
+        &["rabbitmqctl status", "rabbitmq-diagnostics log_tail", "rabbitmq-diagnostics log_location --all"],
+        expect![[r#"
+            $ rabbitmqctl status
+            Status of node rabbit@h ...
+            Runtime
+
+            OS PID: 42
+            OS: Linux
+            RabbitMQ is stopped on this node: 'rabbitmqctl start_app' starts it
+            Product name: Liebre
+            Product version: 0.1.0
+            RabbitMQ version: 4.2.0
+            Node name: rabbit@h
+            Runtime: Liebre 0.1.0
+
+            Data directory
+
+            Node data directory: /data
+
+            Log file(s)
+
+             * <stderr>
+             * /var/log/liebre.log
+            $ rabbitmq-diagnostics log_tail
+            Last 50 log lines on node rabbit@h ...
+            one
+            two
+            $ rabbitmq-diagnostics log_location --all
+            Log file location(s) on node rabbit@h ...
+            <stderr>
+            /var/log/liebre.log
+        "#]],
+    );
+}
+
+#[test]
 fn a_stopped_broker_is_reset_and_says_why_it_does_not_answer() {
     check(
         &stopped(),

@@ -139,6 +139,21 @@ fn while_stopped(admin: &Admin) {
             RabbitMQ on node rabbit@host is not running or has not fully booted yet (check with is_booting)
         "#]],
     );
+    // The process is there still, and its log.
+    let tail = admin.output("rabbitmq-diagnostics -q log_tail -N 1");
+    assert!(tail.contains("the broker is stopped; waiting to be started"), "{tail}");
+    check(
+        admin,
+        &["rabbitmq-diagnostics -q log_location"],
+        expect![[r#"
+            $ rabbitmq-diagnostics -q log_location
+            <stderr>
+        "#]],
+    );
+    let status = admin.output("rabbitmqctl -q status");
+    for text in ["RabbitMQ is stopped on this node", "OS PID: ", "Node data directory: "] {
+        assert!(status.contains(text), "{text}: {status}");
+    }
 }
 
 /// At the same address, with all that was there.

@@ -164,6 +164,7 @@ fn environment(admin: &Admin) {
                   {default_vhost,"/"},
                   {'definitions.import_backend',"local_filesystem"},
                   {'definitions.skip_if_unchanged',false},
+                  {'definitions.skip_unsupported',false},
                   {'listeners.tcp.default',"127.0.0.1:0"},
                   {'log.console',true},
                   {'log.console.formatter',"plaintext"},
@@ -178,7 +179,7 @@ fn environment(admin: &Admin) {
                   {'tcp_listen_options.backlog',1024},
                   {unsafe_no_fsync,false},
                   {vhost_max,"infinity"},
-                  {sources,[{channel_max,"default"},{channel_max_per_node,"default"},{cluster_exchange_limit,"default"},{cluster_name,"default"},{cluster_queue_limit,"default"},{connection_max,"default"},{consumer_max_per_channel,"default"},{consumer_timeout,"default"},{data_dir,"option --data-dir"},{default_pass,"default"},{'default_permissions.configure',"default"},{'default_permissions.read',"default"},{'default_permissions.write',"default"},{default_user,"default"},{default_vhost,"default"},{'definitions.import_backend',"default"},{'definitions.skip_if_unchanged',"default"},{'disk_free_limit.absolute',"default"},{frame_max,"default"},{handshake_timeout,"default"},{heartbeat,"default"},{'listeners.tcp.default',"option --amqp-listen"},{'log.console',"default"},{'log.console.formatter',"default"},{'log.console.level',"default"},{'log.default.level',"default"},{'log.file',"default"},{'log.file.formatter',"default"},{'log.file.level',"default"},{'management.tcp.ip',"option --http-listen"},{'management.tcp.port',"option --http-listen"},{max_message_size,"default"},{node_ip_address,"default"},{node_name,"default"},{'prometheus.tcp.listener',"variable LIEBRE_PROMETHEUS_LISTEN"},{'tcp_listen_options.backlog',"default"},{unsafe_no_fsync,"default"},{vhost_max,"default"},{vm_memory_high_watermark,"default"}]}]}]
+                  {sources,[{channel_max,"default"},{channel_max_per_node,"default"},{cluster_exchange_limit,"default"},{cluster_name,"default"},{cluster_queue_limit,"default"},{connection_max,"default"},{consumer_max_per_channel,"default"},{consumer_timeout,"default"},{data_dir,"option --data-dir"},{default_pass,"default"},{'default_permissions.configure',"default"},{'default_permissions.read',"default"},{'default_permissions.write',"default"},{default_user,"default"},{default_vhost,"default"},{'definitions.import_backend',"default"},{'definitions.skip_if_unchanged',"default"},{'definitions.skip_unsupported',"default"},{'disk_free_limit.absolute',"default"},{frame_max,"default"},{handshake_timeout,"default"},{heartbeat,"default"},{'listeners.tcp.default',"option --amqp-listen"},{'log.console',"default"},{'log.console.formatter',"default"},{'log.console.level',"default"},{'log.default.level',"default"},{'log.file',"default"},{'log.file.formatter',"default"},{'log.file.level',"default"},{'management.tcp.ip',"option --http-listen"},{'management.tcp.port',"option --http-listen"},{max_message_size,"default"},{node_ip_address,"default"},{node_name,"default"},{'prometheus.tcp.listener',"variable LIEBRE_PROMETHEUS_LISTEN"},{'tcp_listen_options.backlog',"default"},{unsafe_no_fsync,"default"},{vhost_max,"default"},{vm_memory_high_watermark,"default"}]}]}]
         "#]],
     );
 }

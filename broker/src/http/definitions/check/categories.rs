@@ -5,8 +5,17 @@ use serde_json::{Map, Value};
 use super::{Checking, Checks, topology_of};
 use crate::{
     http::{
-        HttpError, body::RequestBody, definitions::object::Object, limits, parameters,
-        parameters::CheckedParameter, permissions, policies, users, vhosts,
+        HttpError,
+        body::RequestBody,
+        definitions::{
+            object::Object,
+            unsupported::{
+                is_empty_policy, is_other_queue, is_plugin_exchange, without_federation, without_mirroring,
+            },
+        },
+        limits, parameters,
+        parameters::{CheckedParameter, OPERATOR_POLICY},
+        permissions, policies, users, vhosts,
     },
     model::{
         binding::{Binding, Destination},
@@ -25,29 +34,36 @@ use crate::{
 impl Checking<'_> {
     pub(super) fn user(&mut self, object: &Object) -> Checks {
         let name = object.name("name")?;
+        // Also if something is wrong with it: what is granted to it is not to blame.
+        self.users.insert(name.clone());
         let default = users::default_algorithm(&self.version);
-        let user = object.or_fail(users::parse(name, &object.fields, default))?;
-        self.users.insert(user.name.clone());
-        self.checked.users.push(user);
+        self.checked.users.push(object.or_fail(users::parse(name, &object.fields, default))?);
         Ok(())
     }
 
     pub(super) fn vhost(&mut self, object: &Object) -> Checks {
         let name = object.name("name")?;
         let before = self.broker.vhost(&name).map(|vhost| vhost.definition());
-        let before_is_none = before.is_none();
-        let fields = with_metadata(&object.fields);
-        let mut definition = object.or_fail(vhosts::definition(name.clone(), before, &fields))?;
-        let limits = object.fields.value("limits").map(pairs_as_object);
-        if let Some(limits) = limits {
-            definition.limits = object.or_fail(limits::parse_vhost_limits(&limits))?;
-            self.note_limits(&name, &definition.limits);
-        }
-        if before_is_none && !self.topologies.contains_key(&name) {
+        if before.is_none() && !self.topologies.contains_key(&name) {
             self.new_vhosts += 1;
             self.new_exchanges += Topology::new().exchange_count();
         }
+        // Also if something is wrong with it: what is in it is not to blame.
         self.topologies.entry(name.clone()).or_insert_with(|| topology_of(self.broker, &name));
+        let mut fields = with_metadata(&object.fields);
+        if fields.value("default_queue_type").and_then(Value::as_str) == Some("stream") {
+            let lack = object.lack("default_queue_type: unsupported queue type 'stream'");
+            if !self.skips_unsupported {
+                return Err(lack);
+            }
+            self.skipped.push(lack.line());
+            fields = without(&fields, "default_queue_type");
+        }
+        let mut definition = object.or_fail(vhosts::definition(name.clone(), before, &fields))?;
+        if let Some(limits) = fields.value("limits").map(pairs_as_object) {
+            definition.limits = object.or_fail(limits::parse_vhost_limits(&limits))?;
+            self.note_limits(&name, &definition.limits);
+        }
         self.checked.vhosts.push(definition);
         Ok(())
     }
@@ -83,11 +99,18 @@ impl Checking<'_> {
 
     pub(super) fn exchange(&mut self, object: &Object) -> Checks {
         let vhost = self.existing_vhost(object)?;
-        let kind = object.text("type")?;
+        let (name, kind) = (object.name("name")?, object.text("type")?);
         let exchange = Exchange {
-            name: object.name("name")?,
-            kind: ExchangeKind::parse(kind)
-                .ok_or_else(|| object.fail(format!("invalid exchange type '{kind}'")))?,
+            kind: match ExchangeKind::parse(kind) {
+                Some(kind) => kind,
+                None => {
+                    self.left_out.add(&vhost, &name);
+                    let reason = format!("invalid exchange type '{kind}'");
+                    let is_plugins = is_plugin_exchange(kind);
+                    return Err(if is_plugins { object.lack(reason) } else { object.fail(reason) });
+                }
+            },
+            name,
             is_durable: object.flag("durable")?,
             is_auto_delete: object.flag("auto_delete")?,
             is_internal: object.or_fail(object.fields.flag("internal"))?,
@@ -111,7 +134,15 @@ impl Checking<'_> {
     pub(super) fn policy(&mut self, object: &Object) -> Checks {
         let vhost = self.existing_vhost(object)?;
         let name = object.name("name")?;
-        let policy = policies::parse(PolicyKind::User, name.clone(), &object.fields).map_err(|reasons| {
+        let (fields, foreign) = without_federation(&object.fields);
+        if !foreign.is_empty() {
+            let lack = object.lack(format!("{}: there is no federation here", foreign.join(", ")));
+            if !self.skips_unsupported || is_empty_policy(&fields) {
+                return Err(lack);
+            }
+            self.skipped.push(lack.line());
+        }
+        let policy = policies::parse(PolicyKind::User, name.clone(), &fields).map_err(|reasons| {
             let reasons = parameters::as_html(&reasons.join("\n"));
             object.fail(format!("Validation failed\n\n{reasons}\n ({vhost}/{name})"))
         })?;
@@ -125,6 +156,17 @@ impl Checking<'_> {
         let mut value = object.fields.value("value").cloned().unwrap_or_default();
         if let Some(definition) = value.get_mut("definition") {
             *definition = pairs_as_object(definition);
+        }
+        if &*component == OPERATOR_POLICY {
+            let (fields, foreign) = without_mirroring(value.as_object().unwrap_or(&Map::new()));
+            if !foreign.is_empty() {
+                let without = foreign.join(", ");
+                tracing::warn!("{object} is imported without {without}: there are no mirrored queues");
+                if is_empty_policy(&fields) {
+                    return Ok(());
+                }
+                value = Value::Object(fields.fields().clone());
+            }
         }
         let parameter = CheckedParameter::parse_imported(&component, &name, &value).map_err(|error| {
             let reason = parameters::as_html(&reason_text(&error));
@@ -152,8 +194,15 @@ impl Checking<'_> {
             tracing::warn!("{object} is not imported: the broker chose its name");
             return Ok(());
         }
-        let options = QueueOptions::parse(&name, is_durable, false, is_auto_delete, arguments)
-            .map_err(|error| object.fail(error.text(&name, &vhost)))?;
+        let parsed = QueueOptions::parse(&name, is_durable, false, is_auto_delete, arguments);
+        let options = match parsed {
+            Ok(options) => options,
+            Err(error) => {
+                self.left_out.add(&vhost, &name);
+                let reason = error.text(&name, &vhost);
+                return Err(if is_other_queue(object) { object.lack(reason) } else { object.fail(reason) });
+            }
+        };
         // Numbers are for those that are made.
         let topology = self.topology(&vhost);
         if topology.queue(&name).is_none() {
@@ -183,6 +232,11 @@ impl Checking<'_> {
             // Every queue has its binding to the default exchange.
             Err(BindError::DefaultExchange) => {}
             Err(BindError::NoQueue(name) | BindError::NoExchange(name))
+                if self.left_out.has(&vhost, &name) =>
+            {
+                self.skipped.push(format!("{object}: there is no '{name}'"));
+            }
+            Err(BindError::NoQueue(name) | BindError::NoExchange(name))
                 if self.is_rabbitmqs || name.is_reserved() =>
             {
                 tracing::warn!("{object} is not imported: there is no '{name}' in vhost '{vhost}'");
@@ -198,7 +252,15 @@ fn with_metadata(fields: &RequestBody) -> RequestBody {
     let metadata = fields.value("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut merged: Map<String, Value> = metadata;
     merged.extend(fields.fields().clone());
+    // Some exporters write what is not there.
+    merged.retain(|_, value| !value.is_null());
     merged.into()
+}
+
+fn without(fields: &RequestBody, field: &str) -> RequestBody {
+    let mut fields = fields.fields().clone();
+    fields.shift_remove(field);
+    fields.into()
 }
 
 /// RabbitMQ's command line writes limits, and what operator policies set, as pairs: `[["max-queues", 5]]`.

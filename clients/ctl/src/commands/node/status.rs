@@ -30,6 +30,8 @@ pub struct Facts {
     node: Value,
     own: Value,
     vhost_count: usize,
+    /// The broker is stopped, its process waits to start it again.
+    is_stopped: bool,
 }
 
 impl Unit {
@@ -59,6 +61,11 @@ impl Facts {
     /// Asks the broker.
     pub fn ask(broker: &Broker<'_>) -> Result<Self, Failure> {
         let node_name = broker.node()?;
+        if !broker.is_running()? {
+            let own = broker.get("/api/liebre/status")?;
+            let (overview, node) = (own.clone(), own.clone());
+            return Ok(Self { node_name, overview, node, own, vhost_count: 0, is_stopped: true });
+        }
         let node = format!("{}?memory=true", path(&["nodes", &node_name]));
         Ok(Self {
             overview: broker.overview()?.clone(),
@@ -66,12 +73,21 @@ impl Facts {
             own: broker.find("/api/liebre/status")?.unwrap_or_default(),
             vhost_count: broker.list("/api/vhosts")?.len(),
             node_name,
+            is_stopped: false,
         })
     }
 
     /// The sections, each with its heading.
     pub fn text(&self, unit: Unit, view: &View) -> String {
         let node = &self.node_name;
+        if self.is_stopped {
+            let sections = [
+                ("Runtime", self.runtime()),
+                ("Data directory", self.data_directory()),
+                ("Log file(s)", bullets(&self.node["log_files"])),
+            ];
+            return sections::text(&sections, view);
+        }
         let listeners = listeners_of(&self.overview, node).into_iter().map(listener_line).collect();
         let sections = [
             ("Runtime", self.runtime()),
@@ -132,17 +148,23 @@ impl Facts {
         if self.is_unsafe() {
             facts["unsafe_no_fsync"] = true.into();
         }
+        if self.is_stopped {
+            facts["is_stopped"] = true.into();
+        }
         facts
     }
 
     fn runtime(&self) -> Vec<String> {
         let (node, overview) = (&self.node, &self.overview);
-        let mut lines = vec![
-            format!("OS PID: {}", plain(&node["os_pid"])),
-            format!("OS: {}", plain(&self.own["os"])),
-            format!("Uptime (seconds): {}", self.uptime_secs()),
-            format!("Is under maintenance?: {}", node["being_drained"].as_bool().unwrap_or(false)),
-        ];
+        let mut lines =
+            vec![format!("OS PID: {}", plain(&node["os_pid"])), format!("OS: {}", plain(&self.own["os"]))];
+        if self.is_stopped {
+            lines.push("RabbitMQ is stopped on this node: 'rabbitmqctl start_app' starts it".to_string());
+        } else {
+            lines.push(format!("Uptime (seconds): {}", self.uptime_secs()));
+            let is_drained = node["being_drained"].as_bool().unwrap_or(false);
+            lines.push(format!("Is under maintenance?: {is_drained}"));
+        }
         for (title, field) in [("Product name", "product_name"), ("Product version", "product_version")] {
             lines.extend(overview[field].as_str().map(|text| format!("{title}: {text}")));
         }
