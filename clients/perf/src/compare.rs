@@ -41,42 +41,28 @@ pub fn compare(
     rounds: u32,
     mut after_round: impl FnMut(u32, &Outcome, &Outcome),
 ) -> Result<Comparison, PerfError> {
-    let mut round = 0;
-    let outcomes = measure_rounds(&targets, work, rounds, |latest| {
-        round += 1;
-        if let [a, b] = latest {
-            after_round(round, a, b);
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        let mut outcomes = [None, None];
+        for index in turns(round, targets.len()) {
+            outcomes[index] = Some(work.measure(targets[index])?);
         }
-        Ok(())
-    })?;
-    Ok(Comparison::of(&outcomes[0], &outcomes[1]))
+        if let [Some(a), Some(b)] = outcomes {
+            after_round(round, &a, &b);
+            of_a.push(a);
+            of_b.push(b);
+        }
+    }
+    Ok(Comparison::of(&of_a, &of_b))
 }
 
-/// Measures all targets in each round; `after_round` sees what each came to, in the targets' order, which is that of
-/// the result, too. Who comes first may have the quieter machine, so that changes from round to round.
-pub fn measure_rounds(
-    targets: &[&Target],
-    work: &Work,
-    rounds: u32,
-    mut after_round: impl FnMut(&[&Outcome]) -> Result<(), PerfError>,
-) -> Result<Vec<Vec<Outcome>>, PerfError> {
-    let mut outcomes: Vec<Vec<Outcome>> = targets.iter().map(|_| Vec::new()).collect();
-    for round in 0..rounds {
-        let mut order: Vec<usize> = (0..targets.len()).collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for index in order {
-            outcomes[index].push(work.measure(targets[index])?);
-        }
-        let latest: Vec<&Outcome> = outcomes.iter().filter_map(|outcomes| outcomes.last()).collect();
-        after_round(&latest)?;
-    }
-    Ok(outcomes)
+/// In which order `count` brokers are measured in this round: who comes first may have the quieter machine.
+pub fn turns(round: u32, count: usize) -> Vec<usize> {
+    if round % 2 == 1 { (0..count).collect() } else { (0..count).rev().collect() }
 }
 
 impl Comparison {
-    /// Puts the rounds of both side by side; `b` may be empty.
+    /// Puts the rounds of both side by side; either may be empty.
     pub fn of(a: &[Outcome], b: &[Outcome]) -> Self {
         let all = || a.iter().chain(b);
         let rounds = |outcomes: &[Outcome]| outcomes.iter().map(|outcome| json(&outcome.values)).collect();
@@ -128,7 +114,7 @@ pub fn with_noise(spread: Option<Spread>) -> String {
 }
 
 fn rows(a: &[Outcome], b: &[Outcome]) -> Vec<Row> {
-    let Some(first) = a.first() else { return Vec::new() };
+    let Some(first) = a.first().or(b.first()) else { return Vec::new() };
     let spread = |outcomes: &[Outcome], key| Spread::of(outcomes.iter().map(|outcome| value(outcome, key)));
     let row = |Value { key, name, better, .. }: &Value| {
         let (a, b) = (spread(a, key), spread(b, key));
@@ -164,6 +150,11 @@ mod tests {
         assert_eq!(ratios, [Some(10.0), Some(4.0)]);
         assert_eq!(comparison.rows[0].a, Some(Spread { median: 100.0, min: 90.0, max: 500.0 }));
         assert_eq!((comparison.busy_rounds, comparison.a[2]["rate"].as_f64()), (1, Some(500.0)));
+    }
+
+    #[test]
+    fn each_broker_comes_first_as_often() {
+        assert_eq!([1, 2, 3].map(|round| turns(round, 2)), [[0, 1], [1, 0], [0, 1]]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::Target;
 use crate::clock::now;
-use crate::compare::{Comparison, measure_rounds};
+use crate::compare::{Comparison, turns};
 use crate::connection::Connection;
 use crate::error::PerfError;
 use crate::figure::Spread;
@@ -14,7 +14,7 @@ use crate::idle::{Ballast, Idling};
 use crate::latency::Percentiles;
 use crate::process;
 use crate::results::{Broker, Cell, Machine, Point, Results, Row};
-use crate::work::Work;
+use crate::work::{Outcome, Work};
 
 /// One kind of work, to be measured.
 #[derive(Debug, Clone)]
@@ -192,41 +192,47 @@ pub fn measure_all(
         cells: Vec::new(),
     };
     for plan in plans {
-        let cell = measure_cell(plan, method);
-        results.cells.push(cell.unwrap_or_else(|error| Cell {
-            title: plan.title.clone(),
-            options: plan.options.clone(),
-            rows: Vec::new(),
-            trouble: Some(error.to_string()),
-            point: plan.point.clone(),
-        }));
+        results.cells.push(measure_cell(plan, method));
         after_cell(&results)?;
     }
     Ok(results)
 }
 
-fn measure_cell(plan: &Plan, method: &Method) -> Result<Cell, PerfError> {
-    let targets: Vec<&Target> = method.brokers.iter().map(|named| &named.target).collect();
-    let mut ballast = Vec::new();
-    for &(what, count) in &plan.ballast {
-        for target in &targets {
-            ballast.push((*target, Ballast::load(target, what, count)?));
+/// One broker in the measurement of a cell.
+struct Side<'a> {
+    broker: &'a Named,
+    ballast: Vec<Ballast>,
+    outcomes: Vec<Outcome>,
+    /// With it, the broker's part ends: what there was of it does not count.
+    failure: Option<PerfError>,
+}
+
+/// A broker that fails does not spoil the other's figures.
+fn measure_cell(plan: &Plan, method: &Method) -> Cell {
+    let side = |broker| Side { broker, ballast: Vec::new(), outcomes: Vec::new(), failure: None };
+    let mut sides: Vec<Side<'_>> = method.brokers.iter().map(side).collect();
+    for side in &mut sides {
+        side.failure = side.load(plan).err();
+    }
+    let mut floors: Vec<Result<Option<Percentiles>, PerfError>> = Vec::new();
+    for round in 1..=method.rounds {
+        for index in turns(round, sides.len()) {
+            sides[index].measure(&plan.work);
         }
+        floors.extend(plan.floor.map(|kind| measure_floor(kind, plan, method)));
     }
-    let mut floors: Vec<Option<Percentiles>> = Vec::new();
-    let measured = measure_rounds(&targets, &plan.work, method.rounds, |_| {
-        floors.extend(plan.floor.map(|kind| measure_floor(kind, plan, method)).transpose()?);
-        Ok(())
-    });
-    for (target, ballast) in ballast {
-        ballast.drop_overboard(target)?;
+    for side in &mut sides {
+        side.unload();
     }
-    let mut outcomes = measured?.into_iter();
-    let (a, b) = (outcomes.next().unwrap_or_default(), outcomes.next().unwrap_or_default());
-    let comparison = Comparison::of(&a, &b);
+    let comparison = match &sides[..] {
+        [a, b] => Comparison::of(a.counted(), b.counted()),
+        sides => Comparison::of(sides.first().map_or(&[], Side::counted), &[]),
+    };
     let rows = plan.keys.iter().filter_map(|key| {
         let row = comparison.rows.iter().find(|row| row.key == *key)?;
-        let floor = Spread::of(floors.iter().map(|found| at_floor(plan.floor?, key, found.as_ref()?)));
+        let at = |found: &Result<Option<Percentiles>, _>| {
+            at_floor(plan.floor?, key, found.as_ref().ok()?.as_ref()?)
+        };
         Some(Row {
             key: row.key.to_owned(),
             name: row.name.to_owned(),
@@ -234,13 +240,58 @@ fn measure_cell(plan: &Plan, method: &Method) -> Result<Cell, PerfError> {
             a: row.a,
             b: row.b,
             ratio: row.ratio,
-            floor,
+            floor: Spread::of(floors.iter().map(at)),
         })
     });
-    let incomplete = "in some rounds the messages did not get through";
-    let trouble = (!comparison.is_complete).then(|| incomplete.to_owned());
-    let (title, options, point) = (plan.title.clone(), plan.options.clone(), plan.point.clone());
-    Ok(Cell { title, options, rows: rows.collect(), trouble, point })
+    let rows = rows.collect();
+    let mut troubles: Vec<String> = sides.iter().filter_map(Side::trouble).collect();
+    troubles
+        .extend(floors.iter().find_map(|found| found.as_ref().err()).map(|error| format!("floor: {error}")));
+    if !comparison.is_complete {
+        troubles.push("in some rounds the messages did not get through".to_owned());
+    }
+    let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
+    Cell {
+        title: plan.title.clone(),
+        options: plan.options.clone(),
+        rows,
+        trouble,
+        point: plan.point.clone(),
+    }
+}
+
+impl Side<'_> {
+    fn load(&mut self, plan: &Plan) -> Result<(), PerfError> {
+        for &(what, count) in &plan.ballast {
+            self.ballast.push(Ballast::load(&self.broker.target, what, count)?);
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, work: &Work) {
+        if self.failure.is_none() {
+            match work.measure(&self.broker.target) {
+                Ok(outcome) => self.outcomes.push(outcome),
+                Err(error) => self.failure = Some(error),
+            }
+        }
+    }
+
+    fn unload(&mut self) {
+        for ballast in self.ballast.drain(..) {
+            if let Err(error) = ballast.drop_overboard(&self.broker.target) {
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
+
+    fn counted(&self) -> &[Outcome] {
+        if self.failure.is_none() { &self.outcomes } else { &[] }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.failure.as_ref().map(|error| format!("{}: {error}", self.broker.name))
+    }
 }
 
 fn measure_floor(kind: Floor, plan: &Plan, method: &Method) -> Result<Option<Percentiles>, PerfError> {

@@ -153,6 +153,22 @@ fn the_binary_compares_two_brokers() {
 }
 
 #[test]
+fn a_broker_that_fails_does_not_spoil_the_table() {
+    let [good, bad] = [Habit::Good, Habit::ClosesChannel].map(FakeBroker::start);
+    let words = format!(
+        "table --a amqp://{}/ --b amqp://{}/ --b-name Bad --rounds 1 -z 0.1",
+        good.address, bad.address
+    );
+    let words = words.split(' ').chain(["--only", "16 B, transient"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_liebre-perf")).args(words).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{table}");
+    assert!(table.contains("Bad: the broker closed the channel: 404 NOT_FOUND"), "{table}");
+    let rate = table.lines().find(|line| line.contains("received msg/s")).unwrap();
+    assert!(rate.ends_with("| - | - |") && !rate.contains("| - | - | - |"), "{rate}");
+}
+
+#[test]
 fn exit_codes_tell_what_happened() {
     let broker = FakeBroker::start(Habit::Refuses);
     let url = format!("amqp://{}/", broker.address);
