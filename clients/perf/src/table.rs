@@ -115,7 +115,7 @@ pub fn table_plans(seconds: f64) -> Result<Vec<Plan>, String> {
         plan(title.to_owned(), format!("{options} -z {seconds}"), keys, floor)
     };
     let mut plans: Vec<Plan> = TABLE.into_iter().map(planned).collect::<Result<_, _>>()?;
-    let crowd = "latency, transient, beside 1,000 idle connections and 1,000 idle queues";
+    let crowd = "latency, transient, beside 1,000 idle connections and queues";
     let ballast = vec![(Idling::Connections, 1_000), (Idling::Queues { is_durable: false }, 1_000)];
     plans.push(Plan { ballast, ..planned((crowd, PACED, DELIVERY, Some(Floor::Relay)))? });
     Ok(plans)
