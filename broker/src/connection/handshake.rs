@@ -119,7 +119,7 @@ impl Connection {
         self.info.update(|facts| {
             facts.state = "tuning";
             facts.auth_mechanism = mechanism.clone();
-            facts.client_properties = start_ok.client_properties.clone().into();
+            facts.set_client_properties(&start_ok.client_properties);
         });
         let login = match mechanism.as_str() {
             "PLAIN" => parse_plain(start_ok.response.as_bytes()),

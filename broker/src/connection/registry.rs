@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use amq_protocol::types::FieldTable;
 use dashmap::DashMap;
 
 use super::{
@@ -24,7 +25,10 @@ use crate::{
         Vhost, broker::Broker, declare::DeclareQueueError, outbox::Outbox, queue::ConnectionId,
         statistics::PublishCounts,
     },
-    wire::frame::ChannelNumber,
+    wire::{
+        frame::ChannelNumber,
+        table::{RawTable, encode_table},
+    },
 };
 
 /// The broker, how it calls itself, and its connections.
@@ -118,7 +122,7 @@ pub struct Facts {
     /// SASL mechanism.
     pub auth_mechanism: String,
     /// As the client sent them.
-    pub client_properties: Arguments,
+    client_properties: Box<[u8]>,
     /// Negotiated, bytes.
     pub frame_max: u32,
     /// Negotiated.
@@ -291,6 +295,17 @@ impl Churn {
 }
 
 impl Facts {
+    /// What the client said of itself in `connection.start-ok`.
+    #[must_use]
+    pub fn client_properties(&self) -> Arguments {
+        RawTable::parse(&self.client_properties).map(|(table, _)| table.to_table().into()).unwrap_or_default()
+    }
+
+    /// Kept as they are on the wire: as a table they would take three times as much for as long as the connection lives.
+    pub(super) fn set_client_properties(&mut self, properties: &FieldTable) {
+        self.client_properties = encode_table(properties).into();
+    }
+
     /// One of its open channels.
     #[must_use]
     pub fn channel(&self, number: u16) -> Option<&ChannelFacts> {

@@ -204,8 +204,9 @@ fn put_facts(fields: &mut Fields<'_>, node: &Node, info: &ConnectionInfo, facts:
     fields.put("timeout", || facts.heartbeat_secs.into());
     let connected_at = info.connected_since_epoch().as_millis();
     fields.put("connected_at", || u64::try_from(connected_at).unwrap_or(u64::MAX).into());
-    fields.put("client_properties", || arguments_to_json(&facts.client_properties));
-    if let Some(name) = facts.client_properties.text("connection_name") {
+    let client_properties = facts.client_properties();
+    fields.put("client_properties", || arguments_to_json(&client_properties));
+    if let Some(name) = client_properties.text("connection_name") {
         fields.put("user_provided_name", || name.into());
     }
 }
