@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::Target;
 use crate::error::PerfError;
-use crate::figure::{Value, less, more};
+use crate::figure::{Value, less, memory, more};
 use crate::idle::settled_rss;
 use crate::load::{Extent, Load, Topology};
 use crate::report::describe;
@@ -68,8 +68,8 @@ impl Backlog {
             less("drain_seconds", "drained in s", drained.seconds),
             less("build_cpu_us", "broker CPU us per message built", cpu(built)),
             less("drain_cpu_us", "broker CPU us per message drained", cpu(drained)),
-            less("rss_full_mib", "broker RSS MiB when full", mebibytes(rss_full)),
-            less(
+            memory("rss_full_mib", "broker RSS MiB when full", mebibytes(rss_full)),
+            memory(
                 "bytes_each",
                 "broker memory, bytes per message",
                 growth.map(|bytes| bytes / self.messages as f64),

@@ -13,6 +13,8 @@ pub struct Value {
     pub better: Better,
     /// `None` when there was nothing to measure it by.
     pub value: Option<f64>,
+    /// Whether a round spoils it for the next.
+    pub is_of_first_round: bool,
 }
 
 /// In which direction a figure is good.
@@ -33,12 +35,17 @@ pub struct Spread {
 
 /// A figure that is the better the more it is.
 pub fn more(key: &'static str, name: &'static str, value: impl Into<Option<f64>>) -> Value {
-    Value { key, name, better: Better::More, value: value.into() }
+    Value { key, name, better: Better::More, value: value.into(), is_of_first_round: false }
 }
 
 /// A figure that is the better the less it is.
 pub fn less(key: &'static str, name: &'static str, value: impl Into<Option<f64>>) -> Value {
-    Value { key, name, better: Better::Less, value: value.into() }
+    Value { key, name, better: Better::Less, value: value.into(), is_of_first_round: false }
+}
+
+/// Memory of a broker that goes on: the less the better, but after the first round it uses again what it has freed.
+pub fn memory(key: &'static str, name: &'static str, value: impl Into<Option<f64>>) -> Value {
+    Value { is_of_first_round: true, ..less(key, name, value) }
 }
 
 /// The figures as an object.
