@@ -15,7 +15,7 @@ use crate::report::describe;
 use crate::run::{Figures, Watcher, run};
 
 /// How long to wait after each run for the broker to have done with it.
-const TEARDOWN: Duration = Duration::from_secs(30);
+pub const TEARDOWN: Duration = Duration::from_secs(30);
 
 /// A broker is calm when it uses less than a tenth of a core for this long.
 const CALM_STEP: Duration = Duration::from_secs(1);
@@ -49,8 +49,7 @@ impl Work {
                 let patience = Patience { teardown: TEARDOWN, ..load.patience };
                 let topology = Topology { deletes: !load.topology.is_predeclared, ..load.topology.clone() };
                 let load = Load { topology, patience, ..(**load).clone() };
-                let figures =
-                    run(target, &load, &mut Watcher { interval: Duration::ZERO, watch: &mut |_| () })?;
+                let figures = run(target, &load, &mut Watcher::nobody())?;
                 let (is_complete, is_taken_down) = (figures.is_complete, figures.is_taken_down);
                 if !is_taken_down {
                     await_calm(target)?;
