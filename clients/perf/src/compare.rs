@@ -118,6 +118,9 @@ impl Comparison {
         if rounds > 1 && self.rows.iter().any(|row| row.is_of_first_round) {
             let _ = writeln!(out, "memory: of the first round, as a broker uses again what it has freed");
         }
+        if let Some(note) = work.latency_note() {
+            let _ = writeln!(out, "no latency {note}");
+        }
         out
     }
 }

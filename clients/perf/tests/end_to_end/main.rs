@@ -166,6 +166,17 @@ fn queues_that_come_and_go_are_gone_at_the_end() {
 }
 
 #[test]
+fn where_messages_gather_there_is_no_latency() {
+    let broker = FakeBroker::start(Habit::Good);
+    let figures = run_against(&broker, "--messages 2000 --confirm 1000 --prefetch 1000").unwrap();
+    assert_eq!((figures.received, figures.latency, figures.confirm_latency), (2_000, None, None));
+    let broker = FakeBroker::start(Habit::Good);
+    let output = run_binary(&format!("--url amqp://{}/ --messages 2000 --quiet", broker.address));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("no latency  of deliveries: ") && !table.contains("p99"), "{table}");
+}
+
+#[test]
 fn the_binary_prints_json_and_exits_with_zero() {
     let broker = FakeBroker::start(Habit::Good);
     let url = format!("amqp://{}/", broker.address);
