@@ -97,13 +97,13 @@ impl Spread {
 }
 
 impl Better {
-    /// How many times A is better than B.
+    /// How many times A is better than B; nothing for memory that became less meanwhile.
     pub fn ratio(self, a: f64, b: f64) -> Option<f64> {
         let ratio = match self {
             Self::More => a / b,
             Self::Less => b / a,
         };
-        Some(ratio).filter(|ratio| ratio.is_finite())
+        Some(ratio).filter(|ratio| ratio.is_finite() && a >= 0.0 && b >= 0.0)
     }
 }
 
@@ -125,6 +125,7 @@ mod tests {
         assert_eq!(Better::More.ratio(10.0, 5.0), Some(2.0));
         assert_eq!(Better::Less.ratio(10.0, 5.0), Some(0.5));
         assert_eq!(Better::Less.ratio(0.0, 5.0), None);
+        assert_eq!(Better::Less.ratio(-300.0, -200.0), None);
     }
 
     #[test]
