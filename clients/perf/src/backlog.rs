@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::cli::Target;
 use crate::error::PerfError;
-use crate::figure::{Value, less, more};
+use crate::figure::{Value, less, memory, more};
 use crate::idle::settled_rss;
 use crate::load::{Extent, Load, Topology};
 use crate::report::describe;
 use crate::run::{Figures, Watcher, run};
-use crate::work::Outcome;
+use crate::topology::amid_topology;
+use crate::work::{Outcome, TEARDOWN};
 
 /// A load whose consumers begin when its publishers are done.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,22 +28,29 @@ impl Backlog {
     }
 
     pub fn measure(&self, target: &Target) -> Result<Outcome, PerfError> {
-        let load = self.load.with_unique_names();
+        let mut load = self.load.with_unique_names();
+        load.topology.deletes = !load.topology.is_predeclared;
+        load.patience.teardown = TEARDOWN;
+        let work = |_| self.build_and_drain(target, &load);
+        let (outcome, is_deleted) = amid_topology(target, &load, work)?;
+        Ok(Outcome { is_taken_down: outcome.is_taken_down && is_deleted, ..outcome })
+    }
+
+    /// In queues that are there, and stay.
+    fn build_and_drain(&self, target: &Target, load: &Load) -> Result<Outcome, PerfError> {
         let extent = Extent { warmup: Duration::ZERO, ..load.extent };
-        // The consumers find the names that the publishers had.
-        let topology = |deletes| Topology { deletes, has_unique_names: false, ..load.topology.clone() };
-        let mut watcher = Watcher { interval: Duration::ZERO, watch: &mut |_| () };
-        let rss_before = settled_rss(target)?;
-        let build = Load { topology: topology(false), consuming: None, extent, ..load.clone() };
-        let built = run(target, &build, &mut watcher)?;
-        let rss_full = settled_rss(target)?;
-        let drain = Load {
-            topology: topology(!load.topology.is_predeclared),
-            publishing: None,
-            extent,
-            ..load.clone()
+        let topology = || Topology {
+            is_predeclared: true,
+            has_unique_names: false,
+            deletes: false,
+            ..load.topology.clone()
         };
-        let drained = run(target, &drain, &mut watcher)?;
+        let rss_before = settled_rss(target)?;
+        let build = Load { topology: topology(), consuming: None, extent, ..load.clone() };
+        let built = run(target, &build, &mut Watcher::nobody())?;
+        let rss_full = settled_rss(target)?;
+        let drain = Load { topology: topology(), publishing: None, extent, ..load.clone() };
+        let drained = run(target, &drain, &mut Watcher::nobody())?;
         let values = self.values(&built, &drained, rss_before, rss_full);
         let is_complete = built.is_complete && drained.is_complete;
         Ok(Outcome { values, is_complete, is_taken_down: built.is_taken_down && drained.is_taken_down })
@@ -68,8 +76,8 @@ impl Backlog {
             less("drain_seconds", "drained in s", drained.seconds),
             less("build_cpu_us", "broker CPU us per message built", cpu(built)),
             less("drain_cpu_us", "broker CPU us per message drained", cpu(drained)),
-            less("rss_full_mib", "broker RSS MiB when full", mebibytes(rss_full)),
-            less(
+            memory("rss_full_mib", "broker RSS MiB when full", mebibytes(rss_full)),
+            memory(
                 "bytes_each",
                 "broker memory, bytes per message",
                 growth.map(|bytes| bytes / self.messages as f64),

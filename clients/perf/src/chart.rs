@@ -68,9 +68,13 @@ struct Bar {
     ratio: f64,
 }
 
-/// A cell's rate, or else its median latency, and its cost.
+/// A cell's rate, or else its median latency, and its cost; nothing of one with trouble, as half of a ratio may be the
+/// trouble's.
 fn bars(cell: &Cell) -> Vec<Bar> {
-    // Below the tick by which the kernel counts CPU time a ratio may be 0.
+    if cell.trouble.is_some() {
+        return Vec::new();
+    }
+    // Of next to no CPU time a ratio may be 0.
     let ratio = |row: Option<&Row>| row?.ratio.filter(|ratio| *ratio > 0.0);
     let (rate, cost) = (ratio(cell.speed()), ratio(cell.cost()));
     let rate = rate.map(|ratio| Bar { class: "rate", ratio });
@@ -193,6 +197,14 @@ mod tests {
         assert!(picture.contains("16 B &lt;fast&gt;") && picture.contains(">20 ×<"));
         assert_eq!(picture.matches("<rect class=\"rate\"").count(), 2);
         assert!(!picture.contains("channels"));
+    }
+
+    #[test]
+    fn a_cell_with_trouble_has_no_bar() {
+        let mut results = sample();
+        assert_eq!(bars(&results.cells[0]), [Bar { class: "rate", ratio: 20.0 }]);
+        results.cells[0].trouble = Some("not all got through".to_owned());
+        assert_eq!(bars(&results.cells[0]), []);
     }
 
     #[test]

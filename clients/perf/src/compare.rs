@@ -32,6 +32,8 @@ pub struct Row {
     pub b: Option<Spread>,
     /// Of the medians; above 1 when A is the better: a/b for rates, b/a for costs.
     pub ratio: Option<f64>,
+    /// Whether only the first round counts.
+    pub is_of_first_round: bool,
 }
 
 /// Measures A, B, B, A, …; `after_round` sees each pair's number and figures as it comes.
@@ -75,6 +77,18 @@ impl Comparison {
         }
     }
 
+    /// What of the rounds was not as it should be.
+    pub fn troubles(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        if !self.is_complete {
+            troubles.push("in some rounds the messages did not get through".to_owned());
+        }
+        if self.busy_rounds > 0 {
+            troubles.push(format!("{} rounds left their broker busy", self.busy_rounds));
+        }
+        troubles
+    }
+
     /// The table for people.
     pub fn table(&self, a: &Target, b: &Target, work: &Work) -> String {
         let rounds = self.a.len();
@@ -101,6 +115,12 @@ impl Comparison {
         if !self.is_complete {
             let _ = writeln!(out, "INCOMPLETE: in some rounds the messages did not get through");
         }
+        if rounds > 1 && self.rows.iter().any(|row| row.is_of_first_round) {
+            let _ = writeln!(out, "memory: of the first round, as a broker uses again what it has freed");
+        }
+        if let Some(note) = work.latency_note() {
+            let _ = writeln!(out, "no latency {note}");
+        }
         out
     }
 }
@@ -115,11 +135,13 @@ pub fn with_noise(spread: Option<Spread>) -> String {
 
 fn rows(a: &[Outcome], b: &[Outcome]) -> Vec<Row> {
     let Some(first) = a.first().or(b.first()) else { return Vec::new() };
-    let spread = |outcomes: &[Outcome], key| Spread::of(outcomes.iter().map(|outcome| value(outcome, key)));
-    let row = |Value { key, name, better, .. }: &Value| {
-        let (a, b) = (spread(a, key), spread(b, key));
+    let row = |&Value { key, name, better, is_of_first_round, .. }: &Value| {
+        let count = if is_of_first_round { 1 } else { usize::MAX };
+        let spread =
+            |outcomes: &[Outcome]| Spread::of(outcomes.iter().take(count).map(|outcome| value(outcome, key)));
+        let (a, b) = (spread(a), spread(b));
         let ratio = a.zip(b).and_then(|(a, b)| better.ratio(a.median, b.median));
-        Row { key, name, better: *better, a, b, ratio }
+        Row { key, name, better, a, b, ratio, is_of_first_round }
     };
     first.values.iter().map(row).collect()
 }
@@ -131,7 +153,7 @@ fn value(outcome: &Outcome, key: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figure::{less, more};
+    use crate::figure::{less, memory, more};
 
     fn outcomes(rounds: &[(f64, f64)]) -> Vec<Outcome> {
         let outcome = |&(rate, cost): &(f64, f64)| Outcome {
@@ -150,6 +172,20 @@ mod tests {
         assert_eq!(ratios, [Some(10.0), Some(4.0)]);
         assert_eq!(comparison.rows[0].a, Some(Spread { median: 100.0, min: 90.0, max: 500.0 }));
         assert_eq!((comparison.busy_rounds, comparison.a[2]["rate"].as_f64()), (1, Some(500.0)));
+        assert_eq!(comparison.troubles(), ["1 rounds left their broker busy"]);
+    }
+
+    #[test]
+    fn memory_is_that_of_the_first_round() {
+        let outcome = |bytes| Outcome {
+            values: vec![memory("bytes_each", "bytes", bytes)],
+            is_complete: true,
+            is_taken_down: true,
+        };
+        let comparison = Comparison::of(&[900.0, 0.0, 0.0].map(outcome), &[1_800.0, 0.0, 0.0].map(outcome));
+        let row = &comparison.rows[0];
+        assert_eq!(row.a, Some(Spread { median: 900.0, min: 900.0, max: 900.0 }));
+        assert_eq!((row.ratio, row.is_of_first_round), (Some(2.0), true));
     }
 
     #[test]

@@ -17,13 +17,13 @@ pub struct Unconfirmed {
     window: usize,
     /// Up to which number publishes were sent at which time; the oldest first.
     sent: VecDeque<(u64, Nanos)>,
-    /// The latency of one publish in this many is of interest.
-    sample_every: u64,
+    /// The latency of one publish in this many is of interest, if any is.
+    sample_every: Option<u64>,
 }
 
 impl Unconfirmed {
     /// A channel on which at most `window` publishes are unconfirmed at once.
-    pub fn new(window: usize, sample_every: u64) -> Self {
+    pub fn new(window: usize, sample_every: Option<u64>) -> Self {
         Self { first: 1, confirmed: VecDeque::new(), window, sent: VecDeque::new(), sample_every }
     }
 
@@ -61,15 +61,16 @@ impl Unconfirmed {
 
     /// The latencies of the publishes from `begin` to `end` that are confirmed just now.
     fn sample(&self, begin: u64, end: u64, now: Nanos, samples: &mut Vec<Duration>) {
+        let Some(every) = self.sample_every else { return };
         // The first publish of a channel, and each that is as many later.
-        let mut number = (begin - 1).next_multiple_of(self.sample_every) + 1;
+        let mut number = (begin - 1).next_multiple_of(every) + 1;
         while number <= end {
             let is_fresh = !self.confirmed[(number - self.first) as usize];
             let place = self.sent.partition_point(|&(last, _)| last < number);
             if let Some((_, sent_at)) = self.sent.get(place).filter(|_| is_fresh) {
                 samples.push(now.since(*sent_at));
             }
-            number += self.sample_every;
+            number += every;
         }
     }
 }
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn each_publish_counts_once() {
-        let mut unconfirmed = Unconfirmed::new(10, 1);
+        let mut unconfirmed = Unconfirmed::new(10, Some(1));
         assert_eq!(settle(&mut unconfirmed, 3, false), Some(1));
         assert_eq!(settle(&mut unconfirmed, 1, false), Some(1));
         assert_eq!(settle(&mut unconfirmed, 1, false), Some(0));
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_number_beyond_the_window_is_no_confirm() {
-        let mut unconfirmed = Unconfirmed::new(2, 1);
+        let mut unconfirmed = Unconfirmed::new(2, Some(1));
         assert_eq!(settle(&mut unconfirmed, 3, true), None);
         assert_eq!(settle(&mut unconfirmed, 2, true), Some(2));
         assert_eq!(settle(&mut unconfirmed, 4, false), Some(1));
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn latencies_are_those_of_the_write_that_sent_them() {
-        let mut unconfirmed = Unconfirmed::new(10, 2);
+        let mut unconfirmed = Unconfirmed::new(10, Some(2));
         unconfirmed.note_sent(3, Nanos(100));
         unconfirmed.note_sent(6, Nanos(200));
         let mut samples = Vec::new();

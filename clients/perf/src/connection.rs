@@ -60,6 +60,12 @@ impl Connection {
         self.call("channel.open", &open, MethodId::CHANNEL_OPEN_OK, deadline, |_| Some(()))
     }
 
+    /// Goes on with channel 1 after the broker has closed it.
+    pub fn reopen_channel(&mut self, deadline: Nanos) -> Result<(), PerfError> {
+        self.write("channel.close-ok", &method::channel_close_ok(CHANNEL), deadline)?;
+        self.open_channel(CHANNEL, deadline)
+    }
+
     pub fn declare_exchange(
         &mut self,
         exchange: &Exchange,

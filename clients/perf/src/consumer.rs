@@ -10,7 +10,7 @@ use crate::codec::publish::STAMP_BYTES;
 use crate::connection::{CHANNEL, Connection, closed_by};
 use crate::driver::{TakesTurns, Turn, drive};
 use crate::error::PerfError;
-use crate::gathering::Gathering;
+use crate::gathering::{Gathering, is_paced};
 use crate::load::{Acks, Consuming, Load};
 use crate::pace::Pace;
 use crate::publisher::SAMPLE_EVERY;
@@ -26,10 +26,9 @@ pub fn consume(
     consuming: &Consuming,
     shared: &Shared,
 ) -> Vec<bool> {
-    let is_paced = load.publishing.as_ref().is_none_or(|publishing| publishing.rate.is_some());
-    let body_size = load.publishing.as_ref().map_or(0, |publishing| publishing.body_size_max());
-    let gathering = Gathering::of_deliveries(consuming, is_paced, body_size);
-    let sample_every = if is_paced { 1 } else { SAMPLE_EVERY };
+    let publishing = load.publishing.as_ref();
+    let gathering = Gathering::of_deliveries(consuming, publishing);
+    let sample_every = (!gathering.is_on()).then_some(if is_paced(publishing) { 1 } else { SAMPLE_EVERY });
     let consumers: io::Result<Vec<Consumer<'_>>> = connections
         .iter_mut()
         .map(|connection| Consumer::new(connection, consuming, sample_every, shared))
@@ -70,7 +69,7 @@ impl<'a> Consumer<'a> {
     fn new(
         connection: &'a mut Connection,
         consuming: &Consuming,
-        sample_every: u64,
+        sample_every: Option<u64>,
         shared: &'a Shared,
     ) -> io::Result<Self> {
         let channels = (CHANNEL..CHANNEL + consuming.channels)
@@ -192,11 +191,12 @@ struct Tally {
     body_left: u64,
     /// Whether the next body frame is the first of its body.
     is_body_start: bool,
-    sample_every: u64,
+    /// The latency of one message in this many is of interest, if any is.
+    sample_every: Option<u64>,
 }
 
 impl Tally {
-    fn new(sample_every: u64) -> Self {
+    fn new(sample_every: Option<u64>) -> Self {
         Self { received: 0, body_left: 0, is_body_start: false, sample_every }
     }
 
@@ -240,7 +240,7 @@ impl Tally {
         }
         if self.is_body_start {
             self.is_body_start = false;
-            if self.received.is_multiple_of(self.sample_every) {
+            if self.sample_every.is_some_and(|every| self.received.is_multiple_of(every)) {
                 samples.extend(age(frame.payload, read_at));
             }
         }
@@ -307,7 +307,11 @@ mod tests {
     /// Feeds contents (a publish differs from a delivery only in its method); says how many messages there were, and
     /// how many samples.
     fn tally(bytes: &[u8]) -> Result<(u64, usize), PerfError> {
-        let mut tally = Tally::new(1);
+        tally_sampling(bytes, Some(1))
+    }
+
+    fn tally_sampling(bytes: &[u8], sample_every: Option<u64>) -> Result<(u64, usize), PerfError> {
+        let mut tally = Tally::new(sample_every);
         let mut samples = Vec::new();
         let mut inbox = Inbox::new();
         let mut source = bytes;
@@ -325,6 +329,8 @@ mod tests {
         assert_eq!(tally(&bytes).unwrap(), (3, 3));
         assert_eq!(tally(&bytes[..bytes.len() - 1]).unwrap(), (2, 3));
         assert_eq!(tally(batch(0).stamped(5, |_| 0)).unwrap(), (5, 0));
+        assert_eq!(tally_sampling(&bytes, Some(2)).unwrap(), (3, 2));
+        assert_eq!(tally_sampling(&bytes, None).unwrap(), (3, 0));
     }
 
     #[test]

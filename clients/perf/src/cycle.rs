@@ -14,7 +14,7 @@ use crate::codec::table::FieldTable;
 use crate::connection::{CHANNEL, Connection, close_all, closed_by, connect};
 use crate::error::PerfError;
 use crate::latency::{Histogram, Percentiles};
-use crate::poller::Poller;
+use crate::poller::{Event, Poller};
 use crate::process::{self, Usage};
 
 /// The channel that comes and goes; the connection's first stays.
@@ -65,27 +65,46 @@ pub struct Cycled {
 /// Lets `at_once` connections go through `cycle` until enough is done.
 pub fn run_cycles(target: &Target, cycle: &Cycle, at_once: u32, until: Until) -> Result<Cycled, PerfError> {
     let mut round = Round::start(target, cycle, at_once, until)?;
-    let cycled = round.run()?;
+    let cycled = round.run();
+    let numbers: Vec<u64> = round.slots.iter().map(|slot| slot.number).collect();
     let connections = round.slots.into_iter().map(|slot| slot.connection).collect();
     if *cycle != Cycle::Connection {
         // Whether all of them answered changes no figure.
         close_all(connections, now().plus(TEARDOWN));
     }
-    Ok(cycled)
+    if let Cycle::Queue { prefix, .. } = cycle {
+        // The end may have come between a declaration and its deletion. With what cannot be deleted now, nothing can
+        // be done.
+        let _ = delete_queues(target, prefix, &numbers);
+    }
+    cycled
+}
+
+fn delete_queues(target: &Target, prefix: &str, numbers: &[u64]) -> Result<(), PerfError> {
+    let deadline = now().plus(TEARDOWN);
+    let mut connection = Connection::open(&target.url, deadline)?;
+    for number in numbers {
+        connection.delete_queue(&queue_name(prefix, *number), false, deadline)?;
+    }
+    connection.close(deadline)
+}
+
+fn queue_name(prefix: &str, number: u64) -> String {
+    format!("{prefix}-{number}")
 }
 
 impl Cycle {
     /// What is said in this step, and the method that answers it; `None` after the last step.
     fn line(&self, step: usize, number: u64, target: &Target, tune: Tune) -> Option<(Vec<u8>, MethodId)> {
         let declare = |prefix: &str, is_durable| {
-            let queue = &format!("{prefix}-{number}");
+            let queue = &queue_name(prefix, number);
             let arguments = &FieldTable::default();
             method::queue_declare(
                 CHANNEL,
                 QueueDeclare { queue, is_durable, is_auto_delete: false, arguments },
             )
         };
-        let delete = |prefix: &str| method::queue_delete(CHANNEL, &format!("{prefix}-{number}"), false);
+        let delete = |prefix: &str| method::queue_delete(CHANNEL, &queue_name(prefix, number), false);
         let url = &target.url;
         Some(match (self, step) {
             (Self::Connection, 0) => (method::PROTOCOL_HEADER.to_vec(), MethodId::CONNECTION_START),
@@ -196,27 +215,22 @@ impl<'a> Round<'a> {
             if now.since(self.last_move) > STALL {
                 return Err(PerfError::TimedOut { doing: "churn" });
             }
-            let ready: Vec<usize> = self
-                .poller
-                .wait(WAKE)
-                .map_err(failed)?
-                .filter(|event| event.is_readable)
-                .map(|event| event.index)
-                .collect();
-            for index in ready {
-                self.read(index)?;
+            let events = self.poller.wait(WAKE).map_err(failed)?;
+            let ready: Vec<Event> = events.filter(|event| event.is_readable).collect();
+            for event in ready {
+                self.read(event)?;
             }
         }
     }
 
-    /// Begins the next cycle, if there is one to begin.
+    /// Begins the next cycle, if there is one to begin: with the last move, as a connection has been connected since.
     fn begin(&mut self, index: usize) -> Result<(), PerfError> {
         if matches!(self.until, Until::Count(count) if self.begun >= count) {
             self.slots[index].is_idle = true;
             return Ok(());
         }
         let slot = &mut self.slots[index];
-        (slot.step, slot.number, slot.began, slot.is_idle) = (0, self.begun, now(), false);
+        (slot.step, slot.number, slot.began, slot.is_idle) = (0, self.begun, self.last_move, false);
         self.begun += 1;
         self.say(index)
     }
@@ -238,7 +252,8 @@ impl<'a> Round<'a> {
         self.begin(index)
     }
 
-    fn read(&mut self, index: usize) -> Result<(), PerfError> {
+    fn read(&mut self, event: Event) -> Result<(), PerfError> {
+        let index = event.index;
         // The event's edge: there is no other before everything is read.
         loop {
             let Slot { connection, is_idle, .. } = &mut self.slots[index];
@@ -255,7 +270,8 @@ impl<'a> Round<'a> {
                 self.slots[index].step += 1;
                 self.say(index)?;
             }
-            if !is_full || count == 0 {
+            // The end of the stream may have come with the last bytes, and no edge of its own.
+            if !is_full && !event.is_over || count == 0 {
                 return Ok(());
             }
         }

@@ -13,6 +13,8 @@ pub struct Value {
     pub better: Better,
     /// `None` when there was nothing to measure it by.
     pub value: Option<f64>,
+    /// Whether a round spoils it for the next.
+    pub is_of_first_round: bool,
 }
 
 /// In which direction a figure is good.
@@ -33,12 +35,17 @@ pub struct Spread {
 
 /// A figure that is the better the more it is.
 pub fn more(key: &'static str, name: &'static str, value: impl Into<Option<f64>>) -> Value {
-    Value { key, name, better: Better::More, value: value.into() }
+    Value { key, name, better: Better::More, value: value.into(), is_of_first_round: false }
 }
 
 /// A figure that is the better the less it is.
 pub fn less(key: &'static str, name: &'static str, value: impl Into<Option<f64>>) -> Value {
-    Value { key, name, better: Better::Less, value: value.into() }
+    Value { key, name, better: Better::Less, value: value.into(), is_of_first_round: false }
+}
+
+/// Memory of a broker that goes on: the less the better, but after the first round it uses again what it has freed.
+pub fn memory(key: &'static str, name: &'static str, value: impl Into<Option<f64>>) -> Value {
+    Value { is_of_first_round: true, ..less(key, name, value) }
 }
 
 /// The figures as an object.
@@ -90,13 +97,13 @@ impl Spread {
 }
 
 impl Better {
-    /// How many times A is better than B.
+    /// How many times A is better than B; nothing for memory that became less meanwhile.
     pub fn ratio(self, a: f64, b: f64) -> Option<f64> {
         let ratio = match self {
             Self::More => a / b,
             Self::Less => b / a,
         };
-        Some(ratio).filter(|ratio| ratio.is_finite())
+        Some(ratio).filter(|ratio| ratio.is_finite() && a >= 0.0 && b >= 0.0)
     }
 }
 
@@ -118,6 +125,7 @@ mod tests {
         assert_eq!(Better::More.ratio(10.0, 5.0), Some(2.0));
         assert_eq!(Better::Less.ratio(10.0, 5.0), Some(0.5));
         assert_eq!(Better::Less.ratio(0.0, 5.0), None);
+        assert_eq!(Better::Less.ratio(-300.0, -200.0), None);
     }
 
     #[test]

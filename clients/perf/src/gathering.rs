@@ -3,12 +3,13 @@
 //! A broker that flushes every few messages wakes its peer as often, and each time costs more than the
 //! messages do. So after a small read the reader sleeps for a moment, in which the socket's buffer fills.
 //! It must change nothing but the tool's own cost: not for a paced run, which is about latency, and not where
-//! a window or prefetch limit is so small that the broker would run dry meanwhile.
+//! a window or prefetch limit is so small that the broker would run dry meanwhile. Where messages gather, how old
+//! they are when they are read is the tool's own doing, so no latency is recorded.
 
 use std::thread;
 use std::time::Duration;
 
-use crate::load::{Acks, Consuming, Publishing};
+use crate::load::{Acks, Consuming, Load, Publishing};
 
 /// A read of this size was worth its wake-up.
 const READ_BYTES_ENOUGH: usize = 64 * 1024;
@@ -30,13 +31,14 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// For the consumers: bounded by what they may hold unsettled. `is_paced` if somebody publishes at a rate.
-    pub fn of_deliveries(consuming: &Consuming, is_paced: bool, body_size: usize) -> Self {
+    /// For the consumers: bounded by what they may hold unsettled.
+    pub fn of_deliveries(consuming: &Consuming, publishing: Option<&Publishing>) -> Self {
+        let body_size = publishing.map_or(0, Publishing::body_size_max);
+        let is_paced = is_paced(publishing) || consuming.rate.is_some();
         let limit = match consuming.acks {
             Acks::Manual { prefetch_count: limit @ 1.., .. } => Some(u64::from(limit)),
             Acks::Auto | Acks::Manual { .. } => None,
         };
-        let is_paced = is_paced || consuming.rate.is_some();
         Self { messages_enough: messages_enough(is_paced, body_size, limit), span: DELIVERIES_SPAN }
     }
 
@@ -50,6 +52,11 @@ impl Gathering {
         }
     }
 
+    /// Whether it is done at all.
+    pub fn is_on(self) -> bool {
+        self.messages_enough > 0
+    }
+
     /// Sleeps if the last read, of `read_bytes` and `messages`, was a small one. After a read without
     /// messages there is nothing to gather.
     pub fn wait(self, read_bytes: usize, messages: u64) {
@@ -61,6 +68,23 @@ impl Gathering {
     fn is_worth_it(self, read_bytes: usize, messages: u64) -> bool {
         messages > 0 && messages < self.messages_enough && read_bytes < READ_BYTES_ENOUGH
     }
+}
+
+/// Whether messages come at a rate: somebody publishes at one, or others publish, of whom nothing is known.
+pub fn is_paced(publishing: Option<&Publishing>) -> bool {
+    publishing.is_none_or(|publishing| publishing.rate.is_some())
+}
+
+/// Whether the deliveries of `load` gather.
+pub fn gathers_deliveries(load: &Load) -> bool {
+    let gathering = |consuming| Gathering::of_deliveries(consuming, load.publishing.as_ref());
+    load.consuming.as_ref().is_some_and(|consuming| gathering(consuming).is_on())
+}
+
+/// Whether the confirms of `load` gather, if it has any.
+pub fn gathers_confirms(load: &Load) -> bool {
+    let with_confirms = load.publishing.as_ref().filter(|publishing| publishing.confirm_window.is_some());
+    with_confirms.is_some_and(|publishing| Gathering::of_confirms(publishing).is_on())
 }
 
 /// A quarter of the limit: after a smaller read the broker has three quarters left to go on with.
@@ -81,8 +105,7 @@ mod tests {
     fn deliveries_gather_after(options: &str, read_bytes: usize, messages: u64) -> bool {
         let load = Load::parse(options).unwrap();
         let (publishing, consuming) = (load.publishing.unwrap(), load.consuming.unwrap());
-        Gathering::of_deliveries(&consuming, publishing.rate.is_some(), publishing.body_size_max())
-            .is_worth_it(read_bytes, messages)
+        Gathering::of_deliveries(&consuming, Some(&publishing)).is_worth_it(read_bytes, messages)
     }
 
     #[test]
@@ -100,5 +123,20 @@ mod tests {
         assert!(!deliveries_gather_after("--prefetch 999", 1_000, 10));
         assert!(deliveries_gather_after("--prefetch 1000", 1_000, 249));
         assert!(!deliveries_gather_after("--prefetch 1000", 1_000, 250));
+    }
+
+    #[test]
+    fn each_side_gathers_for_itself() {
+        let gathers = |options| {
+            let load = Load::parse(options).unwrap();
+            (gathers_deliveries(&load), gathers_confirms(&load))
+        };
+        assert_eq!(gathers("-c 1000 -q 1000"), (true, true));
+        assert_eq!(gathers("-c 1000 -q 999"), (false, true));
+        assert_eq!(gathers("-c 999"), (true, false));
+        assert_eq!(gathers(""), (true, false));
+        assert_eq!(gathers("-c 1000 -q 1000 --rate 5000"), (false, false));
+        assert_eq!(gathers("--publish-only -c 1000"), (false, true));
+        assert_eq!(gathers("--consume-only"), (false, false));
     }
 }

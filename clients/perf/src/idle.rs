@@ -10,7 +10,7 @@ use crate::codec::table::FieldTable;
 use crate::connection::{CHANNEL, Connection, close_all};
 use crate::cycle::{Cycle, Until, run_cycles};
 use crate::error::PerfError;
-use crate::figure::{Value, less, more};
+use crate::figure::{Value, less, memory, more};
 use crate::process;
 
 /// How many declare queues at the same time: a broker that syncs them to disk can take several with one sync.
@@ -43,28 +43,34 @@ impl Idle {
         let begin = now();
         let ballast = Ballast::load(target, self.what, self.count)?;
         let seconds = now().since(begin).as_secs_f64();
-        let after = settled_rss(target)?;
-        let cpu = || target.pid.map(|pid| process::usage_of(pid).map(|usage| usage.cpu)).transpose();
-        let (cpu_before, held) = (cpu()?, now());
-        thread::sleep(self.hold);
-        let idle_cpu = cpu()?.zip(cpu_before).map(|(after, before)| {
-            100.0 * after.saturating_sub(before).as_secs_f64()
-                / now().since(held).as_secs_f64().max(f64::MIN_POSITIVE)
-        });
-        ballast.drop_overboard(target)?;
+        let watched = settled_rss(target).and_then(|rss| Ok((rss, self.watch_cpu(target)?)));
+        // Whatever became of that, it does not stay.
+        let dropped = ballast.drop_overboard(target);
+        let (after, idle_cpu) = watched?;
+        dropped?;
         let growth = before.zip(after).map(|(before, after)| after as f64 - before as f64);
         let mebibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / 1_048_576.0);
         Ok(vec![
-            less(
+            memory(
                 "bytes_each",
                 "broker memory, bytes each",
                 growth.map(|bytes| bytes / f64::from(self.count)),
             ),
-            less("rss_before_mib", "broker RSS MiB before", mebibytes(before)),
-            less("rss_after_mib", "broker RSS MiB with them", mebibytes(after)),
+            memory("rss_before_mib", "broker RSS MiB before", mebibytes(before)),
+            memory("rss_after_mib", "broker RSS MiB with them", mebibytes(after)),
             more("per_second", "made per s", f64::from(self.count) / seconds.max(f64::MIN_POSITIVE)),
             less("idle_cpu_percent", "broker CPU while idle, % of a core", idle_cpu),
         ])
+    }
+
+    /// The broker's CPU time while it is held, in hundredths of a core.
+    fn watch_cpu(&self, target: &Target) -> Result<Option<f64>, PerfError> {
+        let cpu = || target.pid.map(|pid| process::usage_of(pid).map(|usage| usage.cpu)).transpose();
+        let (before, begin) = (cpu()?, now());
+        thread::sleep(self.hold);
+        let seconds = now().since(begin).as_secs_f64().max(f64::MIN_POSITIVE);
+        let used = cpu()?.zip(before).map(|(after, before)| after.saturating_sub(before));
+        Ok(used.map(|used| 100.0 * used.as_secs_f64() / seconds))
     }
 
     pub fn describe(&self) -> String {

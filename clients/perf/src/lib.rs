@@ -15,7 +15,7 @@
 //! | [`gathering`] | when a thread waits for more, to save wake-ups |
 //! | [`shared`] | what the threads of a run tell each other |
 //! | [`process`], [`clock`] | CPU, memory and time, as the kernel counts them |
-//! | [`run`] | one measured load |
+//! | [`run`], [`topology`] | one measured load; its queues, declared and deleted |
 //! | [`cycle`], [`churn`], [`idle`], [`backlog`], [`start`] | other work: what comes and goes, what just lies there, starts |
 //! | [`work`], [`figure`], [`compare`] | any work, its figures; two brokers in turns |
 //! | [`table`], [`floor`], [`results`], [`chart`] | much work in one go, what nothing can be faster than; tables and a picture of it |
@@ -52,5 +52,6 @@ pub mod shared;
 pub mod socket;
 pub mod start;
 pub mod table;
+pub mod topology;
 pub mod url;
 pub mod work;

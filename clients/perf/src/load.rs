@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::now;
+use crate::clock::{Nanos, now};
 use crate::codec::table::{FieldTable, Properties};
 use crate::schedule::Schedule;
 #[cfg(test)]
@@ -161,6 +161,11 @@ impl Load {
             load.topology.add_to_names(&format!("-{}", now().0));
         }
         load
+    }
+
+    /// Until when what begins now to delete the queues and close the connections must be done with it.
+    pub fn teardown_deadline(&self) -> Nanos {
+        now().plus(self.patience.teardown + self.patience.each * self.parts())
     }
 
     /// Connections, queues and bindings: what setting up takes time for.

@@ -57,9 +57,9 @@ fn main() -> ExitCode {
 fn run_once(args: &RunArgs) -> Result<bool, PerfError> {
     let load = parsed(args.load.load());
     let target = args.target.target();
-    let mut show = |moment: &Moment| say(&live_line(&args.output.id, &load, moment));
+    let show = |moment: &Moment| say(&live_line(&args.output.id, &load, moment));
     let interval = if args.output.quiet { Duration::ZERO } else { args.output.interval };
-    let figures = run(&target, &load, &mut Watcher { interval, watch: &mut show })?;
+    let figures = run(&target, &load, &mut Watcher { interval, watch: Box::new(show) })?;
     print(&if args.output.json { json(&figures) } else { run_table(&target, &load, &figures) })?;
     Ok(figures.is_complete)
 }

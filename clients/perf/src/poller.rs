@@ -16,6 +16,8 @@ pub struct Event {
     pub index: usize,
     pub is_readable: bool,
     pub is_writable: bool,
+    /// The peer will send nothing more than what is there to be read; only said together with `is_readable`.
+    pub is_over: bool,
 }
 
 pub use system::Poller;
@@ -85,11 +87,13 @@ mod system {
             Ok(self.events.iter().map(|event| {
                 use epoll::EventFlags;
                 let flags = event.flags;
-                let is_over = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+                let is_gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+                let is_over = is_gone || flags.contains(EventFlags::RDHUP);
                 Event {
                     index: usize::try_from(event.data.u64()).unwrap_or(usize::MAX),
-                    is_readable: is_over || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
-                    is_writable: is_over || flags.contains(EventFlags::OUT),
+                    is_readable: is_over || flags.contains(EventFlags::IN),
+                    is_writable: is_gone || flags.contains(EventFlags::OUT),
+                    is_over,
                 }
             }))
         }
@@ -142,6 +146,8 @@ mod system {
                 index: *index,
                 is_readable,
                 is_writable: true,
+                // The next wait tells, as long as anything is unread.
+                is_over: false,
             }))
         }
     }

@@ -24,7 +24,8 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 const WRITE_BYTES_MIN: usize = 4 * 1024;
 /// A publisher that is too far ahead of the consumers looks again after this.
 const BACKLOG_LOOK: Duration = Duration::from_micros(200);
-/// Without a rate, the latency of one message in this many is recorded; with one, of every message.
+/// Without a rate, the latency of one message in this many is recorded, or of none if messages gather; with a rate, of
+/// every message.
 pub const SAMPLE_EVERY: u64 = 64;
 
 /// Publishes on all connections until the run is over. Failures go to `shared`.
@@ -297,7 +298,8 @@ impl<'a> PublishingChannel<'a> {
         let offset = |rate: &Schedule| rate.time_of(number as f64 / count as f64).unwrap_or_default();
         let pace = publishing.rate.as_ref().map(|rate| Pace::new(rate.clone(), start.plus(offset(rate))));
         let window = publishing.confirm_window.map(u64::from);
-        let sample_every = if pace.is_some() { 1 } else { SAMPLE_EVERY };
+        let is_sampled = !Gathering::of_confirms(publishing).is_on();
+        let sample_every = is_sampled.then_some(if pace.is_some() { 1 } else { SAMPLE_EVERY });
         Self {
             number: channel,
             // Each channel has its own thousand million million random keys.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::cli::Target;
 use crate::compare::{Comparison, with_noise};
 use crate::figure::grouped;
+use crate::gathering::{gathers_confirms, gathers_deliveries};
 use crate::latency::Percentiles;
 use crate::load::{Acks, Bodies, Consuming, Load, Publishing};
 use crate::run::{Figures, Moment};
@@ -61,6 +62,9 @@ pub fn run_table(target: &Target, load: &Load, figures: &Figures) -> String {
         row(&mut out, "received", &rate(figures.received_per_second, figures.received));
     }
     latency_rows(&mut out, figures);
+    if let Some(note) = latency_note(load) {
+        row(&mut out, "no latency", &note);
+    }
     if let Some(broker) = &figures.broker {
         let cpu = cpu(broker.cpu_seconds_per_million, broker.cpu_seconds, figures.seconds);
         row(&mut out, "broker CPU", &cpu);
@@ -91,6 +95,19 @@ fn latency_rows(out: &mut String, figures: &Figures) {
             row(out, name, &latencies(found));
         }
     }
+}
+
+/// Which latencies of `load` are not measured, and why.
+pub fn latency_note(load: &Load) -> Option<String> {
+    let what = match (gathers_deliveries(load), gathers_confirms(load)) {
+        (true, true) => "of deliveries and confirms",
+        (true, false) => "of deliveries",
+        (false, true) => "of confirms",
+        (false, false) => return None,
+    };
+    Some(format!(
+        "{what}: the tool lets them gather before it reads, for its own cost; with --rate it does not"
+    ))
 }
 
 /// One line that says what the load is.

@@ -11,6 +11,9 @@ use crate::compare::with_noise;
 use crate::error::PerfError;
 use crate::figure::{Better, Spread, grouped, number};
 
+/// Behind what a note explains; in Markdown, a star.
+const MARK: &str = " \\*";
+
 /// Several cells, measured on one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
@@ -145,6 +148,7 @@ impl Results {
     }
 
     /// A table for a page that people read: a line for each kind of work, with its rate or median latency and its cost.
+    /// Where there was trouble there is no ratio: half of it may be the trouble's.
     pub fn brief(&self) -> String {
         let names: Vec<&str> = self.brokers.iter().map(|broker| broker.name.as_str()).collect();
         let mut heads = vec!["work".to_owned()];
@@ -154,25 +158,26 @@ impl Results {
         heads.extend((names.len() > 1).then(|| "ratio".to_owned()));
         let mut out = line(&heads);
         out += &format!("|---{}\n", "|--:".repeat(heads.len() - 1) + "|");
-        for cell in self.cells.iter().filter(|cell| !cell.rows.is_empty()) {
-            let mut columns = vec![cell.title.clone()];
+        for cell in &self.cells {
+            let mut columns = vec![cell.title.clone() + cell.mark()];
             for row in [cell.speed(), cell.cost()] {
-                columns.extend(brief_columns(row, names.len()));
+                columns.extend(brief_columns(row, names.len(), cell.trouble.is_none()));
             }
             out += &line(&columns);
         }
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "\n{} Latencies are p50; CPU time is that of one message, connection, ….",
-            self.method()
+            "\n{} Latencies are p50; CPU time is that of one message, connection, ….{}",
+            self.method(),
+            self.notes()
         );
         out
     }
 
     /// The cost of a message along each curve, a line for each broker.
     pub fn curves(&self) -> String {
-        let points = || self.cells.iter().filter_map(|cell| Some((cell.point.as_ref()?, cell.cost())));
+        let points = || self.cells.iter().filter_map(|cell| Some((cell.point.as_ref()?, cell)));
         let mut counts: Vec<u32> = points().map(|(point, _)| point.count).collect();
         counts.sort_unstable();
         counts.dedup();
@@ -190,19 +195,27 @@ impl Results {
                 let mut columns = vec![format!("{curve}: {}", broker.name)];
                 columns.extend(counts.iter().map(|count| match at(count) {
                     None => String::new(),
-                    Some((_, row)) => with_noise(row.and_then(cost)),
+                    Some((_, cell)) => with_noise(cell.cost().and_then(cost)) + cell.mark(),
                 }));
                 out += &line(&columns);
             }
         }
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "\n{}", self.method());
+        let _ = writeln!(out, "\n{}{}", self.method(), self.notes());
         out
     }
 
     /// Whether there are curves among the results.
     pub fn has_curves(&self) -> bool {
         self.cells.iter().any(|cell| cell.point.is_some())
+    }
+
+    /// What the marks mean.
+    fn notes(&self) -> String {
+        let note = |cell: &Cell| {
+            Some(format!("\n\n{} {}: {}", MARK.trim_start(), cell.title, cell.trouble.as_ref()?))
+        };
+        self.cells.iter().filter_map(note).collect()
     }
 
     fn method(&self) -> String {
@@ -227,13 +240,18 @@ impl Cell {
         self.row("broker_cpu_us")
     }
 
+    /// Behind what did not go as it should.
+    fn mark(&self) -> &'static str {
+        if self.trouble.is_some() { MARK } else { "" }
+    }
+
     fn row(&self, key: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.key == key)
     }
 }
 
-/// The medians of one broker or two, with the unit, and the ratio.
-fn brief_columns(row: Option<&Row>, count: usize) -> Vec<String> {
+/// The medians of one broker or two, with the unit, and the ratio if it is sound.
+fn brief_columns(row: Option<&Row>, count: usize, is_sound: bool) -> Vec<String> {
     let unit = match row {
         Some(row) if row.name.ends_with("msg/s") => " msg/s",
         Some(row) if row.name.ends_with("per s") => " per s",
@@ -246,9 +264,8 @@ fn brief_columns(row: Option<&Row>, count: usize) -> Vec<String> {
     let mut columns = vec![median(row.and_then(|row| row.a))];
     if count > 1 {
         columns.push(median(row.and_then(|row| row.b)));
-        columns.push(
-            row.and_then(|row| row.ratio).map_or("-".to_owned(), |ratio| number(Some(ratio)) + " times"),
-        );
+        let ratio = row.filter(|_| is_sound).and_then(|row| row.ratio);
+        columns.push(ratio.map_or("-".to_owned(), |ratio| number(Some(ratio)) + " times"));
     }
     columns
 }
@@ -320,8 +337,19 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
 | work | Liebre | RabbitMQ | ratio | server CPU, Liebre | server CPU, RabbitMQ | ratio |
 |---|--:|--:|--:|--:|--:|--:|
 | 16 B <fast> | 2,000,000 msg/s | 100,000 msg/s | 20.0 times | 0.400 us | 16.0 us | 0.025 times |
+| channels \\* | - | - | - | - | - | - |
 ";
         assert!(results.brief().starts_with(expected), "{}", results.brief());
+        assert!(results.brief().ends_with("….\n\n\\* channels: a|b\n"), "{}", results.brief());
+    }
+
+    #[test]
+    fn a_ratio_with_trouble_does_not_count() {
+        let mut results = sample();
+        results.cells[0].trouble = Some("not all got through".to_owned());
+        let line = "| 16 B <fast> \\* | 2,000,000 msg/s | 100,000 msg/s | - | - | - | - |\n";
+        assert!(results.brief().contains(line), "{}", results.brief());
+        assert!(results.brief().contains("\n\n\\* 16 B <fast>: not all got through\n"));
     }
 
     #[test]
@@ -335,8 +363,8 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
         let expected = "\
 | server CPU us per message, with | 1 | 1,000 |
 |---|--:|--:|
-| queues: Liebre | - | 0.400 (0.200 to 0.800) |
-| queues: RabbitMQ | - | 16.0 (8.00 to 32.0) |
+| queues: Liebre | - \\* | 0.400 (0.200 to 0.800) |
+| queues: RabbitMQ | - \\* | 16.0 (8.00 to 32.0) |
 ";
         assert!(results.curves().starts_with(expected), "{}", results.curves());
     }

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::cli::Target;
 use crate::clock::{Nanos, now, own_cpu};
-use crate::codec::method::QueueDeclare;
 use crate::connection::{CHANNEL, Connection, close_all};
 use crate::consumer::consume;
 use crate::error::PerfError;
@@ -17,6 +16,7 @@ use crate::load::{Acks, Consuming, Load, Publishing};
 use crate::process::{self, Usage};
 use crate::publisher::publish;
 use crate::shared::Shared;
+use crate::topology::amid_topology;
 
 /// How often the broker's memory is read, and a stalled run noticed.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
@@ -78,7 +78,14 @@ pub struct Moment {
 pub struct Watcher<'a> {
     /// Zero: never.
     pub interval: Duration,
-    pub watch: &'a mut dyn FnMut(&Moment),
+    pub watch: Box<dyn FnMut(&Moment) + 'a>,
+}
+
+impl Watcher<'_> {
+    /// For runs that nobody watches.
+    pub fn nobody() -> Self {
+        Self { interval: Duration::ZERO, watch: Box::new(|_| ()) }
+    }
 }
 
 impl fmt::Debug for Watcher<'_> {
@@ -89,79 +96,15 @@ impl fmt::Debug for Watcher<'_> {
 
 /// Runs `load` against `target` and takes its queues and connections down again.
 pub fn run(target: &Target, load: &Load, watcher: &mut Watcher<'_>) -> Result<Figures, PerfError> {
-    let deadline = now().plus(load.patience.setup + load.patience.each * load.parts());
     let load = &load.with_unique_names();
-    let mut control = Connection::open(&target.url, deadline)?;
-    declare(&mut control, load, deadline)?;
-    let driven = drive(target, load, deadline, watcher);
-
-    let deadline = now().plus(load.patience.teardown + load.patience.each * load.parts());
-    // Without its queue, a publisher's unread messages and a consumer's deliveries are soon through.
-    let mut is_taken_down = take_down(&mut control, load, deadline);
-    let (mut figures, connections) = driven?;
-    is_taken_down &= connections.is_whole;
-    is_taken_down &= close_all(connections.closeable, deadline);
-    figures.is_taken_down = is_taken_down;
-    // What its answer could tell is known already.
-    let _ = control.close(deadline);
+    let work = |deadline| drive(target, load, deadline, watcher);
+    let ((mut figures, connections), is_taken_down) = amid_topology(target, load, work)?;
+    // Without its queue, a publisher's unread messages and a consumer's deliveries are soon through. A broker that did
+    // not delete it in time is not waited for again.
+    let deadline = if is_taken_down { load.teardown_deadline() } else { now() };
+    let are_closed = close_all(connections.closeable, deadline);
+    figures.is_taken_down = is_taken_down && connections.is_whole && are_closed;
     Ok(figures)
-}
-
-/// Says whether the broker answered in time. Queues that are gone already are as good as deleted, and so are those
-/// that another's messages protect.
-fn take_down(control: &mut Connection, load: &Load, deadline: Nanos) -> bool {
-    let topology = &load.topology;
-    if !topology.deletes {
-        return true;
-    }
-    let only_if_empty = load.publishing.is_none();
-    for queue in &topology.queues {
-        match control.delete_queue(queue, only_if_empty, deadline) {
-            Ok(()) => {}
-            Err(PerfError::TimedOut { .. }) => return false,
-            Err(_) => return true,
-        }
-    }
-    match topology.exchange.as_ref().filter(|exchange| exchange.is_own()) {
-        Some(exchange) => {
-            !matches!(control.delete_exchange(&exchange.name, deadline), Err(PerfError::TimedOut { .. }))
-        }
-        None => true,
-    }
-}
-
-fn declare(control: &mut Connection, load: &Load, deadline: Nanos) -> Result<(), PerfError> {
-    let topology = &load.topology;
-    if topology.is_predeclared {
-        return Ok(());
-    }
-    if let Some(exchange) = topology.exchange.as_ref().filter(|exchange| !exchange.is_builtin()) {
-        control.declare_exchange(exchange, topology.is_durable, deadline)?;
-    }
-    for queue in &topology.queues {
-        let declare = QueueDeclare {
-            queue,
-            is_durable: topology.is_durable,
-            is_auto_delete: topology.is_auto_delete,
-            arguments: &topology.arguments,
-        };
-        let found = control.declare_queue(declare, deadline)?;
-        if load.sides() == 2 && (found.message_count > 0 || found.consumer_count > 0) {
-            return Err(PerfError::QueueInUse {
-                queue: queue.clone(),
-                message_count: found.message_count,
-                consumer_count: found.consumer_count,
-            });
-        }
-        if topology.binds && topology.exchange.is_some() {
-            control.bind_queue(queue, topology.exchange_name(), topology.binding_key(queue), deadline)?;
-        }
-    }
-    for number in 0..topology.spare_bindings {
-        let key = format!("liebre-perf.spare.{number}");
-        control.bind_queue(topology.queue(0), topology.exchange_name(), &key, deadline)?;
-    }
-    Ok(())
 }
 
 /// What is left of a run's connections.

@@ -14,18 +14,28 @@ pub struct Socket<'a> {
     written: usize,
     is_readable: bool,
     is_writable: bool,
+    /// Whether the peer has ended the stream. With an edge there may be bytes and the end: there is no other for it.
+    is_over: bool,
 }
 
 impl<'a> Socket<'a> {
     pub fn new(connection: &'a mut Connection) -> io::Result<Self> {
         connection.stream.set_nonblocking(true)?;
-        Ok(Self { connection, rest: Vec::new(), written: 0, is_readable: true, is_writable: true })
+        Ok(Self {
+            connection,
+            rest: Vec::new(),
+            written: 0,
+            is_readable: true,
+            is_writable: true,
+            is_over: false,
+        })
     }
 
     /// Remembers what the poller said.
     pub fn note(&mut self, event: Event) {
         self.is_readable |= event.is_readable;
         self.is_writable |= event.is_writable;
+        self.is_over |= event.is_over;
     }
 
     /// Whether more may be written: nothing waits.
@@ -69,7 +79,7 @@ impl<'a> Socket<'a> {
         match inbox.fill(&mut &*stream) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
-                self.is_readable = inbox.is_full();
+                self.is_readable = inbox.is_full() || self.is_over;
                 Ok(count)
             }
             Err(error) if is_wake(&error) => {
@@ -97,5 +107,36 @@ impl<'a> Socket<'a> {
             }
         }
         Ok(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::poller::Poller;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_end_that_comes_with_the_last_bytes_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut connection = Connection::bare(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let (mut peer, _) = listener.accept().unwrap();
+        let mut poller = Poller::new().unwrap();
+        peer.write_all(b"bytes").unwrap();
+        drop(peer);
+        poller.add(&connection.stream, 0).unwrap();
+        let mut socket = Socket::new(&mut connection).unwrap();
+        let mut is_over = false;
+        while !is_over {
+            for event in poller.wait(Duration::from_secs(9)).unwrap() {
+                socket.note(event);
+                is_over = event.is_over;
+            }
+        }
+        assert_eq!((socket.fill().unwrap(), socket.is_readable()), (5, true));
+        assert_eq!(socket.fill().unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }
 }

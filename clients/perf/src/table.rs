@@ -247,9 +247,7 @@ fn measure_cell(plan: &Plan, method: &Method) -> Cell {
     let mut troubles: Vec<String> = sides.iter().filter_map(Side::trouble).collect();
     troubles
         .extend(floors.iter().find_map(|found| found.as_ref().err()).map(|error| format!("floor: {error}")));
-    if !comparison.is_complete {
-        troubles.push("in some rounds the messages did not get through".to_owned());
-    }
+    troubles.extend(comparison.troubles());
     let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
     Cell {
         title: plan.title.clone(),

@@ -8,14 +8,15 @@ use crate::churn::Churn;
 use crate::cli::Target;
 use crate::error::PerfError;
 use crate::figure::{Value, less, more};
+use crate::gathering::{gathers_confirms, gathers_deliveries};
 use crate::idle::Idle;
 use crate::load::{Load, Patience, Topology};
 use crate::process;
-use crate::report::describe;
+use crate::report::{describe, latency_note};
 use crate::run::{Figures, Watcher, run};
 
 /// How long to wait after each run for the broker to have done with it.
-const TEARDOWN: Duration = Duration::from_secs(30);
+pub const TEARDOWN: Duration = Duration::from_secs(30);
 
 /// A broker is calm when it uses less than a tenth of a core for this long.
 const CALM_STEP: Duration = Duration::from_secs(1);
@@ -49,8 +50,7 @@ impl Work {
                 let patience = Patience { teardown: TEARDOWN, ..load.patience };
                 let topology = Topology { deletes: !load.topology.is_predeclared, ..load.topology.clone() };
                 let load = Load { topology, patience, ..(**load).clone() };
-                let figures =
-                    run(target, &load, &mut Watcher { interval: Duration::ZERO, watch: &mut |_| () })?;
+                let figures = run(target, &load, &mut Watcher::nobody())?;
                 let (is_complete, is_taken_down) = (figures.is_complete, figures.is_taken_down);
                 if !is_taken_down {
                     await_calm(target)?;
@@ -70,6 +70,14 @@ impl Work {
             Self::Churn(churn) => churn.describe(),
             Self::Idle(idle) => idle.describe(),
             Self::Backlog(backlog) => backlog.describe(),
+        }
+    }
+
+    /// Which latencies are not measured, and why.
+    pub fn latency_note(&self) -> Option<String> {
+        match self {
+            Self::Load(load) => latency_note(load),
+            Self::Churn(_) | Self::Idle(_) | Self::Backlog(_) => None,
         }
     }
 
@@ -118,16 +126,20 @@ fn values(load: &Load, figures: &Figures) -> Vec<Value> {
     }
     if load.consuming.is_some() {
         values.push(more("received_per_second", "received msg/s", figures.received_per_second));
+    }
+    if load.consuming.is_some() && !gathers_deliveries(load) {
         values.push(less("latency_p50_us", "latency p50 us", latency.map(|found| found.p50_us)));
         values.push(less("latency_p99_us", "latency p99 us", latency.map(|found| found.p99_us)));
         values.push(less("latency_p999_us", "latency p99.9 us", latency.map(|found| found.p999_us)));
     }
     let window = load.publishing.as_ref().and_then(|publishing| publishing.confirm_window);
-    if window.is_some() {
+    if window.is_some() && !gathers_confirms(load) {
         let found = confirm_latency;
         values.push(less("confirm_p50_us", "confirm latency p50 us", found.map(|found| found.p50_us)));
         values.push(less("confirm_p99_us", "confirm latency p99 us", found.map(|found| found.p99_us)));
         values.push(less("confirm_p999_us", "confirm latency p99.9 us", found.map(|found| found.p999_us)));
+    }
+    if window.is_some() {
         values.push(less("nacked", "messages refused", figures.nacked as f64));
     }
     let cpu = broker.and_then(|broker| broker.cpu_seconds_per_million);

@@ -138,7 +138,8 @@ pub struct CompareArgs {
 
 #[derive(Debug, Args)]
 pub struct StartArgs {
-    /// The broker's program with its arguments, in quotes; it runs in the foreground
+    /// The broker's program with its arguments, in quotes. It runs in the foreground, and only it is measured and
+    /// stopped: a script that starts the broker must do so with `exec`
     #[arg(long, value_name = "COMMAND")]
     pub command: String,
     /// Where it will answer: amqp://user:password@host:port/vhost

@@ -217,6 +217,11 @@ pub fn channel_close(channel: u16) -> Vec<u8> {
     method(channel, MethodId::CHANNEL_CLOSE, write_goodbye)
 }
 
+/// The answer to the broker's own `channel.close`; only then the channel can be opened again.
+pub fn channel_close_ok(channel: u16) -> Vec<u8> {
+    method(channel, MethodId::CHANNEL_CLOSE_OK, |_| {})
+}
+
 pub fn queue_declare(channel: u16, declare: QueueDeclare<'_>) -> Vec<u8> {
     method(channel, MethodId::QUEUE_DECLARE, |out| {
         write_u16(out, 0);

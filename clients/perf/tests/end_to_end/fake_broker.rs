@@ -1,5 +1,6 @@
 //! Just enough of an AMQP broker to run the tool against: one queue, threads, and a few bad habits.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -32,6 +33,10 @@ pub enum Habit {
     HasBacklog,
     /// Refuses every publish with `basic.nack`.
     Refuses,
+    /// Closes the channel of who declares a second queue.
+    HasOneQueue,
+    /// Closes the channel of who deletes the queue `q-1`.
+    KeepsFirst,
 }
 
 /// What the broker saw.
@@ -40,6 +45,8 @@ pub struct FakeBroker {
     pub address: SocketAddr,
     habit: Habit,
     pub is_deleted: AtomicBool,
+    /// Declared and not deleted.
+    pub queues: Mutex<BTreeSet<String>>,
     /// The highest delivery tag that was acked.
     pub acked_up_to: AtomicU64,
     /// Connections closed with a whole handshake.
@@ -56,6 +63,7 @@ impl FakeBroker {
             address: listener.local_addr().unwrap(),
             habit,
             is_deleted: AtomicBool::new(false),
+            queues: Mutex::default(),
             acked_up_to: AtomicU64::new(0),
             goodbyes: AtomicU64::new(0),
             bodies,
@@ -86,6 +94,8 @@ struct Peer {
     body: Vec<u8>,
     body_size: usize,
     is_gone: bool,
+    /// Until the other side agrees, nothing it says there is heard.
+    is_channel_closing: bool,
 }
 
 impl Peer {
@@ -101,6 +111,7 @@ impl Peer {
             body,
             body_size: 0,
             is_gone: false,
+            is_channel_closing: false,
         }
     }
 
@@ -138,27 +149,42 @@ impl Peer {
 
     fn take_method(&mut self, id: MethodId, mut arguments: Arguments<'_>) {
         match id {
-            MethodId::CONNECTION_START_OK => self.reply(0, MethodId::CONNECTION_TUNE, |out| {
-                out.extend_from_slice(&[7, 255, 0, 2, 0, 0, 0, 60]);
-            }),
-            MethodId::CONNECTION_OPEN => self.reply(0, MethodId::CONNECTION_OPEN_OK, |out| out.push(0)),
+            MethodId::CHANNEL_CLOSE_OK => self.is_channel_closing = false,
             MethodId::CONNECTION_CLOSE => {
                 self.broker.goodbyes.fetch_add(1, SeqCst);
                 self.reply(0, MethodId::CONNECTION_CLOSE_OK, |_| {});
             }
+            _ if self.is_channel_closing => {}
+            MethodId::CONNECTION_START_OK => self.reply(0, MethodId::CONNECTION_TUNE, |out| {
+                out.extend_from_slice(&[7, 255, 0, 2, 0, 0, 0, 60]);
+            }),
+            MethodId::CONNECTION_OPEN => self.reply(0, MethodId::CONNECTION_OPEN_OK, |out| out.push(0)),
             MethodId::CHANNEL_OPEN => {
                 self.reply(CHANNEL, MethodId::CHANNEL_OPEN_OK, |out| write_sized(out, |_| {}))
             }
             MethodId::CHANNEL_CLOSE => self.reply(CHANNEL, MethodId::CHANNEL_CLOSE_OK, |_| {}),
+            MethodId::QUEUE_DECLARE
+                if self.broker.habit == Habit::HasOneQueue
+                    && !self.broker.queues.lock().unwrap().is_empty() =>
+            {
+                self.close_channel(406, "PRECONDITION_FAILED - one is enough");
+            }
             MethodId::QUEUE_DECLARE => {
                 let message_count = u8::from(self.broker.habit == Habit::HasBacklog);
+                self.broker.queues.lock().unwrap().insert(queue_name(arguments));
                 self.reply(CHANNEL, MethodId::QUEUE_DECLARE_OK, |out| {
                     write_short_string(out, "q");
                     out.extend_from_slice(&[0, 0, 0, message_count, 0, 0, 0, 0]);
                 });
             }
+            MethodId::QUEUE_DELETE
+                if self.broker.habit == Habit::KeepsFirst && queue_name(arguments) == "q-1" =>
+            {
+                self.close_channel(405, "RESOURCE_LOCKED - it stays");
+            }
             MethodId::QUEUE_DELETE => {
                 self.broker.is_deleted.store(true, SeqCst);
+                self.broker.queues.lock().unwrap().remove(&queue_name(arguments));
                 self.reply(CHANNEL, MethodId::QUEUE_DELETE_OK, |out| out.extend_from_slice(&[0; 4]));
             }
             MethodId::CONFIRM_SELECT => {
@@ -188,13 +214,18 @@ impl Peer {
                 self.stream.shutdown(std::net::Shutdown::Both).unwrap();
                 self.is_gone = true;
             }
-            Habit::ClosesChannel => self.reply(CHANNEL, MethodId::CHANNEL_CLOSE, |out| {
-                out.extend_from_slice(&404_u16.to_be_bytes());
-                write_short_string(out, "NOT_FOUND - no exchange");
-                out.extend_from_slice(&[0, 60, 0, 40]);
-            }),
-            Habit::Good | Habit::Mute | Habit::HasBacklog | Habit::Refuses => {}
+            Habit::ClosesChannel => self.close_channel(404, "NOT_FOUND - no exchange"),
+            _ => {}
         }
+    }
+
+    fn close_channel(&mut self, reply_code: u16, reply_text: &str) {
+        self.is_channel_closing = true;
+        self.reply(CHANNEL, MethodId::CHANNEL_CLOSE, |out| {
+            out.extend_from_slice(&reply_code.to_be_bytes());
+            write_short_string(out, reply_text);
+            out.extend_from_slice(&[0, 60, 0, 40]);
+        });
     }
 
     fn take_body(&mut self, part: &[u8]) {
@@ -227,6 +258,12 @@ impl Peer {
         // The tool may have gone; the next read tells.
         let _ = self.outbox.lock().unwrap().write_all(bytes);
     }
+}
+
+/// Of `queue.declare` and `queue.delete`.
+fn queue_name(mut arguments: Arguments<'_>) -> String {
+    arguments.u16().unwrap();
+    arguments.short_string().unwrap().to_owned()
 }
 
 fn deliver_all(outbox: &Mutex<TcpStream>, deliveries: Receiver<Vec<u8>>) {

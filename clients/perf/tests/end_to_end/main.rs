@@ -28,8 +28,12 @@ fn load(options: &str) -> Load {
 }
 
 fn run_against(broker: &FakeBroker, options: &str) -> Result<Figures, PerfError> {
-    let mut watcher = Watcher { interval: Duration::ZERO, watch: &mut |_| () };
-    run(&Target { url: broker.url(), pid: None }, &load(options), &mut watcher)
+    run(&Target { url: broker.url(), pid: None }, &load(options), &mut Watcher::nobody())
+}
+
+/// Those that are left.
+fn queues(broker: &FakeBroker) -> Vec<String> {
+    broker.queues.lock().unwrap().iter().cloned().collect()
 }
 
 fn run_binary(arguments: &str) -> Output {
@@ -125,6 +129,51 @@ fn a_queue_in_use_is_left_alone() {
     let error = run_against(&broker, "").unwrap_err();
     assert!(matches!(error, PerfError::QueueInUse { message_count: 1, .. }), "{error}");
     assert!(!broker.is_deleted.load(SeqCst));
+}
+
+#[test]
+fn a_queue_that_stays_does_not_keep_the_others() {
+    let broker = FakeBroker::start(Habit::KeepsFirst);
+    let figures = run_against(&broker, "--queue-pattern q-%d --queue-pattern-to 3 --messages 10").unwrap();
+    assert_eq!((figures.is_complete, figures.is_taken_down), (true, false));
+    assert_eq!(queues(&broker), ["q-1"]);
+}
+
+#[test]
+fn a_declaration_that_fails_leaves_no_queue() {
+    let broker = FakeBroker::start(Habit::HasOneQueue);
+    let error = run_against(&broker, "--queue-pattern q-%d --queue-pattern-to 3").unwrap_err();
+    assert!(matches!(error, PerfError::ChannelClosed(_)), "{error}");
+    assert!(broker.is_deleted.load(SeqCst) && queues(&broker).is_empty());
+}
+
+#[test]
+fn a_backlog_that_cannot_be_built_does_not_stay() {
+    let broker = FakeBroker::start(Habit::ClosesChannel);
+    let work = Work::parse("backlog --messages 10").unwrap();
+    let error = work.measure(&Target { url: broker.url(), pid: None }).unwrap_err();
+    assert!(matches!(error, PerfError::ChannelClosed(_)), "{error}");
+    assert!(broker.is_deleted.load(SeqCst) && queues(&broker).is_empty());
+}
+
+#[test]
+fn queues_that_come_and_go_are_gone_at_the_end() {
+    let broker = FakeBroker::start(Habit::Good);
+    let work = Work::parse("churn queues --at-once 16 -z 0.1").unwrap();
+    work.measure(&Target { url: broker.url(), pid: None }).unwrap();
+    assert!(broker.is_deleted.load(SeqCst));
+    assert_eq!(queues(&broker), [""; 0]);
+}
+
+#[test]
+fn where_messages_gather_there_is_no_latency() {
+    let broker = FakeBroker::start(Habit::Good);
+    let figures = run_against(&broker, "--messages 2000 --confirm 1000 --prefetch 1000").unwrap();
+    assert_eq!((figures.received, figures.latency, figures.confirm_latency), (2_000, None, None));
+    let broker = FakeBroker::start(Habit::Good);
+    let output = run_binary(&format!("--url amqp://{}/ --messages 2000 --quiet", broker.address));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("no latency  of deliveries: ") && !table.contains("p99"), "{table}");
 }
 
 #[test]
