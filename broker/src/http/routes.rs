@@ -80,9 +80,7 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
 /// What a caller may send to a path, bytes.
 fn body_max(caller: &Caller, names: &[&str]) -> usize {
     match names.first() {
-        Some(&("definitions" | "all-configuration")) if caller.has(Right::Administrator) => {
-            DEFINITIONS_BODY_MAX
-        }
+        _ if is_import(names) && caller.has(Right::Administrator) => DEFINITIONS_BODY_MAX,
         Some(&"exchanges") if names.last() == Some(&"publish") => HTTP_BODY_MAX,
         _ => HTTP_FIELDS_MAX,
     }
@@ -113,6 +111,10 @@ async fn read(body: Body, size_max: usize) -> Result<Bytes, HttpError> {
 fn check_origin(parts: &Parts) -> Result<(), HttpError> {
     if matches!(parts.method, Method::GET | Method::HEAD) {
         return Ok(());
+fn is_import(names: &[&str]) -> bool {
+    matches!(names, ["definitions", ..] | ["all-configuration"] | ["liebre", "definitions"])
+}
+
     }
     let text = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
     let Some(origin) = text(header::ORIGIN) else { return Ok(()) };
