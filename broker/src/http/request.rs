@@ -73,6 +73,14 @@ impl Request {
         form::value(&self.query, name)
     }
 
+    /// Makes a large answer while others get theirs (see [`aside`](crate::server::large_answers::LargeAnswers::aside)).
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        make: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HttpError> {
+        self.api.large_answers.aside(make).await.ok_or_else(HttpError::not_made)
+    }
+
     /// The vhost of that name, if there is one and the caller may see what is in it.
     pub(super) fn vhost(&self, name: &str) -> Result<Arc<Vhost>, HttpError> {
         let vhost = self.broker().vhost(name).ok_or(HttpError::ObjectNotFound)?;

@@ -8,6 +8,7 @@ pub mod definition_files;
 pub mod direct;
 pub mod http;
 pub mod journal;
+pub mod large_answers;
 mod listener;
 pub mod process;
 pub mod resources;
@@ -185,9 +186,9 @@ pub enum StartError {
 const AMQP_OPTION: &str = "--amqp-listen";
 /// What names the port of the management API.
 const HTTP_OPTION: &str = "--http-listen";
-/// Requests to the management API may take so long to end.
 /// What names the port for Prometheus.
 const PROMETHEUS_OPTION: &str = "--prometheus-listen";
+/// Requests to the management API may take so long to end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A broker that runs.

@@ -17,7 +17,7 @@ mod multipart;
 mod object;
 mod unsupported;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use axum::http::{Method, header};
 use serde_json::{Map, Value, json};
@@ -117,11 +117,15 @@ pub(super) async fn answer_own(request: &Request) -> Answered {
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(download(request, export::all(request.node()))),
+        ([], &Method::GET) => {
+            let node = Arc::clone(&request.api.node);
+            Ok(download(request, request.aside(move || export::all(&node)).await?))
+        }
         ([vhost], &Method::GET) => {
             let vhost = request.broker().vhost(vhost);
             let vhost = vhost.ok_or_else(|| HttpError::bad_request("vhost_not_found"))?;
-            Ok(download(request, export::of_vhost(request.broker(), &vhost)))
+            let node = Arc::clone(&request.api.node);
+            Ok(download(request, request.aside(move || export::of_vhost(&node.broker, &vhost)).await?))
         }
         ([], &Method::POST) => upload(request, None).await,
         ([vhost], &Method::POST) => {
