@@ -86,6 +86,14 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
 pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer may take nothing of an answer to an HTTP request that waits for it.
 pub const HTTP_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Large answers to HTTP requests at each door that are made, or wait to be taken by their readers, at the same time.
+pub const HTTP_LARGE_ANSWERS: usize = 2;
+/// Answers from this size on are large, bytes. Smaller ones of all connections together take a few megabytes.
+pub const HTTP_LARGE_BYTES: usize = 256 << 10;
+/// How long an HTTP request waits until there is room for its large answer: a reader that takes nothing has gone by then.
+pub const HTTP_PLACE_TIMEOUT: Duration = Duration::from_secs(35);
+/// How long the threads of AMQP connections may take to do nothing at all, for a health check that passes.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Body of one HTTP request that carries a message, bytes.
 pub const HTTP_BODY_MAX: usize = 10 << 20;
 /// Body of any other HTTP request but for definitions, bytes.

@@ -1,9 +1,14 @@
 //! What the environment says: a variable for each key, and those of RabbitMQ.
 
-use super::{ConfigError, Key, LIKENESS_MIN, Source, entry::Given, exact_keys, ignored::IGNORED_VARIABLES};
+use super::{ConfigError, Key, Source, entry::Given, exact_keys, ignored::IGNORED_VARIABLES};
 
 /// What our variables begin with.
 const PREFIX: &str = "LIEBRE_";
+/// So many slips (a letter too few or too many, another one, two exchanged) make one name of another at most, and one in
+/// [`LETTERS_PER_SLIP`]. What differs more was meant for somebody else: clients have variables such as `LIEBRE_HOST`.
+const SLIPS_MAX: usize = 2;
+/// Short names are near to each other by chance.
+const LETTERS_PER_SLIP: usize = 5;
 /// Variables that are read elsewhere: by the search for files, by the programs beside the broker.
 const READ_ELSEWHERE: [&str; 3] = ["CONFIG_FILE", "URL", "PERF_URL"];
 
@@ -19,17 +24,17 @@ pub(super) fn given(variable: &dyn Fn(&str) -> Option<String>) -> Vec<Given> {
     exact_keys().flat_map(of_key).collect()
 }
 
-/// Looks for variables that nobody reads: a line for each, or an error for one that was most probably meant to be
-/// another.
+/// Looks for variables that nobody reads: a line for each, or an error for one that is another, mistyped.
 pub(super) fn unread(variables: &[(String, String)]) -> Result<Vec<String>, ConfigError> {
-    let known: Vec<String> = exact_keys().map(Key::variable_name).collect();
+    let elsewhere = READ_ELSEWHERE.map(|rest| format!("{PREFIX}{rest}"));
+    let known: Vec<String> = exact_keys().map(Key::variable_name).chain(elsewhere).collect();
     let mut notes = Vec::new();
     for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
         if let Some((_, why)) = IGNORED_VARIABLES.iter().find(|(ignored, _)| ignored == name) {
             notes.push(format!("variable {name} does nothing here: {why}"));
         }
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if known.contains(name) || READ_ELSEWHERE.contains(&rest) || tells_of_a_service(rest, value) {
+        if known.contains(name) || tells_of_a_service(rest, value) {
             continue;
         }
         match nearest(rest, &known) {
@@ -55,10 +60,10 @@ fn tells_of_a_service(rest: &str, value: &str) -> bool {
 }
 
 fn nearest<'a>(rest: &str, known: &'a [String]) -> Option<&'a str> {
-    let likeness = |name: &str| strsim::jaro_winkler(name.strip_prefix(PREFIX).unwrap_or(name), rest);
-    let alike = known.iter().map(|name| (likeness(name), name.as_str()));
-    let alike = alike.filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
-    alike.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, name)| name)
+    let slips_max = SLIPS_MAX.min(rest.len() / LETTERS_PER_SLIP);
+    let slips = |name: &str| strsim::osa_distance(name.strip_prefix(PREFIX).unwrap_or(name), rest);
+    let alike = known.iter().map(|name| (slips(name), name.as_str()));
+    alike.filter(|(slips, _)| *slips <= slips_max).min_by_key(|(slips, _)| *slips).map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -75,6 +80,8 @@ mod tests {
             ("LIEBRE_AMPQ_LISTEN", "LIEBRE_AMQP_LISTEN"),
             ("LIEBRE_HTTP_LISTN", "LIEBRE_HTTP_LISTEN"),
             ("LIEBRE_DATADIR", "LIEBRE_DATA_DIR"),
+            ("LIEBRE_CHANEL_MAXX", "LIEBRE_CHANNEL_MAX"),
+            ("LIEBRE_CONFIG_FIEL", "LIEBRE_CONFIG_FILE"),
         ] {
             let expected = format!("there is no variable {typed}; did you mean {meant}?");
             assert_eq!(of(typed, "x"), Err(expected));
@@ -83,10 +90,13 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_is_noted() {
-        assert_eq!(
-            of("LIEBRE_ZZZ", "1"),
-            Ok(vec!["variable LIEBRE_ZZZ does nothing here: there is no such key".to_owned()])
-        );
+        for name in
+            ["ZZZ", "HOST", "VHOST", "DATA", "NODE", "LOGS", "HTTP_PORT", "USER", "PASSWORD", "PORT", "TAG"]
+        {
+            let name = format!("LIEBRE_{name}");
+            let expected = format!("variable {name} does nothing here: there is no such key");
+            assert_eq!(of(&name, "1"), Ok(vec![expected]));
+        }
         assert!(of("RABBITMQ_MNESIA_DIR", "/var/lib/rabbitmq").is_ok_and(|notes| notes.len() == 1));
         assert_eq!(of("RABBITMQ_MNESIA_DIR", ""), Ok(vec![]));
     }

@@ -207,14 +207,18 @@ fn in_parts(given: Vec<Given>) -> Result<Vec<Given>, ConfigError> {
     Ok(all)
 }
 
-/// A listener of which only the port is said stays at the address that what it replaces has.
+/// A listener of which only the port is said stays at the address that what it replaces has: those of earlier layers,
+/// and what another variable said of the same listener.
 fn keep_address(key: &Key, given: &mut Given, chosen: &[Chosen]) -> Result<(), ConfigError> {
     let is_port_alone = address::endpoint(&given.value).is_ok_and(|endpoint| endpoint.ip.is_none());
     if key.family != LISTENERS || !is_port_alone {
         return Ok(());
     }
+    // In files a later line replaces an earlier one as a whole, as in RabbitMQ's.
+    let is_of_file = matches!(given.source, Source::File { .. });
     let replaced = chosen.iter().filter(|Chosen { key, given: earlier, .. }| {
-        key.family == LISTENERS && earlier.source.layer() < given.source.layer()
+        key.family == LISTENERS
+            && (earlier.source.layer() < given.source.layer() || !is_of_file && earlier.key == given.key)
     });
     let addresses: BTreeSet<IpAddr> =
         replaced.filter_map(|replaced| address::endpoint(&replaced.given.value).ok()?.ip).collect();

@@ -20,7 +20,7 @@ An option of the command line comes before a variable of the environment, that b
   is a variable of the environment. A file that ends in `.toml` has the same keys in TOML: tables stand for dots, arrays
   for keys that end in a number.
 - **Environment**: `LIEBRE_` and the option's name in capitals: `LIEBRE_CHANNEL_MAX`. Further variables are named below.
-  A variable that is misspelt ends the start, too.
+  A variable that is misspelt ends the start, too; what else begins with `LIEBRE_` is named in the log.
 - **Command line**: the option below, such as `--channel-max 100`; those of keys that are true or false need no value.
 
 A variable or an option that names a port alone (`RABBITMQ_NODE_PORT`, `--http-listen 15673`) leaves the address as the

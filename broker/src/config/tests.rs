@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use expect_test::expect_file;
 
 use super::*;
+use crate::server::check_ports;
 
 fn file(text: &str) -> Vec<Given> {
     let entries = conf_file::parse(text, &|_| None).unwrap();
@@ -110,11 +111,35 @@ fn a_port_alone_leaves_the_address_as_it_is() {
     let ip = variable("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.3");
     assert!(listen(&[file("listeners.tcp.default = 5"), ip.clone()]).starts_with("127.0.0.3:5 "));
     assert!(listen(&[ip, port("RABBITMQ_NODE_PORT")]).starts_with("127.0.0.3:9 "));
+    let both = [port("RABBITMQ_NODE_PORT"), variable("LIEBRE_AMQP_LISTEN", "10")].concat();
+    assert!(listen(&[local, both.clone()]).starts_with("127.0.0.1:10 "));
+    assert!(!listen(&[file("listeners.tcp.default = 5"), both]).starts_with("127."));
+    let lines = file("listeners.tcp.default = 127.0.0.1:1\nlisteners.tcp.default = 2");
+    assert!(!listen(&[lines]).starts_with("127."));
     let two = file("listeners.tcp.a = 127.0.0.1:1\nlisteners.tcp.b = 127.0.0.2:1");
     assert_eq!(
         error(&[two, port("RABBITMQ_NODE_PORT")]),
         "variable RABBITMQ_NODE_PORT: listeners.tcp.default: is this port at 127.0.0.1 or at 127.0.0.2? Say ADDR:PORT"
     );
+}
+
+#[test]
+fn a_port_that_somebody_has_is_told_before_anything_is_made() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (key, option_name) in [
+        ("listeners.tcp.default", "--amqp-listen"),
+        ("management.tcp.address", "--http-listen"),
+        ("prometheus.tcp.address", "--prometheus-listen"),
+    ] {
+        let free = file(
+            "listeners.tcp.default = 127.0.0.1:0\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = 0",
+        );
+        let check = |layers: &[Vec<Given>]| check_ports(&resolve(layers).unwrap().settings);
+        assert!(check(std::slice::from_ref(&free)).is_ok());
+        let error = check(&[free, option(key, &taken)]).unwrap_err().to_string();
+        assert!(error.contains(&taken) && error.contains(option_name), "{error}");
+    }
 }
 
 #[test]

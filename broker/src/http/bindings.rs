@@ -26,8 +26,8 @@ use crate::{
 /// `bindings`, `bindings/{vhost}`, `bindings/{vhost}/e/{source}/{q or e}/{destination}`, `…/{properties key}`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(&request.vhosts())),
-        ([vhost], &Method::GET) => Ok(list(&[request.vhost(vhost)?])),
+        ([], &Method::GET) => list(request, request.vhosts()).await,
+        ([vhost], &Method::GET) => list(request, vec![request.vhost(vhost)?]).await,
         ([vhost, "e", source, kind @ ("q" | "e"), destination, key @ ..], method) if key.len() < 2 => {
             let ends = || Ends::find(request, vhost, source, kind, destination);
             match (key, method) {
@@ -115,12 +115,12 @@ fn list_between(request: &Request, vhost: &str, ends: Result<Ends, HttpError>) -
     }
 }
 
-fn list(vhosts: &[Arc<Vhost>]) -> Answer {
+async fn list(request: &Request, vhosts: Vec<Arc<Vhost>>) -> Answered {
     let of_vhost = |vhost: &Arc<Vhost>| {
         let implied = vhost.queues().into_iter().map(|queue| implied(&queue.name));
         views(vhost, implied.chain(vhost.bindings()).collect())
     };
-    Answer::Listing(vhosts.iter().flat_map(of_vhost).collect())
+    request.aside(move || Answer::Listing(vhosts.iter().flat_map(of_vhost).collect())).await
 }
 
 async fn bind(request: &Request, ends: Ends) -> Answered {

@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// `consumers`, `consumers/{vhost}`
-pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(list(request, &request.vhosts())),
-        ([vhost], &Method::GET) => Ok(list(request, &[request.vhost(vhost)?])),
+        ([], &Method::GET) => list(request, request.vhosts()).await,
+        ([vhost], &Method::GET) => list(request, vec![request.vhost(vhost)?]).await,
         _ => Err(HttpError::ObjectNotFound),
     }
 }
@@ -84,13 +84,17 @@ pub(super) fn view(node: &Node, vhost: &Vhost, subscription: &Subscription, peer
     }))
 }
 
-fn list(request: &Request, vhosts: &[Arc<Vhost>]) -> Answer {
-    let peers = Peers::of(request.node());
-    let of_vhost = |vhost: &Arc<Vhost>| {
-        let queues = vhost.queues();
-        queues.iter().flat_map(|queue| views(request.node(), vhost, queue, &peers)).collect::<Vec<_>>()
+async fn list(request: &Request, vhosts: Vec<Arc<Vhost>>) -> Answered {
+    let node = Arc::clone(&request.api.node);
+    let list = move || {
+        let peers = Peers::of(&node);
+        let of_vhost = |vhost: &Arc<Vhost>| {
+            let queues = vhost.queues();
+            queues.iter().flat_map(|queue| views(&node, vhost, queue, &peers)).collect::<Vec<_>>()
+        };
+        Answer::Listing(vhosts.iter().flat_map(of_vhost).collect())
     };
-    Answer::Listing(vhosts.iter().flat_map(of_vhost).collect())
+    request.aside(list).await
 }
 
 fn address(outbox: &Arc<Outbox>) -> usize {

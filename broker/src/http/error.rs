@@ -99,6 +99,18 @@ impl HttpError {
         }
     }
 
+    /// There was no room for a large answer for a while.
+    #[must_use]
+    pub fn no_place() -> Self {
+        Self::Unavailable("too many large answers wait to be taken by their readers".to_owned())
+    }
+
+    /// The answer could not be made; the log says why.
+    #[must_use]
+    pub fn not_made() -> Self {
+        Self::Internal("the answer could not be made".to_owned())
+    }
+
     /// The response's status.
     #[must_use]
     pub fn status(&self) -> StatusCode {

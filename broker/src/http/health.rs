@@ -9,10 +9,12 @@ use super::{
     overview::Listener,
     request::Request,
 };
-use crate::connection::alarm::Alarm;
+use crate::{connection::alarm::Alarm, server::http::is_responsive};
+
+const NOT_RESPONSIVE: &str = "AMQP connections get no answers: their threads are stuck";
 
 /// After `health/checks/`.
-pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
+pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     match names {
         [check @ ("alarms" | "local-alarms")] => check_alarms(request, check),
         ["port-listener", port] => check_port(request, port),
@@ -22,7 +24,7 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
             Ok(Answer::Object(json!({ "status": "ok", "reason": "single node cluster" })))
         }
         ["below-node-connection-limit"] => check_connections(request),
-        ["ready-to-serve-clients"] => check_ready(request),
+        ["ready-to-serve-clients"] => check_ready(request).await,
         ["quorum-queues-without-elected-leaders", "vhost", vhost, ..] => {
             request.vhost(vhost).map(|_| healthy())
         }
@@ -32,8 +34,11 @@ pub(super) fn answer(request: &Request, names: &[&str]) -> Answered {
 }
 
 /// `healthchecks/node`, `healthchecks/node/{node}`
-pub(super) fn answer_node(request: &Request, names: &[&str]) -> Answered {
+pub(super) async fn answer_node(request: &Request, names: &[&str]) -> Answered {
     names.iter().try_for_each(|node| find_node(request, node))?;
+    if !is_responsive(&request.api.runtime).await {
+        return Ok(Answer::Object(json!({ "status": "failed", "reason": NOT_RESPONSIVE })));
+    }
     Ok(match alarms(request).first() {
         None => healthy(),
         Some(_) => {
@@ -88,12 +93,20 @@ fn check_connections(request: &Request) -> Answered {
     }
 }
 
-/// Clients are served while there is room for one more and nothing asks the broker to stop.
-fn check_ready(request: &Request) -> Answered {
+/// Clients are served while their threads are not stuck, there is room for one more and nothing asks the broker to stop.
+async fn check_ready(request: &Request) -> Answered {
     if *request.api.stop.borrow() {
         return Ok(Answer::Unhealthy(json!({ "status": "failed", "reason": "the broker is stopping" })));
     }
+    if !is_responsive(&request.api.runtime).await {
+        return Ok(not_responsive());
+    }
     check_connections(request)
+}
+
+/// Of a check of what AMQP clients get, when they get nothing.
+pub(super) fn not_responsive() -> Answer {
+    Answer::Unhealthy(json!({ "status": "failed", "reason": NOT_RESPONSIVE }))
 }
 
 /// Here, and only here, the disk has this name.

@@ -14,6 +14,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     body::RequestBody,
+    health,
     json::text_to_json,
     path::exchange_name,
     properties::{properties_from_json, properties_to_json},
@@ -22,7 +23,10 @@ use super::{
 use crate::{
     connection::exception::ReplyCode,
     limits::{HTTP_GET_BYTES_MAX, HTTP_TURN},
-    server::direct::{DirectClient, DirectError, Got, Outcome},
+    server::{
+        direct::{DirectClient, DirectError, Got, Outcome},
+        http::is_responsive,
+    },
     vhost::Vhost,
     wire::content::parse_content_header,
 };
@@ -81,6 +85,10 @@ pub(super) async fn get(request: &Request, vhost: &str, queue: &str) -> Answered
 pub(super) async fn test_aliveness(request: &Request, vhost: &str) -> Answered {
     const QUEUE: &str = "aliveness-test";
     let vhost = request.vhost(vhost)?;
+    // The test's own connection is attended to here.
+    if !is_responsive(&request.api.runtime).await {
+        return Ok(health::not_responsive());
+    }
     let mut client = open(request, &vhost).await?;
     client.declare_queue(QUEUE).await.map_err(refused_on_channel)?;
     let message = (&Default::default(), b"test_message".as_slice());

@@ -63,7 +63,7 @@ use crate::{
     connection::registry::Node,
     server::{
         Doors, EffectiveSetting, Server, admission::Admission, http::serve, journal::Journal,
-        resources::Resources,
+        large_answers::LargeAnswers, resources::Resources,
     },
     storage::log::Log,
 };
@@ -108,6 +108,10 @@ pub struct Api {
     pub admission: Arc<Admission>,
     /// The log.
     pub journal: Arc<Journal>,
+    /// Those to callers who have logged in.
+    pub large_answers: LargeAnswers,
+    /// Those to anybody, at the port for Prometheus.
+    pub large_scrapes: LargeAnswers,
 }
 
 /// Opens the doors: the server answers there until it stops. Called on a thread of AMQP connections.
@@ -131,6 +135,8 @@ pub fn start(server: &mut Server, doors: Doors) {
         keeps_process: Arc::clone(&server.keeps_process),
         admission: Arc::clone(&server.admission),
         journal: server.journal(),
+        large_answers: LargeAnswers::default(),
+        large_scrapes: LargeAnswers::default(),
     });
     // Who comes by the control socket may enter the data directory: it is the broker's own user, or root.
     let control = Arc::clone(&api);

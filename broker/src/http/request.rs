@@ -52,9 +52,33 @@ impl Request {
         form::pairs(self.query.as_bytes()).any(|(key, value)| key == name.as_bytes() && value == b"true")
     }
 
+    /// Whether the query has `name=true`, for each name. Refuses other names and values: what is mistyped must not be
+    /// ignored.
+    pub(super) fn strict_flags<const N: usize>(&self, names: [&str; N]) -> Result<[bool; N], HttpError> {
+        for pair in form::texts(&self.query) {
+            let (name, value) = pair?;
+            if !names.contains(&name.as_str()) {
+                let reason = format!("unknown parameter '{name}'; there are {}", names.join(", "));
+                return Err(HttpError::bad_request(reason));
+            }
+            if !matches!(value.as_str(), "true" | "false") {
+                return Err(HttpError::bad_request(format!("{name} is true or false, not '{value}'")));
+            }
+        }
+        Ok(names.map(|name| self.has_flag(name)))
+    }
+
     /// The value of a parameter of the query; of several the first.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         form::value(&self.query, name)
+    }
+
+    /// Makes a large answer while others get theirs (see [`aside`](crate::server::large_answers::LargeAnswers::aside)).
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        make: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HttpError> {
+        self.api.large_answers.aside(make).await.ok_or_else(HttpError::not_made)
     }
 
     /// The vhost of that name, if there is one and the caller may see what is in it.

@@ -53,7 +53,7 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let names = match names.as_slice() {
         ["api", names @ ..] if !matches!(names, [] | ["index.html"]) => names,
-        ["metrics", names @ ..] => return scrape(&api, door, &parts, names),
+        ["metrics", names @ ..] => return scrape(&api, door, &parts, names).await,
         names => return pages::answer(&parts.method, names),
     };
     let route = table::find(names).ok_or(HttpError::ObjectNotFound)?;
@@ -73,19 +73,46 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let request = Request { api, caller, method, query, peer, headers: parts.headers, body };
+    match is_large(&request, names) {
+        true => answer_large(request, names).await,
+        false => pick(&request, names).await?.into_response(&request.query),
+    }
+}
+
+/// Whether the answer may be about everything there is.
+fn is_large(request: &Request, names: &[&str]) -> bool {
+    let has_page = request.parameter("page").is_some();
+    request.method == Method::GET
+        && match names {
+            ["queues" | "exchanges" | "connections" | "channels"] => !has_page,
+            ["queues" | "exchanges", _] | ["vhosts", _, "connections" | "channels"] => !has_page,
+            // These have no pages, whatever the query asks for.
+            ["bindings" | "consumers" | "definitions" | "all-configuration"] => true,
+            ["bindings" | "consumers" | "definitions", _] => true,
+            [.., "bindings"] | ["exchanges", .., "source" | "destination"] => true,
+            _ => false,
+        }
+}
+
+async fn answer_large(request: Request, names: &[&str]) -> Result<Response, HttpError> {
+    let place = request.api.large_answers.place().await.ok_or_else(HttpError::no_place)?;
     let answer = pick(&request, names).await?;
-    answer.into_response(&request.query)
+    let Request { api, query, .. } = request;
+    let response = api.large_answers.aside(move || answer.into_response(&query)).await;
+    Ok(place.hold(response.ok_or_else(HttpError::not_made)??).await)
 }
 
 /// What a caller may send to a path, bytes.
 fn body_max(caller: &Caller, names: &[&str]) -> usize {
     match names.first() {
-        Some(&("definitions" | "all-configuration")) if caller.has(Right::Administrator) => {
-            DEFINITIONS_BODY_MAX
-        }
+        _ if is_import(names) && caller.has(Right::Administrator) => DEFINITIONS_BODY_MAX,
         Some(&"exchanges") if names.last() == Some(&"publish") => HTTP_BODY_MAX,
         _ => HTTP_FIELDS_MAX,
     }
+}
+
+fn is_import(names: &[&str]) -> bool {
+    matches!(names, ["definitions", ..] | ["all-configuration"] | ["liebre", "definitions"])
 }
 
 /// A form with name and password, which need not come with an `authorization`. Logging out is up to the client.
@@ -130,10 +157,13 @@ fn caller(api: &Api, door: Door, parts: &Parts) -> Result<Caller, HttpError> {
 }
 
 /// The metrics, for callers who monitor; on a port of their own they are for anybody.
-fn scrape(api: &Api, door: Door, parts: &Parts, names: &[&str]) -> Result<Response, HttpError> {
+async fn scrape(api: &Arc<Api>, door: Door, parts: &Parts, names: &[&str]) -> Result<Response, HttpError> {
     caller(api, door, parts)?.require(Right::Monitoring)?;
     match parts.method {
-        Method::GET | Method::HEAD => metrics::answer(api, names, parts.uri.query().unwrap_or_default()),
+        Method::GET | Method::HEAD => {
+            let query = parts.uri.query().unwrap_or_default();
+            metrics::answer(api, &api.large_answers, names, query).await
+        }
         _ => Err(HttpError::MethodNotAllowed { allow: "HEAD, GET, OPTIONS" }),
     }
 }
@@ -144,8 +174,8 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
         ["overview" | "whoami" | "version" | "extensions"] => overview::answer(request, names[0]),
         ["cluster-name"] => parameters::answer_cluster_name(request).await,
         ["aliveness-test", vhost] => messages::test_aliveness(request, vhost).await,
-        ["healthchecks", "node", node @ ..] => health::answer_node(request, node),
-        ["health", "checks", check @ ..] => health::answer(request, check),
+        ["healthchecks", "node", node @ ..] => health::answer_node(request, node).await,
+        ["health", "checks", check @ ..] => health::answer(request, check).await,
         ["auth", rest @ ..] => login::answer(request, rest),
         ["feature-flags", rest @ ..] => cluster::answer_feature_flags(request, rest),
         ["deprecated-features", ..] => cluster::answer_deprecated_features(request),
@@ -170,7 +200,7 @@ async fn pick(request: &Request, names: &[&str]) -> Answered {
         ["bindings", rest @ ..] => bindings::answer(request, rest).await,
         ["connections", rest @ ..] => connections::answer(request, rest).await,
         ["channels", rest @ ..] => channels::answer(request, rest).await,
-        ["consumers", rest @ ..] => consumers::answer(request, rest),
+        ["consumers", rest @ ..] => consumers::answer(request, rest).await,
         ["config", "effective"] => own::answer_effective(request),
         ["liebre", rest @ ..] => own::answer(request, rest).await,
         _ => Err(HttpError::ObjectNotFound),

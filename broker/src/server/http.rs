@@ -16,15 +16,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     sync::watch,
     task::JoinSet,
+    time::timeout,
 };
 use tokio_io_timeout::TimeoutStream;
 
 use super::listener::{ACCEPT_PAUSE, is_of_peer};
 use crate::limits::{
-    HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIMEOUT, HTTP_THREADS, HTTP_WRITE_TIMEOUT,
+    HEALTH_TIMEOUT, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIMEOUT, HTTP_THREADS,
+    HTTP_WRITE_TIMEOUT,
 };
 
 /// Where connections come from.
@@ -59,6 +61,11 @@ impl Door for UnixListener {
 /// The threads that answer HTTP requests.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(HTTP_THREADS).thread_name("http").enable_all().build()
+}
+
+/// Whether the threads of AMQP connections, or enough of them, still do what they are given.
+pub async fn is_responsive(threads: &Handle) -> bool {
+    timeout(HEALTH_TIMEOUT, threads.spawn(async {})).await.is_ok_and(|done| done.is_ok())
 }
 
 /// Answers requests with `respond` until `stop` is true, and then those that have begun.

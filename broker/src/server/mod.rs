@@ -8,6 +8,7 @@ pub mod definition_files;
 pub mod direct;
 pub mod http;
 pub mod journal;
+pub mod large_answers;
 mod listener;
 pub mod process;
 pub mod resources;
@@ -185,6 +186,8 @@ pub enum StartError {
 const AMQP_OPTION: &str = "--amqp-listen";
 /// What names the port of the management API.
 const HTTP_OPTION: &str = "--http-listen";
+/// What names the port for Prometheus.
+const PROMETHEUS_OPTION: &str = "--prometheus-listen";
 /// Requests to the management API may take so long to end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -373,9 +376,14 @@ fn bind(option: &'static str, address: SocketAddr, backlog: i32) -> Result<TcpLi
     bound.map_err(|error| StartError::Listen { option, address, error })
 }
 
-fn check_ports(settings: &Settings) -> Result<(), StartError> {
+/// Whether the operator's ports are free: one that is left out if somebody else has it is not looked at.
+pub(crate) fn check_ports(settings: &Settings) -> Result<(), StartError> {
     let amqp = settings.amqp_listen.iter().map(|address| (AMQP_OPTION, *address));
-    for (option, address) in amqp.chain([(HTTP_OPTION, settings.http_listen)]) {
+    let prometheus = match settings.prometheus_listen {
+        PrometheusListen::At(address) => Some((PROMETHEUS_OPTION, address)),
+        PrometheusListen::IfFree(_) | PrometheusListen::Off => None,
+    };
+    for (option, address) in amqp.chain([(HTTP_OPTION, settings.http_listen)]).chain(prometheus) {
         listener::check(address).map_err(|error| StartError::Listen { option, address, error })?;
     }
     Ok(())
@@ -384,7 +392,7 @@ fn check_ports(settings: &Settings) -> Result<(), StartError> {
 /// Somebody else may have the usual port, another broker on this machine for instance: that is no reason not to start.
 fn bind_prometheus(listen: PrometheusListen, backlog: i32) -> Result<Option<TcpListener>, StartError> {
     match listen {
-        PrometheusListen::At(address) => bind("--prometheus-listen", address, backlog).map(Some),
+        PrometheusListen::At(address) => bind(PROMETHEUS_OPTION, address, backlog).map(Some),
         PrometheusListen::IfFree(address) => {
             let bound = listener::listen(address, backlog);
             let refused = |error| tracing::warn!("no metrics for Prometheus at {address}: {error}");

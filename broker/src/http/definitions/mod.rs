@@ -17,7 +17,7 @@ mod multipart;
 mod object;
 mod unsupported;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use axum::http::{Method, header};
 use serde_json::{Map, Value, json};
@@ -57,8 +57,17 @@ struct Manner {
     is_dry_run: bool,
     /// What this broker does not have is left out.
     skips_unsupported: bool,
-    /// What was imported last is not imported again.
+    /// What was imported last is not imported again; of no account in a dry run.
     skips_unchanged: bool,
+}
+
+/// What became of definitions.
+#[derive(Clone, Debug)]
+enum Imported {
+    /// They were imported, or can be, but for what is not supported: a line for each.
+    Without(Vec<String>),
+    /// They were imported last time; nothing was done.
+    Unchanged,
 }
 
 /// Why definitions were not imported, or not all of them.
@@ -95,24 +104,28 @@ pub enum ImportError {
 /// A route of our own, because RabbitMQ would import whatever a query says that it does not know.
 pub(super) async fn answer_own(request: &Request) -> Answered {
     request.require(Right::Administrator)?;
-    let manner = Manner {
-        is_dry_run: request.has_flag("dry_run"),
-        skips_unsupported: request.has_flag("skip_unsupported"),
-        skips_unchanged: request.has_flag("skip_if_unchanged"),
-    };
-    let skipped = import_or_log(request, &request.body, None, manner).await?;
-    Ok(Answer::Object(json!({ "skipped": skipped })))
+    let flags = request.strict_flags(["dry_run", "skip_unsupported", "skip_if_unchanged"])?;
+    let [is_dry_run, skips_unsupported, skips_unchanged] = flags;
+    let manner = Manner { is_dry_run, skips_unsupported, skips_unchanged };
+    Ok(Answer::Object(match import_or_log(request, &request.body, None, manner).await? {
+        Imported::Without(skipped) => json!({ "skipped": skipped }),
+        Imported::Unchanged => json!({ "skipped": [], "unchanged": true }),
+    }))
 }
 
 /// `definitions`, `definitions/{vhost}`, `all-configuration`
 pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     request.require(Right::Administrator)?;
     match (names, &request.method) {
-        ([], &Method::GET) => Ok(download(request, export::all(request.node()))),
+        ([], &Method::GET) => {
+            let node = Arc::clone(&request.api.node);
+            Ok(download(request, request.aside(move || export::all(&node)).await?))
+        }
         ([vhost], &Method::GET) => {
             let vhost = request.broker().vhost(vhost);
             let vhost = vhost.ok_or_else(|| HttpError::bad_request("vhost_not_found"))?;
-            Ok(download(request, export::of_vhost(request.broker(), &vhost)))
+            let node = Arc::clone(&request.api.node);
+            Ok(download(request, request.aside(move || export::of_vhost(&node.broker, &vhost)).await?))
         }
         ([], &Method::POST) => upload(request, None).await,
         ([vhost], &Method::POST) => {
@@ -141,8 +154,10 @@ async fn import_files(node: &Node, files: &[DefinitionFile], of: &DefinitionFile
     for DefinitionFile { path, text } in files {
         let manner = Manner { skips_unsupported: of.skip_unsupported, ..Manner::default() };
         let imported = import(node, text, None, manner).await;
-        let skipped = imported.map_err(|error| format!("{}: {error}", path.display()))?;
-        skipped.iter().for_each(|skipped| tracing::warn!("{}: not imported: {skipped}", path.display()));
+        let imported = imported.map_err(|error| format!("{}: {error}", path.display()))?;
+        if let Imported::Without(skipped) = imported {
+            skipped.iter().for_each(|skipped| tracing::warn!("{}: not imported: {skipped}", path.display()));
+        }
         tracing::info!("imported definitions of {}", path.display());
     }
     match of.skip_if_unchanged {
@@ -151,26 +166,27 @@ async fn import_files(node: &Node, files: &[DefinitionFile], of: &DefinitionFile
     }
 }
 
-/// Imports a text, as a whole or not at all; gives what is left out of it because it is not supported.
+/// Imports a text, as a whole or not at all.
 async fn import(
     node: &Node,
     text: &[u8],
     target: Option<&Name>,
     manner: Manner,
-) -> Result<Vec<String>, ImportError> {
-    let hash = manner.skips_unchanged.then(|| hash(std::iter::once(text)));
+) -> Result<Imported, ImportError> {
+    let looks_for_changes = manner.skips_unchanged && !manner.is_dry_run;
+    let hash = looks_for_changes.then(|| hash(std::iter::once(text)));
     if hash.as_deref().is_some_and(|hash| is_imported(&node.broker, hash)) {
-        return Ok(Vec::new());
+        return Ok(Imported::Unchanged);
     }
     let (checked, skipped) = Checked::check(node, parse(text)?, target, manner.skips_unsupported)?;
     if manner.is_dry_run {
-        return Ok(skipped);
+        return Ok(Imported::Without(skipped));
     }
     checked.apply(node).await?;
     if let Some(hash) = hash {
         note_imported(&node.broker, hash).await?;
     }
-    Ok(skipped)
+    Ok(Imported::Without(skipped))
 }
 
 fn hash<'a>(texts: impl Iterator<Item = &'a [u8]>) -> String {
@@ -243,7 +259,7 @@ async fn import_or_log(
     text: &[u8],
     target: Option<&Name>,
     manner: Manner,
-) -> Result<Vec<String>, HttpError> {
+) -> Result<Imported, HttpError> {
     import(request.node(), text, target, manner).await.map_err(|error| {
         tracing::error!("definitions not imported: {error}");
         match error {

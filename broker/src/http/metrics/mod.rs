@@ -27,7 +27,7 @@ use crate::{
     },
     model::statistics::column,
     product,
-    server::process,
+    server::{large_answers::LargeAnswers, process},
 };
 use families::{CONSUMER_COUNT, FAMILIES, Family, GLOBAL, Row};
 use scrape::Scrape;
@@ -50,25 +50,40 @@ pub(super) async fn respond(api: Arc<Api>, request: axum::extract::Request) -> R
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
     match (names.as_slice(), request.method()) {
-        (["metrics", rest @ ..], &Method::GET | &Method::HEAD) => match answer(&api, rest, query) {
-            Ok(response) => response,
-            Err(error) => error.into_response(),
-        },
+        (["metrics", rest @ ..], &Method::GET | &Method::HEAD) => {
+            let answer = answer(&api, &api.large_scrapes, rest, query).await;
+            answer.unwrap_or_else(IntoResponse::into_response)
+        }
         (["metrics", ..], _) => HttpError::MethodNotAllowed { allow: "HEAD, GET" }.into_response(),
         _ => HttpError::ObjectNotFound.into_response(),
     }
 }
 
 /// `metrics`, `metrics/per-object`, `metrics/detailed`
-pub(super) fn answer(api: &Api, names: &[&str], query: &str) -> Result<Response, HttpError> {
+pub(super) async fn answer(
+    api: &Arc<Api>,
+    large: &LargeAnswers,
+    names: &[&str],
+    query: &str,
+) -> Result<Response, HttpError> {
     let endpoint = match names {
         [] => Endpoint::Summed,
         ["per-object"] => Endpoint::PerObject,
         ["detailed"] => Endpoint::detailed(query)?,
         _ => return Err(HttpError::ObjectNotFound),
     };
-    let body = text(api, &endpoint);
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response())
+    let place = match endpoint {
+        // However many objects there are, the sums are few.
+        Endpoint::Summed => None,
+        _ => Some(large.place().await.ok_or_else(HttpError::no_place)?),
+    };
+    let of = Arc::clone(api);
+    let body = large.aside(move || text(&of, &endpoint)).await.ok_or_else(HttpError::not_made)?;
+    let response = (StatusCode::OK, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
+    match place {
+        Some(place) => Ok(place.hold(response).await),
+        None => Ok(response),
+    }
 }
 
 impl Endpoint {

@@ -27,6 +27,7 @@ use crate::{
     limits::NodeLimits,
     model::definition::Change,
     server::{
+        large_answers::LargeAnswers,
         resources::{Limits, Resources},
         watermark::DiskFreeLimit,
     },
@@ -106,6 +107,8 @@ impl Bench {
             keeps_process: Arc::default(),
             admission: Arc::default(),
             journal: Arc::default(),
+            large_answers: LargeAnswers::default(),
+            large_scrapes: LargeAnswers::default(),
         });
         let bench = Self { api, store };
         bench.run(USERS).await;

@@ -127,6 +127,13 @@ async fn a_dry_run_tells_what_an_import_would() {
     let dry = bench.import("/liebre/definitions?dry_run=true&skip_if_unchanged=true", good).await;
     assert_eq!(dry, (200, r#"{"skipped":[]}"#.to_owned()));
     assert_eq!(bench.send("control GET /vhosts/v").await.0, 404);
+    for query in
+        ["dry_run", "dry_run=1", "dryrun=true", "dry_run=true&nope=true", "dry_run=true&skip_unsupported="]
+    {
+        let (status, body) = bench.import(&format!("/liebre/definitions?{query}"), good).await;
+        assert_eq!(status, 400, "{query}: {body}");
+    }
+    assert_eq!(bench.send("control GET /vhosts/v").await.0, 404);
     bench
         .check(
             "
@@ -141,4 +148,28 @@ async fn a_dry_run_tells_what_an_import_would() {
             "#]],
         )
         .await;
+}
+
+#[tokio::test]
+async fn unchanged_definitions_are_said_to_be() {
+    let bench = Bench::new().await;
+    let file = r#"{"vhosts":[{"name":"v"}]}"#;
+    let import = async |query: &str| bench.import(&format!("/liebre/definitions?{query}"), file).await;
+    let done = (200, r#"{"skipped":[]}"#.to_owned());
+    assert_eq!(import("skip_if_unchanged=true&dry_run=false").await, done);
+    let unchanged = (200, r#"{"skipped":[],"unchanged":true}"#.to_owned());
+    assert_eq!(import("skip_if_unchanged=true").await, unchanged);
+    assert_eq!(import("skip_if_unchanged=true&dry_run=true").await, done, "it is checked");
+    assert_eq!(import("skip_if_unchanged=false").await, done);
+}
+
+#[tokio::test]
+async fn exports_of_any_size_can_be_checked() {
+    let bench = Bench::new().await;
+    let file = format!(r#"{{"vhosts":[{{"name":"v"}}]{}}}"#, " ".repeat(300 << 10));
+    let (status, body) = bench.import("/liebre/definitions?dry_run=true", &file).await;
+    assert_eq!((status, body.as_str()), (200, r#"{"skipped":[]}"#));
+    // Who may not import may not send so much either.
+    let refused = bench.request("manager", "POST", "/liebre/definitions", axum::body::Body::from(file)).await;
+    assert_eq!(refused.status(), 413);
 }

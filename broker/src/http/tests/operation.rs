@@ -104,6 +104,43 @@ async fn an_alarm_or_the_end_fails_a_check() {
 }
 
 #[tokio::test]
+async fn stuck_amqp_threads_fail_a_check() {
+    let mut bench = Bench::new().await;
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    threads.spawn(async move { told.recv() });
+    std::sync::Arc::get_mut(&mut bench.api).unwrap().runtime = threads.handle().clone();
+    // Not before: something has to wait in real time for the threads of the first broker.
+    tokio::time::pause();
+    let checks = "
+        guest GET /healthchecks/node
+        guest GET /health/checks/ready-to-serve-clients
+        guest GET /aliveness-test/%2F
+        guest GET /health/checks/alarms
+        ";
+    bench
+        .check(
+            checks,
+            &expect![[r#"
+                guest GET /healthchecks/node
+                  200 {"status":"failed","reason":"AMQP connections get no answers: their threads are stuck"}
+                guest GET /health/checks/ready-to-serve-clients
+                  503 {"status":"failed","reason":"AMQP connections get no answers: their threads are stuck"}
+                guest GET /aliveness-test/%2F
+                  503 {"status":"failed","reason":"AMQP connections get no answers: their threads are stuck"}
+                guest GET /health/checks/alarms
+                  200 {"status":"ok"}
+            "#]],
+        )
+        .await;
+    tokio::time::resume();
+    drop(go_on);
+    let well = bench.send("guest GET /healthchecks/node").await;
+    assert_eq!(well, (200, r#"{"status":"ok"}"#.to_owned()));
+    threads.shutdown_background();
+}
+
+#[tokio::test]
 async fn logins_are_checked_and_counted() {
     let bench = Bench::new().await;
     bench.send("guest DELETE /auth/attempts/rabbit@test").await;

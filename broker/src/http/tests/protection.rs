@@ -3,12 +3,14 @@
 use std::{
     io::Write,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
     body::{Body, Bytes, to_bytes},
     http::{Method, Request, Response},
 };
+use tokio::time::timeout;
 
 use super::bench::Bench;
 use crate::{
@@ -16,8 +18,11 @@ use crate::{
         routes::{Door, respond},
         table::ROUTES,
     },
-    limits::{HTTP_BODY_MAX, HTTP_FIELDS_MAX, HTTP_FORM_MAX},
+    limits::{HTTP_BODY_MAX, HTTP_FIELDS_MAX, HTTP_FORM_MAX, HTTP_LARGE_ANSWERS, HTTP_LARGE_BYTES},
 };
+
+/// So long waits somebody who should not get an answer.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// A path of a route, whose names name nothing.
 fn path(route: &str) -> String {
@@ -83,6 +88,62 @@ async fn a_body_is_not_read_before_its_sender_is_known() {
     let bench = Bench::new().await;
     let response = bench.request("anonymous", "PUT", "/queues/%2F/q", stream(3 * HTTP_BODY_MAX)).await;
     assert_eq!(response.status(), 401);
+}
+
+/// Readers may be slow; what they have not taken does not add up.
+#[tokio::test(start_paused = true)]
+async fn large_answers_are_few_until_they_are_taken() {
+    let bench = Bench::new().await;
+    let name = "x".repeat(240);
+    for queue in 0..1_000 {
+        let (status, _) = bench.send(&format!("control PUT /queues/%2F/q{queue}{name} {{}}")).await;
+        assert_eq!(status, 201);
+    }
+    let get = async |path: &str| bench.request("guest", "GET", path, Body::empty()).await;
+    let large = ["/queues", "/bindings?page=1", "/definitions", "/queues/%2F"];
+    for path in large {
+        let mut open = Vec::new();
+        for _ in 0..HTTP_LARGE_ANSWERS {
+            open.push(get(path).await);
+        }
+        for path in large {
+            assert_eq!(get(path).await.status(), 503, "{path}");
+        }
+        assert_eq!(bench.metrics("guest", "/metrics/per-object").await.0, 503);
+        assert_eq!(bench.metrics("guest", "/metrics").await.0, 200, "sums are small");
+        for path in ["/queues?page=1", "/vhosts", "/overview"] {
+            assert_eq!(get(path).await.status(), 200, "{path}");
+        }
+        drop(open.pop());
+        let taken = to_bytes(get(path).await.into_body(), usize::MAX).await.unwrap();
+        assert!(taken.len() >= HTTP_LARGE_BYTES, "{path}: {}", taken.len());
+        drop(taken);
+        assert_eq!(get(path).await.status(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn large_answers_are_made_where_no_health_check_waits() {
+    let bench = Bench::new().await;
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let slow = bench.api.large_answers.aside(move || told.recv());
+    let others = async {
+        for path in ["/bindings", "/bindings/%2F", "/consumers", "/definitions", "/definitions/%2F"] {
+            let large = timeout(MOMENT, bench.request("guest", "GET", path, Body::empty())).await;
+            assert!(large.is_err(), "{path} waits for its turn");
+        }
+        for path in ["/metrics", "/metrics/per-object"] {
+            assert!(
+                timeout(MOMENT, bench.metrics("guest", path)).await.is_err(),
+                "{path} waits for its turn"
+            );
+        }
+        assert_eq!(bench.send("guest GET /health/checks/alarms").await.0, 200);
+        assert_eq!(bench.send("guest GET /healthchecks/node").await.0, 200);
+        drop(go_on);
+    };
+    tokio::join!(slow, others);
+    assert_eq!(bench.send("guest GET /bindings").await.0, 200);
 }
 
 #[tokio::test]

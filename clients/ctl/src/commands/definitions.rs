@@ -153,6 +153,9 @@ fn checked(context: &mut Context<'_>, answer: &Value, is_dry_run: bool) -> Outco
     if context.view.is_quiet {
         return Ok(());
     }
+    if answer["unchanged"] == true {
+        return context.line("These definitions are unchanged; nothing was done.");
+    }
     context.line(match (is_dry_run, skipped.is_empty()) {
         (true, true) => "These definitions can be imported. Nothing was changed.",
         (true, false) => "The other definitions can be imported. Nothing was changed.",

@@ -170,12 +170,15 @@ fn a_file_may_be_checked_only_and_imported_in_part() {
     let dry = own("dry_run=true", json!({"skipped": []}));
     let both = own("dry_run=true&skip_unsupported=true", skipped.clone());
     let real = own("skip_unsupported=true&skip_if_unchanged=true", skipped);
+    let unchanged = json!({"skipped": [], "unchanged": true});
+    let unchanged = own("skip_unsupported=true&skip_if_unchanged=true", unchanged);
     let rabbitmq = script.clone().answer("POST /api/liebre/definitions?dry_run=true", 405, json!(null));
     let transcripts = [
         dry.run("rabbitmqctl import_definitions --dry-run"),
         both.run("rabbitmqctl import_definitions --dry-run --skip-unsupported"),
         real.run("rabbitmqctl import_definitions --skip-unsupported --skip-if-unchanged"),
         real.run("rabbitmqctl -q import_definitions --skip-unsupported --skip-if-unchanged"),
+        unchanged.run("rabbitmqctl import_definitions --skip-unsupported --skip-if-unchanged"),
         dry.run("rabbitmqctl import_definitions --dry-run --formatter json"),
         rabbitmq.run("rabbitmqctl import_definitions --dry-run"),
     ];
@@ -192,6 +195,9 @@ fn a_file_may_be_checked_only_and_imported_in_part() {
         All other definitions were imported.
         > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
         Skipped: queues[0] ('s' in vhost '/'): unsupported queue type 'stream'
+        > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
+        Importing definitions in JSON from standard input ...
+        These definitions are unchanged; nothing was done.
         > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
         {"skipped":[]}
         > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
