@@ -162,8 +162,9 @@ impl Siege {
         let count = self.orders.held;
         let come_and_go =
             |count| (0..count).try_for_each(|_| join(self.addresses.amqp, "/", Stage::Consuming).map(drop));
-        // What is taken once is taken by the first of them.
-        let warmed_up = come_and_go(count / 10 + 100);
+        // What is taken once is taken by the first of them, and more than a second of them: so long the broker remembers
+        // queues that were deleted since it last looked at its statistics.
+        let warmed_up = come_and_go(count / 2 + 100);
         let before = self.usage()?.rss_kib;
         match warmed_up.and_then(|()| come_and_go(count)) {
             Ok(()) => {
