@@ -170,12 +170,12 @@ impl Vhost {
             return arguments;
         }
         let quorum = QueueType::Quorum.as_str();
-        let definition = || self.definition.read().unwrap_or_else(PoisonError::into_inner);
-        let is_quorum = match self.queue(name) {
-            Some(queue) => queue.options.queue_type == QueueType::Quorum,
-            None => definition().default_queue_type.as_deref() == Some(quorum),
-        };
-        if is_quorum { arguments.or_text(QUEUE_TYPE, quorum) } else { arguments }
+        let definition = self.definition.read().unwrap_or_else(PoisonError::into_inner);
+        let is_default = definition.default_queue_type.as_deref() == Some(quorum);
+        drop(definition);
+        let keeps_other =
+            || self.queue(name).is_some_and(|queue| queue.options.queue_type != QueueType::Quorum);
+        if is_default && !keeps_other() { arguments.or_text(QUEUE_TYPE, quorum) } else { arguments }
     }
 
     pub(super) fn set_definition(&self, definition: VhostDefinition) {
