@@ -122,6 +122,11 @@ impl Arguments {
         self.values.get(long).is_some_and(|value| value != "false")
     }
 
+    /// Do they name the broker by its host or port, so that it is not looked for by its control socket?
+    pub fn names_host(&self) -> bool {
+        self.word("host").is_some() || self.word("port").is_some()
+    }
+
     /// The word given with an option.
     pub fn word(&self, long: &str) -> Option<&str> {
         self.values.get(long).map(String::as_str)

@@ -117,7 +117,7 @@ where
 /// names no host. Commands that need no broker have nobody to ask.
 pub fn check_node(context: &Context<'_>) -> Result<(), Failure> {
     let options = context.options;
-    let given = || std::env::var(NODE_VARIABLE).ok().filter(|node| !node.is_empty() && !names_host(options));
+    let given = || std::env::var(NODE_VARIABLE).ok().filter(|node| !node.is_empty() && !options.names_host());
     match options.word("node").map(String::from).or_else(given).filter(|_| !context.command.is_offline) {
         Some(node) => node_name::check(&context.broker, &node, &paths::host_name()),
         None => Ok(()),
@@ -131,7 +131,7 @@ pub fn timeout(options: &Arguments) -> Duration {
 
 /// The way to the broker that the options name: the control socket unless `--host` or `--port` is given.
 fn connect(options: &Arguments) -> Result<Box<dyn Api>, Failure> {
-    let target = if names_host(options) {
+    let target = if options.names_host() {
         let port = u16::try_from(options.number("port").unwrap_or(API_PORT));
         Target::Tcp {
             host: host(options.word("host").unwrap_or("localhost"))?.to_string(),
@@ -161,10 +161,6 @@ fn host(given: &str) -> Result<&str, Failure> {
     let host = if has_port { host } else { rest };
     let text = format!("Error: '{given}' is no host; write --host {host} --port {port}");
     Err(Failure::bare(Code::Usage, text))
-}
-
-fn names_host(options: &Arguments) -> bool {
-    options.word("host").is_some() || options.word("port").is_some()
 }
 
 fn without_command(tool: Tool, script: &str, options: &Arguments, streams: &mut Streams<'_>) -> Code {

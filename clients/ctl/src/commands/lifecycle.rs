@@ -17,6 +17,9 @@ use crate::exit::{Code, Failure, Stop, UsageError};
 /// What is answered to `reset` while the broker runs.
 const RUNNING: &str = "Error: this command requires the 'rabbit' app to be stopped on the target node. Stop it with \
                        'rabbitmqctl stop_app'.";
+/// What is answered to `stop_app` from afar.
+const ONLY_HERE: &str = "Error: stop_app works only where the broker runs, without --host and --port: a stopped broker \
+                         answers nobody from afar, not even start_app. To end it, use 'stop'.";
 /// How long `wait` waits by default, in seconds.
 const WAIT_SECS: u64 = 10;
 /// How long `start_app` and `stop_app` wait by default, in seconds.
@@ -119,6 +122,9 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn stop_app(context: &mut Context<'_>) -> Outcome {
+    if context.options.names_host() {
+        return Err(Failure::misuse(ONLY_HERE).into());
+    }
     let node = context.broker.node()?;
     context.announce(&format!("Stopping rabbit application on node {node} ..."))?;
     if context.broker.is_running()? {
