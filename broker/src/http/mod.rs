@@ -16,6 +16,7 @@ mod cluster;
 mod connections;
 mod consumers;
 pub mod credentials;
+mod deeds;
 pub mod definitions;
 pub mod error;
 mod exchanges;

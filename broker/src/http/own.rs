@@ -74,7 +74,7 @@ fn authenticate(request: &Request) -> Answered {
 
 fn stop(request: &Request) -> Answered {
     request.require(Right::Administrator)?;
-    tracing::info!("{} asks the broker to stop", own_node::asker(request));
+    tracing::info!("{} asks the broker to stop", request.asker());
     request.api.stop.send_replace(true);
     Ok(Answer::Done)
 }
@@ -84,7 +84,7 @@ fn set_disk_free_limit(request: &Request) -> Answered {
         Amount::Absolute(bytes) => DiskFreeLimit::Absolute(bytes),
         Amount::Relative(factor) => DiskFreeLimit::relative(factor).map_err(refused)?,
     };
-    tracing::info!("disk free limit set to {limit:?}");
+    tracing::info!("disk free limit set to {limit:?} (by {})", request.asker());
     request.api.resources.change_limits(request.node(), |limits| limits.disk = limit);
     Ok(Answer::Done)
 }
@@ -94,7 +94,7 @@ fn set_memory_watermark(request: &Request) -> Answered {
         Amount::Absolute(bytes) => MemoryWatermark::Absolute(bytes),
         Amount::Relative(share) => MemoryWatermark::relative(share).map_err(refused)?,
     };
-    tracing::info!("memory high watermark set to {watermark:?}");
+    tracing::info!("memory high watermark set to {watermark:?} (by {})", request.asker());
     request.api.resources.change_limits(request.node(), |limits| limits.memory = Some(watermark));
     Ok(Answer::Done)
 }

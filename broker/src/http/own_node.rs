@@ -58,14 +58,6 @@ pub(super) async fn answer(request: &Request, names: &[&str]) -> Answered {
     }
 }
 
-/// Who makes a request, for the log.
-pub(super) fn asker(request: &Request) -> String {
-    match request.caller.user() {
-        Some(user) => format!("user '{user}'"),
-        None => "somebody at the control socket".to_owned(),
-    }
-}
-
 /// Lines of the log, as many as the query says.
 pub(super) fn log(journal: &Journal, query: &str) -> Answered {
     let number = |name: &str| {
@@ -88,14 +80,14 @@ fn set_log_level(request: &Request) -> Answered {
     let name = fields.text("level")?.unwrap_or_default();
     let level: Level = name.parse().map_err(|error: LevelError| HttpError::bad_request(error.to_string()))?;
     request.api.journal.set_level(level);
-    tracing::info!("{} sets the log level to {name}", asker(request));
+    tracing::info!("{} sets the log level to {name}", request.asker());
     Ok(Answer::Done)
 }
 
 async fn set_listeners(request: &Request) -> Answered {
     let is_suspended = flag(request, "suspended")?;
     let verb = if is_suspended { "suspends" } else { "resumes" };
-    tracing::info!("{} {verb} the listeners", asker(request));
+    tracing::info!("{} {verb} the listeners", request.asker());
     set_door(request, is_suspended).await?;
     Ok(Answer::Done)
 }
@@ -103,7 +95,7 @@ async fn set_listeners(request: &Request) -> Answered {
 async fn set_maintenance(request: &Request) -> Answered {
     let is_on = flag(request, "enabled")?;
     let verb = if is_on { "puts the node into" } else { "takes the node out of" };
-    tracing::info!("{} {verb} maintenance mode", asker(request));
+    tracing::info!("{} {verb} maintenance mode", request.asker());
     request.api.admission.set_draining(is_on);
     set_door(request, is_on).await?;
     if is_on {
@@ -118,7 +110,7 @@ async fn set_door(request: &Request, is_closed: bool) -> Result<(), HttpError> {
 }
 
 fn stop_app(request: &Request) -> Answered {
-    tracing::info!("{} asks the broker to stop, and the process to stay", asker(request));
+    tracing::info!("{} asks the broker to stop, and the process to stay", request.asker());
     request.api.keeps_process.store(true, Relaxed);
     request.api.stop.send_replace(true);
     Ok(Answer::Done)

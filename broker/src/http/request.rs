@@ -12,6 +12,7 @@ use super::{
     Api, HttpError,
     auth::{Caller, Right},
     body::RequestBody,
+    deeds::quoted,
     form,
 };
 use crate::{
@@ -79,6 +80,15 @@ impl Request {
         make: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HttpError> {
         self.api.large_answers.aside(make).await.ok_or_else(HttpError::not_made)
+    }
+
+    /// Who asks, and from where, for the log.
+    pub(super) fn asker(&self) -> String {
+        match (self.caller.user(), self.peer) {
+            (Some(user), Some(peer)) => format!("user {} from {peer}", quoted(user)),
+            (Some(user), None) => format!("user {}", quoted(user)),
+            (None, _) => "somebody at the control socket".to_owned(),
+        }
     }
 
     /// The vhost of that name, if there is one and the caller may see what is in it.

@@ -14,8 +14,10 @@ use super::{
     Api, HttpError, answer,
     answer::{Answer, Answered},
     auth::{Caller, Right},
-    bindings, channels, cluster, connections, consumers, definitions, exchanges, health, limits, login,
-    messages, metrics, nodes, overview, own, pages, parameters, path, permissions, policies, queues,
+    bindings, channels, cluster, connections, consumers,
+    deeds::Deed,
+    definitions, exchanges, health, limits, login, messages, metrics, nodes, overview, own, pages,
+    parameters, path, permissions, policies, queues,
     request::Request,
     table, topic_permissions, users, vhosts,
 };
@@ -73,10 +75,13 @@ async fn take(api: Arc<Api>, door: Door, parts: Parts, body: Body) -> Result<Res
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let request = Request { api, caller, method, query, peer, headers: parts.headers, body };
-    match is_large(&request, names) {
-        true => answer_large(request, names).await,
-        false => pick(&request, names).await?.into_response(&request.query),
+    if is_large(&request, names) {
+        return answer_large(request, names).await;
     }
+    let deed = Deed::begin(&request, names);
+    let answered = pick(&request, names).await;
+    deed.log(&request, names, &answered);
+    answered?.into_response(&request.query)
 }
 
 /// Whether the answer may be about everything there is.

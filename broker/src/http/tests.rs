@@ -3,6 +3,7 @@
 mod access;
 mod bench;
 mod connections;
+mod deeds;
 mod definitions;
 mod definitions_random;
 mod definitions_unsupported;

@@ -1,0 +1,223 @@
+//! What administrators do, for the log: a line for each change that succeeded, with who made it and from where, in the
+//! words of RabbitMQ's log where it has some.
+//!
+//! No line has a password, its hash, or a parameter's value in it. What applications do, too (queues, exchanges, bindings,
+//! messages), is not told. Definitions tell of their imports themselves, `own` and `own_node` of changes of the node.
+
+use std::fmt::Write;
+
+use axum::http::Method;
+use serde_json::Value;
+
+use super::{
+    answer::{Answer, Answered},
+    request::Request,
+};
+use crate::model::user::User;
+
+/// As much of a text as a line shows, letters.
+const SHOWN_MAX: usize = 300;
+
+/// A change that is asked for.
+#[derive(Debug)]
+pub(super) struct Deed {
+    /// Those whom it is about, as they were before it.
+    users: Vec<User>,
+}
+
+impl Deed {
+    /// Before the change.
+    pub(super) fn begin(request: &Request, names: &[&str]) -> Self {
+        let access = request.broker().access();
+        let find = |name: &str| access.user(name).cloned();
+        Self {
+            users: match (names, &request.method) {
+                (["users", "bulk-delete"], &Method::POST) => {
+                    let fields = request.fields().unwrap_or_default();
+                    let listed = fields.value("users").and_then(Value::as_array);
+                    listed.into_iter().flatten().filter_map(Value::as_str).filter_map(find).collect()
+                }
+                (["users", user], &Method::PUT) => find(user).into_iter().collect(),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// After it.
+    pub(super) fn log(self, request: &Request, names: &[&str], answered: &Answered) {
+        let lines = match (names, answered) {
+            // Those before the one that is not there are gone.
+            (["users", "bulk-delete"], _) => self.deleted_users(request),
+            (["users", user], Ok(_)) if request.method == Method::PUT => self.changed_user(request, user),
+            (_, Ok(answer)) => line(request, names, answer).into_iter().collect(),
+            (_, Err(_)) => Vec::new(),
+        };
+        for line in lines {
+            tracing::info!("{line} (by {})", request.asker());
+        }
+    }
+
+    fn deleted_users(self, request: &Request) -> Vec<String> {
+        let access = request.broker().access();
+        let gone = self.users.iter().filter(|user| access.user(&user.name).is_none());
+        gone.map(|user| format!("Deleted user {}", quoted(&user.name))).collect()
+    }
+
+    fn changed_user(self, request: &Request, name: &str) -> Vec<String> {
+        let Some(user) = request.broker().access().user(name).cloned() else { return Vec::new() };
+        let name = quoted(&user.name);
+        let tags = shown(&user.tags.join(", "));
+        let Some(before) = self.users.first() else {
+            return vec![format!("Created user {name} with tags [{tags}]")];
+        };
+        let mut lines = Vec::new();
+        if user.password != before.password {
+            let verb = if user.password.bytes.is_empty() { "cleared" } else { "changed" };
+            lines.push(format!("Successfully {verb} password for user {name}"));
+        }
+        if user.tags != before.tags {
+            lines.push(format!("Successfully set user tags for user {name} to [{tags}]"));
+        }
+        if user.limits != before.limits {
+            lines.push(format!("Successfully set limits for user {name}"));
+        }
+        lines
+    }
+}
+
+/// A name or pattern as it stands in a line of the log: it stays one line, of bounded length.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", shown(text))
+}
+
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for letter in text.chars().take(SHOWN_MAX) {
+        match letter.is_control() {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+    }
+    if text.chars().nth(SHOWN_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// What a request that was answered like this did.
+fn line(request: &Request, names: &[&str], answer: &Answer) -> Option<String> {
+    match request.method {
+        Method::PUT | Method::POST => set(request, names, matches!(answer, Answer::Created(_))),
+        Method::DELETE => cleared(names),
+        _ => None,
+    }
+}
+
+fn set(request: &Request, names: &[&str], is_new: bool) -> Option<String> {
+    Some(match names {
+        ["vhosts", vhost] => set_vhost(request, vhost, is_new),
+        ["vhosts", vhost, "deletion", "protection"] => {
+            format!("Protected vhost {} from deletion", quoted(vhost))
+        }
+        ["permissions", vhost, user] => {
+            let patterns = fields(request, &["configure", "write", "read"]);
+            format!("Successfully set permissions for {} to {patterns}", pair(user, vhost))
+        }
+        ["topic-permissions", vhost, user, ..] => {
+            let (exchange, patterns) = (fields(request, &["exchange"]), fields(request, &["write", "read"]));
+            let place = pair(user, vhost);
+            format!("Successfully set topic permissions on exchange {exchange} for {place} to {patterns}")
+        }
+        ["vhost-limits", vhost, limit] => {
+            let value = fields(request, &["value"]);
+            format!("Successfully set limit {} of vhost {} to {value}", quoted(limit), quoted(vhost))
+        }
+        ["user-limits", user, limit] => {
+            let value = fields(request, &["value"]);
+            format!("Successfully set limit {} of user {} to {value}", quoted(limit), quoted(user))
+        }
+        [kind @ ("policies" | "operator-policies"), vhost, name] => {
+            let (kind, pattern) = (policy(kind), fields(request, &["pattern"]));
+            format!("Successfully set {kind} {} using pattern {pattern}", pair(name, vhost))
+        }
+        ["parameters", component, vhost, name] => {
+            format!("Successfully set parameter {} of component {}", pair(name, vhost), quoted(component))
+        }
+        ["global-parameters", name] => format!("Successfully set global parameter {}", quoted(name)),
+        ["cluster-name"] => format!("Successfully set cluster name to {}", fields(request, &["name"])),
+        _ => return None,
+    })
+}
+
+fn set_vhost(request: &Request, name: &str, is_new: bool) -> String {
+    let Some(vhost) = request.broker().vhost(name).map(|vhost| vhost.definition()) else {
+        return format!("Added vhost {}, which is deleted again", quoted(name));
+    };
+    let verb = if is_new { "Added" } else { "Changed" };
+    let mut line = format!(
+        "{verb} vhost {} (description: {}, tags: [{}])",
+        quoted(name),
+        quoted(&vhost.description),
+        shown(&vhost.tags.join(", "))
+    );
+    if let Some(user) = request.caller.user().filter(|_| is_new) {
+        // Writing to a string can't fail.
+        let _ = write!(line, " and set permissions for {} in it to '.*', '.*', '.*'", quoted(user));
+    }
+    line
+}
+
+fn cleared(names: &[&str]) -> Option<String> {
+    Some(match names {
+        ["users", user] => format!("Deleted user {}", quoted(user)),
+        ["vhosts", vhost] => format!("Deleted vhost {}", quoted(vhost)),
+        ["vhosts", vhost, "deletion", "protection"] => {
+            format!("Lifted the protection of vhost {} from deletion", quoted(vhost))
+        }
+        ["permissions", vhost, user] => {
+            format!("Successfully cleared permissions for {}", pair(user, vhost))
+        }
+        ["topic-permissions", vhost, user] => {
+            format!("Successfully cleared topic permissions for {}", pair(user, vhost))
+        }
+        ["topic-permissions", vhost, user, exchange] => {
+            let (exchange, place) = (quoted(exchange), pair(user, vhost));
+            format!("Successfully cleared topic permissions on exchange {exchange} for {place}")
+        }
+        ["vhost-limits", vhost, limit] => {
+            format!("Successfully cleared limit {} of vhost {}", quoted(limit), quoted(vhost))
+        }
+        ["user-limits", user, limit] => {
+            format!("Successfully cleared limit {} of user {}", quoted(limit), quoted(user))
+        }
+        [kind @ ("policies" | "operator-policies"), vhost, name] => {
+            format!("Successfully cleared {} {}", policy(kind), pair(name, vhost))
+        }
+        ["parameters", component, vhost, name] => {
+            format!("Successfully cleared parameter {} of component {}", pair(name, vhost), quoted(component))
+        }
+        ["global-parameters", name] => format!("Successfully cleared global parameter {}", quoted(name)),
+        ["connections", "username", user] => format!("Closed all connections of user {}", quoted(user)),
+        ["connections", connection] => format!("Closed connection {}", quoted(connection)),
+        _ => return None,
+    })
+}
+
+fn pair(name: &str, vhost: &str) -> String {
+    format!("{} in virtual host {}", quoted(name), quoted(vhost))
+}
+
+fn policy(noun: &str) -> &'static str {
+    if noun == "policies" { "policy" } else { "operator policy" }
+}
+
+/// Fields of the body, as they came.
+fn fields(request: &Request, names: &[&str]) -> String {
+    let fields = request.fields().unwrap_or_default();
+    let text = |name: &&str| match fields.value(name) {
+        Some(Value::String(text)) => quoted(text),
+        Some(value) => shown(&value.to_string()),
+        None => "''".to_owned(),
+    };
+    names.iter().map(text).collect::<Vec<_>>().join(", ")
+}
