@@ -90,18 +90,23 @@ pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", shown(text))
 }
 
-fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for letter in text.chars().take(SHOWN_MAX) {
+/// A text as one line.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
         match letter.is_control() {
-            true => shown.extend(letter.escape_default()),
-            false => shown.push(letter),
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
         }
     }
-    if text.chars().nth(SHOWN_MAX).is_some() {
-        shown.push('…');
+    line
+}
+
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", one_line(&text[..end])),
+        None => one_line(text),
     }
-    shown
 }
 
 /// What a request that was answered like this did.

@@ -8,7 +8,7 @@
 //! | `PUT liebre/vm-memory-high-watermark` `{"absolute": "2GB"}` or bytes, or `{"relative": 0.4}` of memory | 204; the alarms have followed |
 //! | `GET liebre/environment` | 200, the settings in force by their names in `rabbitmq.conf` |
 //! | `GET liebre/status` | 200, what `status` prints beyond overview and node |
-//! | `POST liebre/definitions?dry_run=true`, `?skip_unsupported=true`, `?skip_if_unchanged=true` | 200 `{"skipped": […]}`, a line for each thing left out, and `"unchanged": true` when nothing was done; a dry run only checks |
+//! | `POST liebre/definitions?dry_run=true`, `?skip_unsupported=true`, `?skip_if_unchanged=true` | 200 `{"skipped": […]}`, a line for each thing left out, `"kept": […]` with one for each that is there with other properties and stays so, if there are any, and `"unchanged": true` when nothing was done; a dry run only checks |
 //!
 //! The routes about the process (the log, listeners, the life of the broker) are in `own_node`.
 

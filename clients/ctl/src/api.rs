@@ -9,7 +9,7 @@
 //! | `POST /api/liebre/stop` (empty body) | 204 at once; the broker then ends in order. The caller polls `GET /api/overview` until nobody answers. |
 //! | `PUT /api/liebre/disk-free-limit`, `PUT /api/liebre/vm-memory-high-watermark` with `{"absolute": "2GB"}` or `{"relative": 0.4}` | 204; 400 with the reason for a value that can't be. |
 //! | `GET /api/liebre/environment` | 200, an object of the settings in force, by their names in `rabbitmq.conf`: `{"listeners.tcp": ["127.0.0.1:5672"], "heartbeat": 60, …}`; values are strings, numbers, booleans, arrays or objects. Secrets are left out. |
-//! | `POST /api/liebre/definitions?dry_run=true`, `?skip_unsupported=true`, `?skip_if_unchanged=true` with definitions | 200 `{"skipped": ["…"]}`, a line for each thing that was left out, and `"unchanged": true` when it was the last import's file and nothing was done; 400 with the reason. |
+//! | `POST /api/liebre/definitions?dry_run=true`, `?skip_unsupported=true`, `?skip_if_unchanged=true` with definitions | 200 `{"skipped": ["…"]}`, a line for each thing that was left out, `"kept": ["…"]` with one for each that is there with other properties, if there are any, and `"unchanged": true` when it was the last import's file and nothing was done; 400 with the reason. |
 //! | `GET /api/liebre/log?lines=N`, `?since=NUMBER` | 200 `{"lines": ["…"], "next": NUMBER}`: lines of the log. |
 //! | `PUT /api/liebre/log-level` with `{"level": "debug"}` | 204; 400 with the levels there are. |
 //! | `GET /api/liebre/process` | 200 `{"arguments": […], "variables": {…}, "threads": [{"name": "…", "busy_nanos": 1}]}`. |

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::{ImportError, object::Object, unsupported::LeftOut};
+use super::{ImportError, notes::Notes, object::Object, unsupported::LeftOut};
 use crate::{
     connection::registry::Node,
     http::parameters::CheckedParameter,
@@ -44,13 +44,13 @@ pub(super) struct Checked {
 
 impl Checked {
     /// Checks the definitions of a file, or those for one vhost: of these only what is in a vhost counts. Entries of
-    /// other names are nobody's business. Gives what is left out, too, if what is not supported may be.
+    /// other names are nobody's business. Gives what there is to say about them, too.
     pub(super) fn check(
         node: &Node,
         definitions: Map<String, Value>,
         target: Option<&Name>,
         skips_unsupported: bool,
-    ) -> Result<(Self, Vec<String>), ImportError> {
+    ) -> Result<(Self, Notes), ImportError> {
         let version = ["rabbitmq_version", "rabbit_version"]
             .into_iter()
             .find_map(|key| definitions.get(key).and_then(Value::as_str))
@@ -69,7 +69,7 @@ impl Checked {
             new_exchanges: 0,
             new_vhosts: 0,
             skips_unsupported,
-            skipped: Vec::new(),
+            notes: Notes::default(),
             refused: Vec::new(),
             left_out: LeftOut::default(),
             checked: Self::default(),
@@ -92,7 +92,8 @@ impl Checked {
             1 => return Err(checking.refused.remove(0)),
             _ => return Err(ImportError::Several(checking.refused)),
         }
-        Ok((checking.checked, checking.skipped))
+        let counts = checking.checked.counts();
+        Ok((checking.checked, Notes { counts, ..checking.notes }))
     }
 }
 
@@ -119,8 +120,7 @@ struct Checking<'a> {
     new_vhosts: usize,
     /// What is not supported is left out.
     skips_unsupported: bool,
-    /// What was left out, a line each.
-    skipped: Vec<String>,
+    notes: Notes,
     refused: Vec<ImportError>,
     left_out: LeftOut,
     checked: Checked,
@@ -137,7 +137,7 @@ impl Checking<'_> {
             match check(self, &object) {
                 Ok(()) => {}
                 Err(error @ ImportError::Unsupported { .. }) if self.skips_unsupported => {
-                    self.skipped.push(error.line());
+                    self.notes.skipped.push(error.line());
                 }
                 Err(error) => self.refused.push(error),
             }

@@ -14,6 +14,7 @@ mod apply;
 mod check;
 mod export;
 mod multipart;
+mod notes;
 mod object;
 mod unsupported;
 
@@ -40,13 +41,17 @@ use crate::{
     vhost::broker::Broker,
 };
 use check::Checked;
+use notes::Notes;
 
 /// The global parameter that says which definitions were imported last. Exports leave it out.
 pub(super) const IMPORTED: &str = "imported_definition_hash_value";
 /// Of so many things that are wrong each is told.
 const SHOWN_MAX: usize = 100;
-/// What can be done about what is not supported.
+/// What can be done about what is not supported, over the API and at the start.
 const ADVICE: &str = "The rest can be imported without it: skip_unsupported (--skip-unsupported)";
+const ADVICE_AT_START: &str = "The rest can be imported without it: definitions.skip_unsupported = true";
+/// What is noted besides an import's hash when something was left out.
+const IN_PART: &str = " without what is not supported";
 /// UTF-8's mark at the beginning of texts from Windows.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -64,8 +69,8 @@ struct Manner {
 /// What became of definitions.
 #[derive(Clone, Debug)]
 enum Imported {
-    /// They were imported, or can be, but for what is not supported: a line for each.
-    Without(Vec<String>),
+    /// They were imported, or can be.
+    Done(Notes),
     /// They were imported last time; nothing was done.
     Unchanged,
 }
@@ -108,7 +113,7 @@ pub(super) async fn answer_own(request: &Request) -> Answered {
     let [is_dry_run, skips_unsupported, skips_unchanged] = flags;
     let manner = Manner { is_dry_run, skips_unsupported, skips_unchanged };
     Ok(Answer::Object(match import_or_log(request, &request.body, None, manner).await? {
-        Imported::Without(skipped) => json!({ "skipped": skipped }),
+        Imported::Done(notes) => notes.answer(),
         Imported::Unchanged => json!({ "skipped": [], "unchanged": true }),
     }))
 }
@@ -148,20 +153,23 @@ pub async fn import_at_start(loaded: &Loaded) -> Result<(), StartError> {
 /// The error names the file.
 async fn import_files(node: &Node, files: &[DefinitionFile], of: &DefinitionFiles) -> Result<(), String> {
     let hash = hash(files.iter().map(|file| file.text.as_slice()));
-    if files.is_empty() || of.skip_if_unchanged && is_imported(&node.broker, &hash) {
+    if files.is_empty() || of.skip_if_unchanged && is_imported(&node.broker, &hash, of.skip_unsupported) {
         return Ok(());
     }
+    let mut is_in_part = false;
     for DefinitionFile { path, text } in files {
+        let path = path.display();
         let manner = Manner { skips_unsupported: of.skip_unsupported, ..Manner::default() };
         let imported = import(node, text, None, manner).await;
-        let imported = imported.map_err(|error| format!("{}: {error}", path.display()))?;
-        if let Imported::Without(skipped) = imported {
-            skipped.iter().for_each(|skipped| tracing::warn!("{}: not imported: {skipped}", path.display()));
+        let imported = imported.map_err(|error| format!("{path}: {}", error.with_advice(ADVICE_AT_START)))?;
+        if let Imported::Done(notes) = imported {
+            notes.warn(&path.to_string());
+            is_in_part |= !notes.skipped.is_empty();
+            tracing::info!("imported definitions of {path} ({})", notes.counts);
         }
-        tracing::info!("imported definitions of {}", path.display());
     }
     match of.skip_if_unchanged {
-        true => note_imported(&node.broker, hash).await.map_err(|error| error.to_string()),
+        true => note_imported(&node.broker, &hash, is_in_part).await.map_err(|error| error.to_string()),
         false => Ok(()),
     }
 }
@@ -175,18 +183,19 @@ async fn import(
 ) -> Result<Imported, ImportError> {
     let looks_for_changes = manner.skips_unchanged && !manner.is_dry_run;
     let hash = looks_for_changes.then(|| hash(std::iter::once(text)));
-    if hash.as_deref().is_some_and(|hash| is_imported(&node.broker, hash)) {
+    let is_last = |hash: &str| is_imported(&node.broker, hash, manner.skips_unsupported);
+    if hash.as_deref().is_some_and(is_last) {
         return Ok(Imported::Unchanged);
     }
-    let (checked, skipped) = Checked::check(node, parse(text)?, target, manner.skips_unsupported)?;
+    let (checked, notes) = Checked::check(node, parse(text)?, target, manner.skips_unsupported)?;
     if manner.is_dry_run {
-        return Ok(Imported::Without(skipped));
+        return Ok(Imported::Done(notes));
     }
     checked.apply(node).await?;
     if let Some(hash) = hash {
-        note_imported(&node.broker, hash).await?;
+        note_imported(&node.broker, &hash, !notes.skipped.is_empty()).await?;
     }
-    Ok(Imported::Without(skipped))
+    Ok(Imported::Done(notes))
 }
 
 fn hash<'a>(texts: impl Iterator<Item = &'a [u8]>) -> String {
@@ -198,14 +207,18 @@ fn hash<'a>(texts: impl Iterator<Item = &'a [u8]>) -> String {
     format!("{:x}", hash.finalize())
 }
 
-fn is_imported(broker: &Broker, hash: &str) -> bool {
+/// Whether these were imported last: in part is enough for who does not want more.
+fn is_imported(broker: &Broker, hash: &str, in_part: bool) -> bool {
     let imported = broker.global_parameter(IMPORTED);
-    imported
-        .and_then(|value| serde_json::from_str::<String>(&value).ok())
-        .is_some_and(|imported| imported == hash)
+    let imported = imported.and_then(|value| serde_json::from_str::<String>(&value).ok());
+    imported.is_some_and(|imported| match imported.strip_suffix(IN_PART) {
+        Some(imported) => in_part && imported == hash,
+        None => imported == hash,
+    })
 }
 
-async fn note_imported(broker: &Broker, hash: String) -> Result<(), ImportError> {
+async fn note_imported(broker: &Broker, hash: &str, in_part: bool) -> Result<(), ImportError> {
+    let hash = format!("{hash}{}", if in_part { IN_PART } else { "" });
     let parameter = GlobalParameter { name: Name::literal(IMPORTED), value: Value::from(hash).to_string() };
     let (_, ticket) = broker.put_global_parameter(parameter);
     apply::stored(ticket).await
@@ -253,21 +266,26 @@ async fn upload(request: &Request, target: Option<&Name>) -> Answered {
     }
 }
 
-/// What is wrong is in the log, too.
+/// What became of it is in the log, too.
 async fn import_or_log(
     request: &Request,
     text: &[u8],
     target: Option<&Name>,
     manner: Manner,
 ) -> Result<Imported, HttpError> {
-    import(request.node(), text, target, manner).await.map_err(|error| {
-        tracing::error!("definitions not imported: {error}");
+    let imported = import(request.node(), text, target, manner).await.map_err(|error| {
+        tracing::error!("definitions not imported: {error} (by {})", request.asker());
         match error {
             ImportError::NotDefinitions(_) => not_json(),
             ImportError::NotStored { .. } => HttpError::Internal(error.to_string()),
-            _ => HttpError::bad_request(error.to_string()),
+            _ => HttpError::bad_request(error.with_advice(ADVICE)),
         }
-    })
+    })?;
+    if let (Imported::Done(notes), false) = (&imported, manner.is_dry_run) {
+        notes.warn("definitions");
+        tracing::info!("imported definitions ({}) (by {})", notes.counts, request.asker());
+    }
+    Ok(imported)
 }
 
 fn not_json() -> HttpError {
@@ -284,7 +302,16 @@ impl ImportError {
         }
     }
 
-    /// One line without advice.
+    /// With what can be done about it, if that is of use here.
+    fn with_advice(&self, advice: &str) -> String {
+        match (self.is_unsupported(), self) {
+            (true, Self::Several(_)) => format!("{self}\n{advice}"),
+            (true, _) => format!("{self}. {advice}"),
+            (false, _) => self.to_string(),
+        }
+    }
+
+    /// Without advice.
     fn line(&self) -> String {
         match self {
             Self::NotDefinitions(reason) => reason.clone(),
@@ -312,14 +339,9 @@ impl ImportError {
     }
 }
 
-/// For logs and for who starts the broker: a line, or one for each thing that is wrong.
+/// For logs: a line, or one for each thing that is wrong.
 impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.line())?;
-        match (self.is_unsupported(), self) {
-            (true, Self::Several(_)) => write!(f, "\n{ADVICE}"),
-            (true, _) => write!(f, ". {ADVICE}"),
-            (false, _) => Ok(()),
-        }
+        f.write_str(&self.line())
     }
 }

@@ -153,3 +153,27 @@ async fn closed_connections_are_told() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn imports_are_told_with_what_they_left_as_it_was() {
+    let bench = Bench::new().await;
+    check(
+        &bench,
+        r#"
+        guest POST /definitions {"vhosts":[{"name":"v"}],"queues":[{"name":"q","vhost":"v","durable":true,"auto_delete":false}],"users":[{"name":"ana","password_hash":"","tags":""}]}
+        guest POST /definitions {"queues":[{"name":"q","vhost":"v","durable":false,"auto_delete":false}]}
+        guest POST /liebre/definitions?dry_run=true {"users":[]}
+        guest POST /liebre/definitions?skip_if_unchanged=true {}
+        guest POST /liebre/definitions?skip_if_unchanged=true {}
+        guest POST /definitions {"users":[{"name":"ana"}]}
+        "#,
+        &expect![[r#"
+             INFO imported definitions (users: 1, vhosts: 1, queues: 1) (by user 'guest' from 127.0.0.1:40000)
+             WARN definitions: stays as it is: queues[0] ('q' in vhost 'v'): inequivalent arg 'durable' for queue 'q' in vhost 'v': received 'false' but current is 'true'
+             INFO imported definitions (queues: 1) (by user 'guest' from 127.0.0.1:40000)
+             INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
+            ERROR definitions not imported: users[0] ('ana'): tags_not_present (by user 'guest' from 127.0.0.1:40000)
+        "#]],
+    )
+    .await;
+}

@@ -163,6 +163,44 @@ async fn unchanged_definitions_are_said_to_be() {
     assert_eq!(import("skip_if_unchanged=false").await, done);
 }
 
+/// Who took a part before has not taken the whole; who is content with a part has.
+#[tokio::test]
+async fn a_part_is_not_the_whole() {
+    let bench = Bench::new().await;
+    let file = with_plugins();
+    let import = async |query: &str| bench.import(&format!("/liebre/definitions?{query}"), &file).await;
+    let in_part = import("skip_unsupported=true&skip_if_unchanged=true").await;
+    assert!(in_part.0 == 200 && !in_part.1.contains("unchanged"), "{in_part:?}");
+    let whole = import("skip_if_unchanged=true").await;
+    assert!(whole.0 == 400 && whole.1.contains("5 of the definitions can't be imported"), "{whole:?}");
+    let unchanged = (200, r#"{"skipped":[],"unchanged":true}"#.to_owned());
+    assert_eq!(import("skip_unsupported=true&skip_if_unchanged=true").await, unchanged);
+    let good = r#"{"vhosts":[{"name":"w"}]}"#;
+    bench.import("/liebre/definitions?skip_if_unchanged=true", good).await;
+    let in_part = "/liebre/definitions?skip_if_unchanged=true&skip_unsupported=true";
+    assert_eq!(bench.import(in_part, good).await, unchanged, "the whole is more than a part");
+}
+
+#[tokio::test]
+async fn what_is_there_with_other_properties_is_named_and_stays() {
+    let bench = Bench::new().await;
+    let file = |max: u32| {
+        json!({
+            "vhosts": [{"name": "v"}],
+            "exchanges": [exchange("e", if max == 5 { "topic" } else { "fanout" })],
+            "queues": [queue("q", json!({"x-max-length": max})), queue("same", json!({}))],
+        })
+        .to_string()
+    };
+    assert_eq!(bench.import("/definitions", &file(5)).await, (204, String::new()));
+    assert_eq!(bench.import("/liebre/definitions", &file(5)).await, (200, r#"{"skipped":[]}"#.to_owned()));
+    let differs = bench.import("/liebre/definitions?dry_run=true", &file(7)).await;
+    expect![[r#"{"skipped":[],"kept":["exchanges[0] ('e' in vhost 'v'): inequivalent arg 'type' for exchange 'e' in vhost 'v': received 'fanout' but current is 'topic'","queues[0] ('q' in vhost 'v'): inequivalent arg 'x-max-length' for queue 'q' in vhost 'v': received '7' but current is '5'"]}"#]].assert_eq(&differs.1);
+    assert_eq!(bench.import("/liebre/definitions", &file(7)).await, differs);
+    assert_eq!(bench.import("/definitions", &file(7)).await, (204, String::new()), "as RabbitMQ answers");
+    assert_eq!(bench.export("/queues/v/q").await["arguments"], json!({"x-max-length": 5}));
+}
+
 #[tokio::test]
 async fn exports_of_any_size_can_be_checked() {
     let bench = Bench::new().await;

@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// The name of a file that stands for standard output or input.
 const STANDARD: &str = "-";
 
+/// Options, and their parameters, that only this broker's own route has.
+const OWN_FLAGS: [(&str, &str); 2] = [("dry-run", "dry_run"), ("skip-unsupported", "skip_unsupported")];
+
 /// The commands of this module.
 pub const COMMANDS: &[Command] = &[
     Command::new(
@@ -42,7 +45,8 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         Group::Definitions,
         "import_definitions",
-        "import_definitions <file_path | \"-\"> [--format <json | erlang>] [--skip-if-unchanged] [--skip-unsupported]",
+        "import_definitions <file_path | \"-\"> [--format <json | erlang>] [--skip-if-unchanged] [--skip-unsupported] \
+         [--dry-run]",
         "Imports definitions in JSON or compressed Erlang Term Format.",
     )
     .takes(0, 1)
@@ -105,50 +109,74 @@ fn import(context: &mut Context<'_>) -> Outcome {
     if let Some(file) = file.as_ref().filter(|file| !Path::new(file).exists()) {
         return Err(UsageError::bad_argument(&format!("File {file} does not exist")).into());
     }
-    let is_dry_run = context.options.has("dry-run");
-    let verb = if is_dry_run { "Checking" } else { "Importing" };
+    let verb = if context.options.has("dry-run") { "Checking" } else { "Importing" };
     context.tell(&match &file {
         Some(file) => format!("{verb} definitions in JSON from a file at \"{file}\" ..."),
         None => format!("{verb} definitions in JSON from standard input ..."),
     })?;
     let definitions = parse(&read(context, file.as_deref())?)?;
     let progress = progress(&definitions);
-    let request =
-        Request { method: Method::Post, path: target(context), body: Some(definitions), reason: None };
-    let response = context.broker.call(&request);
+    let response = send(context, definitions);
     progress.finish_and_clear();
     let response = response?;
     match response.status {
-        200 if response.body["skipped"].is_array() => checked(context, &response.body, is_dry_run),
-        200..=299 if context.view.formatter.is_json() || context.view.is_quiet => context.done(),
-        200..=299 => context.line(
-            "Successfully started definition import. This process is asynchronous and can take some time.",
-        ),
+        200 if response.body["skipped"].is_array() => checked(context, &response.body),
+        200..=299 => started(context),
         _ => Err(refused(context, &response).into()),
     }
 }
 
-/// RabbitMQ ignores what it does not know in a query: what must not be ignored has a route of its own.
-fn target(context: &Context<'_>) -> String {
-    let flags = [
-        ("dry-run", "dry_run"),
-        ("skip-unsupported", "skip_unsupported"),
-        ("skip-if-unchanged", "skip_if_unchanged"),
-    ];
-    let given = flags.into_iter().filter(|(option, _)| context.options.has(option));
+/// RabbitMQ ignores what it does not know in a query, and answers nothing: what must not be ignored has a route of its
+/// own, whose answer tells what became of the definitions. Without that a broker that lacks the route will do.
+fn send(context: &Context<'_>, definitions: Value) -> Result<Response, Failure> {
+    let flags = OWN_FLAGS.into_iter().chain([("skip-if-unchanged", "skip_if_unchanged")]);
+    let given = flags.filter(|(option, _)| context.options.has(option));
     let query: Vec<_> = given.map(|(_, parameter)| format!("{parameter}=true")).collect();
-    let is_own = context.options.has("dry-run") || context.options.has("skip-unsupported");
-    let path = if is_own { "/api/liebre/definitions" } else { "/api/definitions" };
-    if query.is_empty() { path.to_string() } else { format!("{path}?{}", query.join("&")) }
+    let path = |path: &str| {
+        if query.is_empty() { path.to_string() } else { format!("{path}?{}", query.join("&")) }
+    };
+    let mut request = Request {
+        method: Method::Post,
+        path: path("/api/liebre/definitions"),
+        body: Some(definitions),
+        reason: None,
+    };
+    let response = context.broker.call(&request)?;
+    if !is_missing(&response) || needs_own_route(context) {
+        return Ok(response);
+    }
+    request.path = path("/api/definitions");
+    context.broker.call(&request)
 }
 
-/// What was left out, and whether something was done.
-fn checked(context: &mut Context<'_>, answer: &Value, is_dry_run: bool) -> Outcome {
-    if context.view.formatter.is_json() {
-        return context.line(&answer.to_string());
+fn is_missing(response: &Response) -> bool {
+    matches!(response.status, 404 | 405)
+}
+
+fn needs_own_route(context: &Context<'_>) -> bool {
+    OWN_FLAGS.into_iter().any(|(option, _)| context.options.has(option))
+}
+
+/// RabbitMQ's words.
+fn started(context: &mut Context<'_>) -> Outcome {
+    if context.view.formatter.is_json() || context.view.is_quiet {
+        return context.done();
     }
-    let skipped = answer["skipped"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let skipped: Vec<String> = skipped.map(|line| format!("Skipped: {line}")).collect();
+    context
+        .line("Successfully started definition import. This process is asynchronous and can take some time.")
+}
+
+/// What was left out, what stays as it is, and whether something was done.
+fn checked(context: &mut Context<'_>, answer: &Value) -> Outcome {
+    let lines = |list: &str| answer[list].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for line in lines("kept") {
+        writeln!(context.streams.errors, "Warning: stays as it is: {line}")?;
+    }
+    let has_flags = needs_own_route(context) || context.options.has("skip-if-unchanged");
+    if context.view.formatter.is_json() {
+        return if has_flags { context.line(&answer.to_string()) } else { context.done() };
+    }
+    let skipped: Vec<String> = lines("skipped").map(|line| format!("Skipped: {line}")).collect();
     skipped.iter().try_for_each(|line| context.line(line))?;
     if context.view.is_quiet {
         return Ok(());
@@ -156,7 +184,10 @@ fn checked(context: &mut Context<'_>, answer: &Value, is_dry_run: bool) -> Outco
     if answer["unchanged"] == true {
         return context.line("These definitions are unchanged; nothing was done.");
     }
-    context.line(match (is_dry_run, skipped.is_empty()) {
+    if !needs_own_route(context) {
+        return started(context);
+    }
+    context.line(match (context.options.has("dry-run"), skipped.is_empty()) {
         (true, true) => "These definitions can be imported. Nothing was changed.",
         (true, false) => "The other definitions can be imported. Nothing was changed.",
         (false, true) => "All definitions were imported.",
@@ -210,7 +241,7 @@ fn progress(definitions: &Value) -> ProgressBar {
 
 fn refused(context: &Context<'_>, response: &Response) -> Failure {
     let body = &response.body;
-    if matches!(response.status, 404 | 405) && target(context).contains("/liebre/") {
+    if is_missing(response) && needs_own_route(context) {
         let text = format!(
             "what answers at {} is not a Liebre broker: it can't check only, nor skip",
             context.broker.api().address()

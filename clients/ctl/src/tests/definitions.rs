@@ -3,7 +3,7 @@
 use std::fs;
 
 use expect_test::expect;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::check;
@@ -102,11 +102,12 @@ fn definitions_are_imported() {
     fs::write(&file, r#"{"queues": [{"name": "q"}]}"#).unwrap();
     let path = file.display().to_string();
     let run = |script: &Script, line: &str| script.run(&line.replace("FILE", &path)).replace(&path, "FILE");
-    let script = Script::new().input(r#"{"vhosts":[]}"#);
-    let refused = |reason| Script::new().answer("POST /api/definitions", 400, json!({"reason": reason}));
+    let done = json!({"skipped": []});
+    let script = Script::new().input(r#"{"vhosts":[]}"#).answer("POST /api/liebre/definitions", 200, done);
+    let refused =
+        |reason| Script::new().answer("POST /api/liebre/definitions", 400, json!({"reason": reason}));
     let transcripts = [
         run(&script, "rabbitmqctl import_definitions FILE"),
-        run(&script, "rabbitmqctl import_definitions FILE --skip-if-unchanged"),
         run(&script, "rabbitmqctl -q import_definitions FILE --format JSON"),
         run(&script, "rabbitmqctl import_definitions"),
         run(&script, "rabbitmqctl import_definitions - --formatter json"),
@@ -118,20 +119,16 @@ fn definitions_are_imported() {
     expect![[r#"
         Importing definitions in JSON from a file at "FILE" ...
         Successfully started definition import. This process is asynchronous and can take some time.
-        > POST /api/definitions {"queues":[{"name":"q"}]}
+        > POST /api/liebre/definitions {"queues":[{"name":"q"}]}
 
-        Importing definitions in JSON from a file at "FILE" ...
-        Successfully started definition import. This process is asynchronous and can take some time.
-        > POST /api/definitions?skip_if_unchanged=true {"queues":[{"name":"q"}]}
-
-        > POST /api/definitions {"queues":[{"name":"q"}]}
+        > POST /api/liebre/definitions {"queues":[{"name":"q"}]}
 
         Importing definitions in JSON from standard input ...
         Successfully started definition import. This process is asynchronous and can take some time.
-        > POST /api/definitions {"vhosts":[]}
+        > POST /api/liebre/definitions {"vhosts":[]}
 
         {"node":"rabbit@h","result":"ok"}
-        > POST /api/definitions {"vhosts":[]}
+        > POST /api/liebre/definitions {"vhosts":[]}
 
         ! Error (argument validation): Bad argument: File /nope/y.json does not exist
         ! Arguments given:
@@ -139,18 +136,18 @@ fn definitions_are_imported() {
         ! 
         ! Usage
         ! 
-        ! rabbitmqctl [--node <node>] [--longnames] [--quiet] import_definitions <file_path | "-"> [--format <json | erlang>] [--skip-if-unchanged] [--skip-unsupported] [--timeout <timeout>]
+        ! rabbitmqctl [--node <node>] [--longnames] [--quiet] import_definitions <file_path | "-"> [--format <json | erlang>] [--skip-if-unchanged] [--skip-unsupported] [--dry-run] [--timeout <timeout>]
         exit 65
 
         Importing definitions in JSON from a file at "FILE" ...
         ! Virtual host 'v' does not exist
-        > POST /api/definitions {"queues":[{"name":"q"}]}
+        > POST /api/liebre/definitions {"queues":[{"name":"q"}]}
         exit 65
 
         Importing definitions in JSON from a file at "FILE" ...
         ! Error:
         ! tags_not_present
-        > POST /api/definitions {"queues":[{"name":"q"}]}
+        > POST /api/liebre/definitions {"queues":[{"name":"q"}]}
         exit 69
 
         Importing definitions in JSON from standard input ...
@@ -160,27 +157,24 @@ fn definitions_are_imported() {
     "#]].assert_eq(&transcripts.join("\n"));
 }
 
+/// The broker's own route answers a query with this body.
+fn own(query: &str, body: Value) -> Script {
+    let script = Script::new().input(r#"{"vhosts":[]}"#);
+    script.answer(&format!("POST /api/liebre/definitions{query}"), 200, body)
+}
+
 #[test]
 fn a_file_may_be_checked_only_and_imported_in_part() {
-    let script = Script::new().input(r#"{"vhosts":[]}"#);
     let skipped = json!({"skipped": ["queues[0] ('s' in vhost '/'): unsupported queue type 'stream'"]});
-    let own = |query: &str, body| {
-        script.clone().answer(&format!("POST /api/liebre/definitions?{query}"), 200, body)
-    };
-    let dry = own("dry_run=true", json!({"skipped": []}));
-    let both = own("dry_run=true&skip_unsupported=true", skipped.clone());
-    let real = own("skip_unsupported=true&skip_if_unchanged=true", skipped);
-    let unchanged = json!({"skipped": [], "unchanged": true});
-    let unchanged = own("skip_unsupported=true&skip_if_unchanged=true", unchanged);
-    let rabbitmq = script.clone().answer("POST /api/liebre/definitions?dry_run=true", 405, json!(null));
+    let dry = own("?dry_run=true", json!({"skipped": []}));
+    let both = own("?dry_run=true&skip_unsupported=true", skipped.clone());
+    let real = own("?skip_unsupported=true&skip_if_unchanged=true", skipped);
     let transcripts = [
         dry.run("rabbitmqctl import_definitions --dry-run"),
         both.run("rabbitmqctl import_definitions --dry-run --skip-unsupported"),
         real.run("rabbitmqctl import_definitions --skip-unsupported --skip-if-unchanged"),
         real.run("rabbitmqctl -q import_definitions --skip-unsupported --skip-if-unchanged"),
-        unchanged.run("rabbitmqctl import_definitions --skip-unsupported --skip-if-unchanged"),
         dry.run("rabbitmqctl import_definitions --dry-run --formatter json"),
-        rabbitmq.run("rabbitmqctl import_definitions --dry-run"),
     ];
     expect![[r#"
         Checking definitions in JSON from standard input ...
@@ -196,16 +190,66 @@ fn a_file_may_be_checked_only_and_imported_in_part() {
         > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
         Skipped: queues[0] ('s' in vhost '/'): unsupported queue type 'stream'
         > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
+        {"skipped":[]}
+        > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
+    "#]].assert_eq(&transcripts.concat());
+}
+
+#[test]
+fn what_was_not_done_is_told() {
+    let unchanged = || json!({"skipped": [], "unchanged": true});
+    let both = own("?skip_unsupported=true&skip_if_unchanged=true", unchanged());
+    let alone = own("?skip_if_unchanged=true", unchanged());
+    let changed = own("?skip_if_unchanged=true", json!({"skipped": []}));
+    let kept =
+        json!({"skipped": [], "kept": ["queues[0] ('q' in vhost '/'): inequivalent arg 'x-max-length'"]});
+    let kept = own("", kept);
+    let transcripts = [
+        both.run("rabbitmqctl import_definitions --skip-unsupported --skip-if-unchanged"),
+        alone.run("rabbitmqctl import_definitions --skip-if-unchanged"),
+        changed.run("rabbitmqctl import_definitions --skip-if-unchanged"),
+        kept.run("rabbitmqctl import_definitions"),
+        kept.run("rabbitmqctl import_definitions --formatter json"),
+    ];
+    expect![[r#"
         Importing definitions in JSON from standard input ...
         These definitions are unchanged; nothing was done.
         > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
-        {"skipped":[]}
-        > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
+        Importing definitions in JSON from standard input ...
+        These definitions are unchanged; nothing was done.
+        > POST /api/liebre/definitions?skip_if_unchanged=true {"vhosts":[]}
+        Importing definitions in JSON from standard input ...
+        Successfully started definition import. This process is asynchronous and can take some time.
+        > POST /api/liebre/definitions?skip_if_unchanged=true {"vhosts":[]}
+        Importing definitions in JSON from standard input ...
+        Successfully started definition import. This process is asynchronous and can take some time.
+        ! Warning: stays as it is: queues[0] ('q' in vhost '/'): inequivalent arg 'x-max-length'
+        > POST /api/liebre/definitions {"vhosts":[]}
+        {"node":"rabbit@h","result":"ok"}
+        ! Warning: stays as it is: queues[0] ('q' in vhost '/'): inequivalent arg 'x-max-length'
+        > POST /api/liebre/definitions {"vhosts":[]}
+    "#]].assert_eq(&transcripts.concat());
+}
+
+#[test]
+fn rabbitmq_imports_what_needs_no_route_of_our_own() {
+    let input = Script::new().input(r#"{"vhosts":[]}"#);
+    let rabbitmq = ["", "?dry_run=true"].into_iter().fold(input, |script, query| {
+        script.answer(&format!("POST /api/liebre/definitions{query}"), 405, json!(null))
+    });
+    let transcripts = [
+        rabbitmq.run("rabbitmqctl import_definitions --dry-run"),
+        rabbitmq.run("rabbitmqctl import_definitions"),
+    ];
+    expect![[r#"
         Checking definitions in JSON from standard input ...
         ! Error:
         ! what answers at /data/control.sock is not a Liebre broker: it can't check only, nor skip
         > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
         exit 69
-    "#]]
-    .assert_eq(&transcripts.concat());
+        Importing definitions in JSON from standard input ...
+        Successfully started definition import. This process is asynchronous and can take some time.
+        > POST /api/liebre/definitions {"vhosts":[]}
+        > POST /api/definitions {"vhosts":[]}
+    "#]].assert_eq(&transcripts.concat());
 }

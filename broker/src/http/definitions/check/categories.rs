@@ -56,7 +56,7 @@ impl Checking<'_> {
             if !self.skips_unsupported {
                 return Err(lack);
             }
-            self.skipped.push(lack.line());
+            self.notes.skipped.push(lack.line());
             fields = without(&fields, "default_queue_type");
         }
         let mut definition = object.or_fail(vhosts::definition(name.clone(), before, &fields))?;
@@ -121,8 +121,7 @@ impl Checking<'_> {
                 self.new_exchanges += usize::from(declared == Declared::Created);
                 self.checked.exchanges.push((vhost, exchange));
             }
-            // It stays as it is.
-            Err(DeclareExchangeError::NotEquivalent { .. }) => {}
+            Err(error @ DeclareExchangeError::NotEquivalent { .. }) => self.keep(object, &error.text(&vhost)),
             Err(DeclareExchangeError::DefaultExchange | DeclareExchangeError::ReservedName(_)) => {
                 tracing::warn!("{object} is not imported: its name is the broker's");
             }
@@ -140,7 +139,7 @@ impl Checking<'_> {
             if !self.skips_unsupported || is_empty_policy(&fields) {
                 return Err(lack);
             }
-            self.skipped.push(lack.line());
+            self.notes.skipped.push(lack.line());
         }
         let policy = policies::parse(PolicyKind::User, name.clone(), &fields).map_err(|reasons| {
             let reasons = parameters::as_html(&reasons.join("\n"));
@@ -203,6 +202,10 @@ impl Checking<'_> {
                 return Err(if is_other_queue(object) { object.lack(reason) } else { object.fail(reason) });
             }
         };
+        let there = self.broker.vhost(&vhost).and_then(|vhost| vhost.queue(&name));
+        if let Some(Err(error)) = there.map(|there| there.options.check_equivalent(&options)) {
+            self.keep(object, &error.text(&name, &vhost));
+        }
         // Numbers are for those that are made.
         let topology = self.topology(&vhost);
         if topology.queue(&name).is_none() {
@@ -234,7 +237,7 @@ impl Checking<'_> {
             Err(BindError::NoQueue(name) | BindError::NoExchange(name))
                 if self.left_out.has(&vhost, &name) =>
             {
-                self.skipped.push(format!("{object}: there is no '{name}'"));
+                self.notes.skipped.push(format!("{object}: there is no '{name}'"));
             }
             Err(BindError::NoQueue(name) | BindError::NoExchange(name))
                 if self.is_rabbitmqs || name.is_reserved() =>
@@ -244,6 +247,13 @@ impl Checking<'_> {
             Err(error) => return Err(object.fail(error.text(&vhost))),
         }
         Ok(())
+    }
+}
+
+impl Checking<'_> {
+    /// It is there with other properties, and stays as it is.
+    fn keep(&mut self, object: &Object, reason: &str) {
+        self.notes.kept.push(format!("{object}: {reason}"));
     }
 }
 
