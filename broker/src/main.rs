@@ -25,7 +25,10 @@ fn main() -> ExitCode {
     let checks_config = arguments.checks_config;
     let configuration = match Configuration::read(arguments.config, arguments.options) {
         Ok(configuration) => configuration,
-        Err(error) => return complain(&error.to_string()),
+        Err(mistakes) => {
+            let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            return complain(&mistakes.join("\nliebre: "));
+        }
     };
     if checks_config {
         let shown = io::stdout().write_all(page::in_force(&configuration).as_bytes());

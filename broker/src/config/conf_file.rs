@@ -12,20 +12,30 @@ use super::entry::{Entry, FileError};
 /// What keeps a secret in a file of RabbitMQ's, and nobody else can read.
 const ENCRYPTED: &str = "encrypted:";
 
-/// The entries of a file, in its order. `variable` gives the environment's values.
-pub(super) fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Entry>, FileError> {
-    let mut entries = Vec::new();
+/// The entries of a file, in its order, and the lines that are none. `variable` gives the environment's values.
+pub(super) fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> (Vec<Entry>, Vec<FileError>) {
+    let (mut entries, mut errors) = (Vec::new(), Vec::new());
     for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
-        let error = |reason: String| FileError { line: index + 1, reason };
-        if let Some((key, value, is_quoted)) = split(line).map_err(|reason| error(reason.to_owned()))? {
-            let value = if is_quoted { value } else { interpolate(&value, variable).map_err(error)? };
-            if value.starts_with(ENCRYPTED) {
-                return Err(error(format!("{key}: encrypted values can't be read here; use $(VARIABLE)")));
-            }
-            entries.push(Entry { key, value, line: index + 1 });
+        match entry(line, index + 1, variable) {
+            Ok(entry) => entries.extend(entry),
+            Err(reason) => errors.push(FileError { line: index + 1, reason }),
         }
     }
-    Ok(entries)
+    (entries, errors)
+}
+
+/// None of a blank line.
+fn entry(
+    text: &str,
+    line: usize,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Entry>, String> {
+    let Some((key, value, is_quoted)) = split(text)? else { return Ok(None) };
+    let value = if is_quoted { value } else { interpolate(&value, variable)? };
+    if value.starts_with(ENCRYPTED) {
+        return Err(format!("{key}: encrypted values can't be read here; use $(VARIABLE)"));
+    }
+    Ok(Some(Entry { key, value, line }))
 }
 
 /// Key and value of a line, and whether the value stands in quotes; none of a blank one.
@@ -81,7 +91,10 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Vec<(String, String, usize)>, FileError> {
         let variable = |name: &str| (name == "PORT").then(|| "5673".to_owned());
-        let entries = parse(text, &variable)?;
+        let (entries, errors) = parse(text, &variable);
+        if let Some(error) = errors.into_iter().next() {
+            return Err(error);
+        }
         Ok(entries.into_iter().map(|entry| (entry.key, entry.value, entry.line)).collect())
     }
 
@@ -128,5 +141,8 @@ mod tests {
         ] {
             assert_eq!(parsed(text), Err(FileError { line, reason: reason.to_owned() }), "{text}");
         }
+        let (entries, errors) = parse("a\nb = 1\n= 2\n", &|_| None);
+        let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
+        assert_eq!((entries.len(), lines), (1, vec![1, 3]));
     }
 }

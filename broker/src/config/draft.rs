@@ -52,8 +52,8 @@ pub(super) struct Draft {
     pub(super) skip_if_unchanged: bool,
     pub(super) skip_unsupported: bool,
     pub(super) log: LogDraft,
-    /// What was made of the value that was read last, if that is something else.
-    pub(super) note: Option<String>,
+    /// What was made of the number that was read last, if that is another one, and a line about it.
+    pub(super) clamped: Option<(u64, String)>,
 }
 
 /// What was said of where the management API answers.
@@ -111,7 +111,7 @@ impl Default for Draft {
             skip_if_unchanged: false,
             skip_unsupported: false,
             log: LogDraft::default(),
-            note: None,
+            clamped: None,
         }
     }
 }

@@ -24,11 +24,11 @@ pub(super) fn given(variable: &dyn Fn(&str) -> Option<String>) -> Vec<Given> {
     exact_keys().flat_map(of_key).collect()
 }
 
-/// Looks for variables that nobody reads: a line for each, or an error for one that is another, mistyped.
-pub(super) fn unread(variables: &[(String, String)]) -> Result<Vec<String>, ConfigError> {
+/// Looks for variables that nobody reads: a line for each, or an error for each that is another, mistyped.
+pub(super) fn unread(variables: &[(String, String)]) -> (Vec<String>, Vec<ConfigError>) {
     let elsewhere = READ_ELSEWHERE.map(|rest| format!("{PREFIX}{rest}"));
     let known: Vec<String> = exact_keys().map(Key::variable_name).chain(elsewhere).collect();
-    let mut notes = Vec::new();
+    let (mut notes, mut mistakes) = (Vec::new(), Vec::new());
     for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
         if let Some((_, why)) = IGNORED_VARIABLES.iter().find(|(ignored, _)| ignored == name) {
             notes.push(format!("variable {name} does nothing here: {why}"));
@@ -39,12 +39,13 @@ pub(super) fn unread(variables: &[(String, String)]) -> Result<Vec<String>, Conf
         }
         match nearest(rest, &known) {
             Some(nearest) => {
-                return Err(ConfigError::UnknownVariable { name: name.clone(), nearest: nearest.to_owned() });
+                let nearest = nearest.to_owned();
+                mistakes.push(ConfigError::UnknownVariable { name: name.clone(), nearest });
             }
             None => notes.push(format!("variable {name} does nothing here: there is no such key")),
         }
     }
-    Ok(notes)
+    (notes, mistakes)
 }
 
 /// Variables that Kubernetes and Docker make for a service that is called `liebre` or `liebre-…`, such as
@@ -71,7 +72,8 @@ mod tests {
     use super::*;
 
     fn of(name: &str, value: &str) -> Result<Vec<String>, String> {
-        unread(&[(name.to_owned(), value.to_owned())]).map_err(|error| error.to_string())
+        let (notes, mistakes) = unread(&[(name.to_owned(), value.to_owned())]);
+        mistakes.first().map_or(Ok(notes), |mistake| Err(mistake.to_string()))
     }
 
     #[test]

@@ -210,7 +210,7 @@ pub(super) const LIMITS: &[Key] = &[
     Key::set("channel_max", "COUNT", "2047", "Open no more channels than this on one connection; 2047 are the most, 0 is as many", |draft, text, _| {
         let (number, note) = value::clamped(text, 1, u64::from(CHANNEL_MAX))?;
         draft.node_limits.channel_max = u16::try_from(number).unwrap_or(CHANNEL_MAX);
-        draft.note = note;
+        draft.clamped = note.map(|note| (number, note));
         Ok(())
     })
     .aliases(&["max_channels_per_connection"]),
@@ -221,7 +221,7 @@ pub(super) const LIMITS: &[Key] = &[
     Key::set("consumer_max_per_channel", "COUNT", "10000", "Start no more consumers than this on one channel; 65535 are the most", |draft, text, _| {
         let (number, note) = value::clamped(if text == "infinity" { "0" } else { text }, 1, 65_535)?;
         draft.node_limits.consumers_per_channel_max = usize::try_from(number).unwrap_or(usize::MAX);
-        draft.note = note;
+        draft.clamped = note.map(|note| (number, note));
         Ok(())
     }),
     Key::set("cluster_queue_limit", "COUNT", "infinity", "Declare no more queues than this in all vhosts together", |draft, text, _| {
@@ -249,7 +249,7 @@ pub(super) const LIMITS: &[Key] = &[
         let bytes = value::size(text)?.to_string();
         let (number, note) = value::clamped(&bytes, u64::from(FRAME_MIN), u64::from(FRAME_MAX_CEILING))?;
         draft.node_limits.frame_max = u32::try_from(number).unwrap_or(FRAME_MAX_CEILING);
-        draft.note = note;
+        draft.clamped = note.map(|note| (number, note));
         Ok(())
     }),
     Key::set("handshake_timeout", "MILLIS", "10000", "From accepting a connection until it is open", |draft, text, _| {

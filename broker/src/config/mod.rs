@@ -13,6 +13,7 @@ mod conf_file;
 mod draft;
 mod entry;
 mod environment;
+mod error;
 mod ignored;
 mod key;
 mod keys;
@@ -26,7 +27,7 @@ mod value;
 
 use std::{
     collections::BTreeSet,
-    env, error, fmt, io,
+    env,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -35,6 +36,7 @@ use crate::server::{EffectiveSetting, HIDDEN, Settings, watermark::DiskFreeLimit
 use draft::Draft;
 pub use entry::Source;
 use entry::{FileError, Given};
+pub use error::ConfigError;
 use key::Action;
 pub use key::Key;
 use log::LogSettings;
@@ -57,54 +59,6 @@ pub struct Configuration {
     pub notes: Vec<String>,
 }
 
-/// Why there is no configuration. Displayed with where to look.
-#[derive(Debug)]
-pub enum ConfigError {
-    /// A file that can't be read.
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// The system's word.
-        error: io::Error,
-    },
-    /// A line that is none.
-    Malformed {
-        /// In which file.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// What is wrong.
-        reason: String,
-    },
-    /// There is no such key.
-    UnknownKey {
-        /// Where it stands.
-        source: Source,
-        /// The key.
-        key: String,
-        /// The most similar one there is.
-        nearest: Option<&'static str>,
-    },
-    /// There is no such variable of ours.
-    UnknownVariable {
-        /// As it stands in the environment.
-        name: String,
-        /// The most similar one there is.
-        nearest: String,
-    },
-    /// A key can't have this value.
-    Value {
-        /// Where it stands.
-        source: Source,
-        /// The key.
-        key: String,
-        /// What it can have.
-        reason: String,
-    },
-    /// Something is missing.
-    Incomplete(String),
-}
-
 /// Every key: first those that do something.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
     [keys::NODE, keys::LIMITS, keys::ACCESS, keys::LOG, ignored::IGNORED].into_iter().flatten()
@@ -117,44 +71,89 @@ pub fn exact_keys() -> impl Iterator<Item = &'static Key> {
 
 impl Configuration {
     /// Reads files, environment and the options of the command line, which are keys' options with their values. `file`
-    /// is the file that the command line names; otherwise the environment, or the usual places, do.
-    pub fn read(file: Option<PathBuf>, options: Vec<(String, String)>) -> Result<Self, ConfigError> {
+    /// is the file that the command line names; otherwise the environment, or the usual places, do. Gives all mistakes
+    /// that there are.
+    pub fn read(file: Option<PathBuf>, options: Vec<(String, String)>) -> Result<Self, Vec<ConfigError>> {
         let variable = |name: &str| env::var(name).ok();
         let all =
             env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
-        let unread = environment::unread(&all.collect::<Vec<_>>())?;
-        let files = places::files(file, &variable)?;
+        let (unread, mut mistakes) = environment::unread(&all.collect::<Vec<_>>());
+        let files = places::files(file, &variable).unwrap_or_else(|error| {
+            mistakes.push(error);
+            Vec::new()
+        });
         let mut given = Vec::new();
         for path in &files {
-            given.extend(read_file(path, &variable)?);
+            given.extend(read_file(path, &variable, &mut mistakes));
         }
         given.extend(environment::given(&variable));
         given.extend(options.into_iter().map(|(key, value)| {
             let option = exact_keys().find(|exact| exact.name == key).map(Key::option_name);
             Given { source: Source::Flag(option.unwrap_or_else(|| key.clone())), key, value }
         }));
-        let mut configuration = Self::resolve(given, files)?;
+        let said = Said::read(given, &mut mistakes);
+        mistakes.extend(said.missing_definitions());
+        let mut configuration = said.finish(files, mistakes)?;
         configuration.notes.extend(unread);
-        check_paths(&configuration.settings)?;
         Ok(configuration)
     }
+}
 
-    /// What is in force when all of this is said, what wins last.
-    fn resolve(given: Vec<Given>, files: Vec<PathBuf>) -> Result<Self, ConfigError> {
-        let (mut chosen, mut notes) = choose(given)?;
+/// All that is said, before it is known whether it can be as a whole.
+struct Said {
+    draft: Draft,
+    chosen: Vec<Chosen>,
+    notes: Vec<String>,
+}
+
+impl Said {
+    /// What wins of all that is given, what wins last.
+    fn read(given: Vec<Given>, mistakes: &mut Vec<ConfigError>) -> Self {
+        let (mut chosen, mut notes) = choose(given, mistakes);
         notes.extend(drop_unneeded_sizes(&mut chosen));
         let mut draft = Draft::default();
-        for Chosen { key, words, given } in &chosen {
+        for Chosen { key, words, given } in &mut chosen {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let Action::Set(set) = key.action else { continue };
-            set(&mut draft, &given.value, &words).map_err(|reason| refused(given, reason))?;
-            if let Some(note) = draft.note.take() {
+            if let Err(reason) = set(&mut draft, &given.value, &words) {
+                mistakes.push(refused(given, reason));
+            }
+            if let Some((number, note)) = draft.clamped.take() {
                 notes.push(format!("{}: {}: {note}", given.source, given.key));
+                given.value = number.to_string();
             }
         }
-        let (mut settings, log) = draft.finish().map_err(ConfigError::Incomplete)?;
-        settings.effective = effective(&chosen, &settings, &log);
-        Ok(Self { settings, log, files, notes })
+        Self { draft, chosen, notes }
+    }
+
+    /// What is to be read at the start has to be there.
+    fn missing_definitions(&self) -> Vec<ConfigError> {
+        let missing = |path: &PathBuf| {
+            let error = path.metadata().err()?;
+            let reason = format!("cannot read {}: {error}", path.display());
+            let is_of_path = |chosen: &&Chosen| Path::new(&chosen.given.value) == path;
+            let found = self.chosen.iter().find(is_of_path);
+            Some(
+                found
+                    .map_or(ConfigError::Incomplete(reason.clone()), |chosen| refused(&chosen.given, reason)),
+            )
+        };
+        self.draft.definitions.iter().filter_map(missing).collect()
+    }
+
+    fn finish(
+        self,
+        files: Vec<PathBuf>,
+        mistakes: Vec<ConfigError>,
+    ) -> Result<Configuration, Vec<ConfigError>> {
+        // What is in the place of a mistake would only look like another one.
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let finished = self.draft.finish();
+        let (mut settings, log) = finished.map_err(|reason| vec![ConfigError::Incomplete(reason)])?;
+        settings.effective = effective(&self.chosen, &settings, &log);
+        Ok(Configuration { settings, log, files, notes: self.notes })
     }
 }
 
@@ -166,10 +165,13 @@ struct Chosen {
 }
 
 /// What wins, and a note for what does nothing.
-fn choose(given: Vec<Given>) -> Result<(Vec<Chosen>, Vec<String>), ConfigError> {
+fn choose(given: Vec<Given>, mistakes: &mut Vec<ConfigError>) -> (Vec<Chosen>, Vec<String>) {
     let (mut chosen, mut notes): (Vec<Chosen>, _) = (Vec::new(), Vec::new());
-    for mut given in in_parts(given)? {
-        let (key, words) = find(&given.key).ok_or_else(|| unknown(&given))?;
+    for mut given in in_parts(given, mistakes) {
+        let Some((key, words)) = find(&given.key) else {
+            mistakes.push(unknown(&given));
+            continue;
+        };
         if !key.is_honoured() {
             notes.push(format!("{}: {} does nothing here: {}", given.source, given.key, key.about));
             continue;
@@ -177,34 +179,30 @@ fn choose(given: Vec<Given>) -> Result<(Vec<Chosen>, Vec<String>), ConfigError> 
         if key.is_exact() {
             key.name.clone_into(&mut given.key);
         }
-        keep_address(key, &mut given, &chosen)?;
+        mistakes.extend(keep_address(key, &mut given, &chosen).err());
         chosen.retain(|Chosen { key: other, given: earlier, .. }| {
             let is_family = !key.family.is_empty() && other.family == key.family;
             earlier.key != given.key && !(is_family && earlier.source.layer() < given.source.layer())
         });
         chosen.push(Chosen { key, words, given });
     }
-    Ok((chosen, notes))
+    (chosen, notes)
 }
 
 /// Keys that stand for others become those.
-fn in_parts(given: Vec<Given>) -> Result<Vec<Given>, ConfigError> {
+fn in_parts(given: Vec<Given>, mistakes: &mut Vec<ConfigError>) -> Vec<Given> {
     let mut all = Vec::new();
     for given in given {
-        match find(&given.key).map(|(key, _)| key.action) {
-            Some(Action::Parts(parts)) => {
-                let parts = parts(&given.value).map_err(|reason| refused(&given, reason))?;
-                let part = |(key, value): (&str, String)| Given {
-                    key: key.to_owned(),
-                    value,
-                    source: given.source.clone(),
-                };
-                all.extend(parts.into_iter().map(part));
-            }
-            _ => all.push(given),
-        }
+        let Some(Action::Parts(parts)) = find(&given.key).map(|(key, _)| key.action) else {
+            all.push(given);
+            continue;
+        };
+        let parts = parts(&given.value).map_err(|reason| mistakes.push(refused(&given, reason)));
+        let part =
+            |(key, value): (&str, String)| Given { key: key.to_owned(), value, source: given.source.clone() };
+        all.extend(parts.into_iter().flatten().map(part));
     }
-    Ok(all)
+    all
 }
 
 /// A listener of which only the port is said stays at the address that what it replaces has: those of earlier layers,
@@ -255,40 +253,38 @@ fn drop_unneeded_sizes(chosen: &mut Vec<Chosen>) -> Vec<String> {
     notes
 }
 
-/// What is to be read at the start has to be there.
-fn check_paths(settings: &Settings) -> Result<(), ConfigError> {
-    let missing = |path: &&PathBuf| path.metadata().err().map(|error| ((*path).clone(), error));
-    match settings.definitions.paths.iter().find_map(|path| missing(&path)) {
-        Some((path, error)) => {
-            let of_path = |setting: &&EffectiveSetting| setting.value == path.display().to_string();
-            let found = settings.effective.iter().find(of_path);
-            let place = found.map(|setting| format!("{}: {}: ", setting.source, setting.key));
-            let place = place.unwrap_or_default();
-            Err(ConfigError::Incomplete(format!("{place}cannot read {}: {error}", path.display())))
-        }
-        None => Ok(()),
-    }
-}
-
 fn refused(given: &Given, reason: String) -> ConfigError {
     ConfigError::Value { source: given.source.clone(), key: given.key.clone(), reason }
 }
 
-fn read_file(path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Given>, ConfigError> {
-    let text = places::read(path)?;
+fn read_file(
+    path: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    mistakes: &mut Vec<ConfigError>,
+) -> Vec<Given> {
+    let text = match places::read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            mistakes.push(error);
+            return Vec::new();
+        }
+    };
     let is_toml = path.extension().is_some_and(|extension| extension == "toml");
-    let entries = if is_toml { toml_file::parse(&text) } else { conf_file::parse(&text, variable) };
-    let entries = entries.map_err(|FileError { line, reason }| ConfigError::Malformed {
+    let (entries, errors) = match is_toml {
+        true => toml_file::parse(&text).map_or_else(|error| (Vec::new(), vec![error]), |read| (read, vec![])),
+        false => conf_file::parse(&text, variable),
+    };
+    mistakes.extend(errors.into_iter().map(|FileError { line, reason }| ConfigError::Malformed {
         path: path.to_owned(),
         line,
         reason,
-    })?;
+    }));
     let given = entries.into_iter().map(|entry| Given {
         key: entry.key,
         value: entry.value,
         source: Source::File { path: path.to_owned(), line: entry.line },
     });
-    Ok(given.collect())
+    given.collect()
 }
 
 /// The key of this name, and what stands for its free parts. An exact name comes before one with free parts.
@@ -351,25 +347,3 @@ fn found_out(key: &Key, settings: &Settings, log: &LogSettings) -> Option<String
         _ => None,
     }
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { path, error } => {
-                write!(f, "cannot read the configuration {}: {error}", path.display())
-            }
-            Self::Malformed { path, line, reason } => write!(f, "{}:{line}: {reason}", path.display()),
-            Self::UnknownKey { source, key, nearest: Some(nearest) } => {
-                write!(f, "{source}: there is no key '{key}'; did you mean '{nearest}'?")
-            }
-            Self::UnknownKey { source, key, nearest: None } => write!(f, "{source}: there is no key '{key}'"),
-            Self::UnknownVariable { name, nearest } => {
-                write!(f, "there is no variable {name}; did you mean {nearest}?")
-            }
-            Self::Value { source, key, reason } => write!(f, "{source}: {key}: {reason}"),
-            Self::Incomplete(reason) => f.write_str(reason),
-        }
-    }
-}
-
-impl error::Error for ConfigError {}

@@ -28,8 +28,8 @@ file has it; all interfaces are `0.0.0.0:PORT` or `[::]:PORT`. Of `.relative` an
 counts. A number above what is possible here is taken as the largest one, with a warning in the log.
 
 Sizes are bytes, or have a unit: `500MiB`, `2GB`. A key that is not known ends the start, and the message names the
-nearest one. `liebre --check-config` reads everything, shows what is in force, where it comes from and what does nothing,
-and ends.
+nearest one; all mistakes are told at once. `liebre --check-config` reads everything, shows what is in force, where it
+comes from and what does nothing, and ends.
 `rabbitmqctl environment` and `/api/config/effective` show the same of a running broker, without secrets.
 `/etc/rabbitmq/enabled_plugins` and `advanced.config` are not read.
 

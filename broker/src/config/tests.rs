@@ -8,7 +8,8 @@ use super::*;
 use crate::server::check_ports;
 
 fn file(text: &str) -> Vec<Given> {
-    let entries = conf_file::parse(text, &|_| None).unwrap();
+    let (entries, errors) = conf_file::parse(text, &|_| None);
+    assert_eq!(errors, []);
     let source = |line| Source::File { path: PathBuf::from("/etc/rabbitmq/rabbitmq.conf"), line };
     entries
         .into_iter()
@@ -25,15 +26,17 @@ fn option(key: &str, value: &str) -> Vec<Given> {
     vec![Given { key: key.to_owned(), value: value.to_owned(), source }]
 }
 
-fn resolve(layers: &[Vec<Given>]) -> Result<Configuration, ConfigError> {
-    Configuration::resolve(
-        option("data_dir", "/data").into_iter().chain(layers.concat()).collect(),
-        Vec::new(),
-    )
+fn resolve(layers: &[Vec<Given>]) -> Result<Configuration, String> {
+    let mut mistakes = Vec::new();
+    let said =
+        Said::read(option("data_dir", "/data").into_iter().chain(layers.concat()).collect(), &mut mistakes);
+    let texts =
+        |mistakes: Vec<ConfigError>| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    said.finish(Vec::new(), mistakes).map_err(texts)
 }
 
 fn error(layers: &[Vec<Given>]) -> String {
-    resolve(layers).unwrap_err().to_string()
+    resolve(layers).unwrap_err()
 }
 
 fn shown(configuration: &Configuration, key: &str) -> Option<(String, String)> {
@@ -155,8 +158,11 @@ fn what_is_larger_than_can_be_is_taken_as_the_most_with_a_note() {
         let configuration = resolve(&[file(text)]).unwrap();
         assert_eq!(configuration.notes, [format!("/etc/rabbitmq/rabbitmq.conf:1: {key}: {value}")]);
     }
-    let limits = resolve(&[file("channel_max = 0\nframe_max = 0")]).unwrap().settings.node_limits;
+    let configuration = resolve(&[file("channel_max = 70000\nframe_max = 0")]).unwrap();
+    let limits = configuration.settings.node_limits;
     assert_eq!((limits.channel_max, limits.frame_max), (2_047, 1 << 20));
+    let shown = |key| shown(&configuration, key).unwrap().0;
+    assert_eq!((shown("channel_max"), shown("frame_max")), ("2047".to_owned(), "1048576".to_owned()));
 }
 
 #[test]
@@ -272,10 +278,63 @@ fn an_unknown_key_is_told_with_the_nearest_one() {
                                                   'vm_memory_high_watermark.relative'?",
         ),
         ("chanel_max = 5", "there is no key 'chanel_max'; did you mean 'channel_max'?"),
+        (
+            "management.tcp.prot = 5",
+            "there is no key 'management.tcp.prot'; did you mean 'management.tcp.port'?",
+        ),
+        (
+            "prometheus.tpc.port = 5",
+            "there is no key 'prometheus.tpc.port'; did you mean 'prometheus.tcp.port'?",
+        ),
+        ("log.file.levle = info", "there is no key 'log.file.levle'; did you mean 'log.file.level'?"),
+        (
+            "log.console.formater = json",
+            "there is no key 'log.console.formater'; did you mean 'log.console.formatter'?",
+        ),
+        (
+            "tcp_listen_options.backlogs = 5",
+            "there is no key 'tcp_listen_options.backlogs'; did you mean 'tcp_listen_options.backlog'?",
+        ),
         ("zzz = 5", "there is no key 'zzz'"),
     ] {
         assert_eq!(error(&[file(text)]), format!("/etc/rabbitmq/rabbitmq.conf:1: {message}"));
     }
+}
+
+#[test]
+fn rabbitmqs_keys_without_effect_are_no_mistakes() {
+    let keys = [
+        "tcp_listen_options.nodelay",
+        "tcp_listen_options.linger.timeout",
+        "management.tcp.idle_timeout",
+        "management.sample_retention_policies.global.minute",
+        "management.cors.allow_origins.1",
+        "management.ssl.versions.tlsv1_2",
+        "prometheus.return_per_object_metrics",
+        "prometheus.authentication.enabled",
+        "log.file.rotation.count",
+        "log.console.formatter.time_format",
+        "log.default.rotation.date",
+    ];
+    let configuration = resolve(&[file(&keys.map(|key| format!("{key} = 1\n")).concat())]).unwrap();
+    assert_eq!(configuration.notes.len(), keys.len());
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let lines = file("heartbaet = 5\nchannel_max = x\nframe_max = 131072\nzzz = 5\nvhost_max = many");
+    let place = "/etc/rabbitmq/rabbitmq.conf";
+    assert_eq!(
+        error(&[lines, variable("LIEBRE_HTTP_LISTEN", "nowhere")]),
+        [
+            "variable LIEBRE_HTTP_LISTEN: management.tcp.address: 'nowhere' is neither a port nor an address with one",
+            &format!("{place}:1: there is no key 'heartbaet'; did you mean 'heartbeat'?"),
+            &format!("{place}:4: there is no key 'zzz'"),
+            &format!("{place}:2: channel_max: 'x' is no number from 1 to 2047"),
+            &format!("{place}:5: vhost_max: 'many' is neither a number nor infinity"),
+        ]
+        .join("\n")
+    );
 }
 
 #[test]

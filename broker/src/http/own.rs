@@ -176,8 +176,9 @@ fn environment(request: &Request) -> Value {
             environment[name] = limit.into();
         }
     }
-    if let Some((kind, watermark)) = memory_watermark(limits) {
-        environment[format!("vm_memory_high_watermark.{kind}")] = watermark;
+    match memory_watermark(limits) {
+        Some((kind, watermark)) => environment[format!("vm_memory_high_watermark.{kind}")] = watermark,
+        None => environment["vm_memory_high_watermark"] = "never".into(),
     }
     with_sources(environment, &api.effective)
 }

@@ -117,9 +117,13 @@ where
 /// names no host. Commands that need no broker have nobody to ask.
 pub fn check_node(context: &Context<'_>) -> Result<(), Failure> {
     let options = context.options;
+    if context.command.is_offline {
+        return Ok(());
+    }
     let given = || std::env::var(NODE_VARIABLE).ok().filter(|node| !node.is_empty() && !options.names_host());
-    match options.word("node").map(String::from).or_else(given).filter(|_| !context.command.is_offline) {
-        Some(node) => node_name::check(&context.broker, &node, &paths::host_name()),
+    let named = options.word("node").map(|node| (node.to_string(), "leave out --node".to_string()));
+    match named.or_else(|| given().map(|node| (node, format!("unset the variable {NODE_VARIABLE}")))) {
+        Some((node, way_out)) => node_name::check(&context.broker, &node, &paths::host_name(), &way_out),
         None => Ok(()),
     }
 }

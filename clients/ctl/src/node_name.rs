@@ -9,12 +9,12 @@ const USUAL_NAME: &str = "rabbit";
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// A failure if the broker that answers is another node than the one that was named. One that does not answer, or does
-/// not tell its name, is left to the command.
-pub fn check(broker: &Broker<'_>, written: &str, own_host: &str) -> Result<(), Failure> {
+/// not tell its name, is left to the command. `way_out` is how to speak to whoever is there.
+pub fn check(broker: &Broker<'_>, written: &str, own_host: &str, way_out: &str) -> Result<(), Failure> {
     let is_local = broker.api().host().is_none_or(|host| is_loopback(&host));
     match broker.node() {
         Ok(actual) if !is_meant(written, &actual, is_local) => {
-            Err(refusal(&completed(written, own_host), &actual, &broker.api().address()))
+            Err(refusal(&completed(written, own_host), &actual, &broker.api().address(), way_out))
         }
         _ => Ok(()),
     }
@@ -49,7 +49,7 @@ fn parts(written: &str) -> (&str, Option<&str>) {
     (if name.is_empty() { USUAL_NAME } else { name }, Some(host).filter(|host| !host.is_empty()))
 }
 
-fn refusal(wanted: &str, actual: &str, address: &str) -> Failure {
+fn refusal(wanted: &str, actual: &str, address: &str, way_out: &str) -> Failure {
     let text = format!(
         "Error: unable to perform an operation on node '{wanted}'. Please see diagnostics information and suggestions \
          below.
@@ -68,7 +68,7 @@ attempted to contact: [{wanted}]
 {wanted}:
   * connected to {address}
   * the broker there is node '{actual}'
-  * suggestion: nothing was done; leave out --node to speak to '{actual}'
+  * suggestion: nothing was done; {way_out} to speak to '{actual}'
 "
     );
     Failure::bare(Code::Unavailable, text)
@@ -93,6 +93,17 @@ mod tests {
         }
         assert!(!is_meant("rabbit@10.0.0.1", "rabbit@10.0.0.2", true));
         assert!(!is_meant("rabbit@localhost", "rabbit@mq", false));
+    }
+
+    #[test]
+    fn who_typed_no_option_is_not_told_to_leave_one_out() {
+        let failure = refusal("hare@mars", "rabbit@h", "/data/control.sock", "unset the variable X");
+        let suggestion = "suggestion: nothing was done; unset the variable X to speak to 'rabbit@h'";
+        assert!(
+            failure.message.contains(suggestion) && !failure.message.contains("--node"),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]

@@ -85,6 +85,31 @@ fn what_can_not_be_ends_the_start_and_is_told_with_its_place() {
 }
 
 #[test]
+fn all_mistakes_are_told_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rabbitmq.conf");
+    fs::write(&file, "management.tcp.prot = 1\nheartbeat\nload_definitions = /no/such/file.json\n").unwrap();
+    let output = check(&file, &[("LIEBRE_AMPQ_LISTEN", "5673")], &["--frame-max", "x"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let place = file.display();
+    let expected = [
+        "liebre: there is no variable LIEBRE_AMPQ_LISTEN; did you mean LIEBRE_AMQP_LISTEN?".to_owned(),
+        format!("liebre: {place}:2: there is no '=' between key and value"),
+        format!(
+            "liebre: {place}:1: there is no key 'management.tcp.prot'; did you mean 'management.tcp.port'?"
+        ),
+        "liebre: option --frame-max: frame_max: 'x' is no size: bytes, or a number with a unit as in 500MiB or 2GB".to_owned(),
+        format!(
+            "liebre: {place}:3: load_definitions: cannot read /no/such/file.json: No such file or directory (os error 2)"
+        ),
+    ];
+    assert_eq!(
+        (output.status.code(), said.lines().collect::<Vec<_>>()),
+        (Some(1), expected.iter().map(String::as_str).collect())
+    );
+}
+
+#[test]
 fn a_port_in_the_environment_does_not_open_a_broker_that_a_file_keeps_local() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rabbitmq.conf");

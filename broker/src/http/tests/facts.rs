@@ -282,7 +282,7 @@ async fn own_routes_serve_the_admin_tools() {
                 control POST /liebre/authenticate {"username":"manager"}
                   400 {"error":"bad_request","reason":"[{key_missing,password}]"}
                 control GET /liebre/environment
-                  200 {"listeners.tcp":["127.0.0.1:5672"],"management.tcp.ip":"127.0.0.1","management.tcp.port":15672,"cluster_name":"rabbit@test","loopback_users":["guest"],"heartbeat":60,"frame_max":131072,"initial_frame_max":8192,"channel_max":2047,"consumer_max_per_channel":10000,"max_message_size":134217728,"handshake_timeout":10000,"disk_free_limit.absolute":0,"management.rates_mode":"basic","consumer_timeout":1800000}
+                  200 {"listeners.tcp":["127.0.0.1:5672"],"management.tcp.ip":"127.0.0.1","management.tcp.port":15672,"cluster_name":"rabbit@test","loopback_users":["guest"],"heartbeat":60,"frame_max":131072,"initial_frame_max":8192,"channel_max":2047,"consumer_max_per_channel":10000,"max_message_size":134217728,"handshake_timeout":10000,"disk_free_limit.absolute":0,"management.rates_mode":"basic","consumer_timeout":1800000,"vm_memory_high_watermark":"never"}
                 manager POST /liebre/stop
                   401 {"error":"not_authorised","reason":"Not administrator user"}
             "#]],

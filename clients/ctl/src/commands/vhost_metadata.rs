@@ -11,7 +11,8 @@ use crate::exit::{Code, Failure, UsageError};
 
 const VHOST: (&str, &str) = ("<vhost>", "Virtual host name");
 
-const TYPES: [&str; 3] = ["quorum", "stream", "classic"];
+/// Streams are not here.
+const TYPES: [&str; 2] = ["quorum", "classic"];
 
 /// The commands of this module.
 pub const COMMANDS: &[Command] = &[
@@ -28,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
         Group::VirtualHosts,
         "update_vhost_metadata",
         "update_vhost_metadata <vhost> [--description=<description>] [--tags=\"<tag1>,<tag2>,<...>\"] \
-         [--default-queue-type=<quorum|classic|stream>] [--protected-from-deletion=<true|false>]",
+         [--default-queue-type=<quorum|classic>] [--protected-from-deletion=<true|false>]",
         "Updates metadata (tags, description, default queue type, protection from deletion) a virtual host",
     )
     .takes(1, 1)
@@ -43,7 +44,7 @@ pub const COMMANDS: &[Command] = &[
         ("--description <description>", "Virtual host description"),
         ("--tags <tag1,tag2>", "Comma-separated list of tags"),
         (
-            "--default-queue-type <quorum|classic|stream>",
+            "--default-queue-type <quorum|classic>",
             "Queue type to use if no type is explicitly provided by the client",
         ),
         (

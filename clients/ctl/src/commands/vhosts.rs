@@ -32,7 +32,7 @@ pub const COMMANDS: &[Command] = &[
         Group::VirtualHosts,
         "add_vhost",
         "add_vhost <vhost> [--description <description> --tags \"<tag1>,<tag2>,<...>\" --default-queue-type \
-         <quorum|classic|stream>]",
+         <quorum|classic>]",
         "Creates a virtual host",
     )
     .takes(1, 1)
@@ -42,7 +42,7 @@ pub const COMMANDS: &[Command] = &[
         ("--description <description>", "Virtual host description"),
         ("--tags <tags>", "Comma separated list of tags"),
         (
-            "--default-queue-type <quorum|classic|stream>",
+            "--default-queue-type <quorum|classic>",
             "Queue type to use if no type is explicitly provided by the client",
         ),
     ])

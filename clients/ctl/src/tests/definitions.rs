@@ -192,7 +192,8 @@ fn a_file_may_be_checked_only_and_imported_in_part() {
         > POST /api/liebre/definitions?skip_unsupported=true&skip_if_unchanged=true {"vhosts":[]}
         {"skipped":[]}
         > POST /api/liebre/definitions?dry_run=true {"vhosts":[]}
-    "#]].assert_eq(&transcripts.concat());
+    "#]]
+    .assert_eq(&transcripts.concat());
 }
 
 #[test]
@@ -228,7 +229,8 @@ fn what_was_not_done_is_told() {
         {"node":"rabbit@h","result":"ok"}
         ! Warning: stays as it is: queues[0] ('q' in vhost '/'): inequivalent arg 'x-max-length'
         > POST /api/liebre/definitions {"vhosts":[]}
-    "#]].assert_eq(&transcripts.concat());
+    "#]]
+    .assert_eq(&transcripts.concat());
 }
 
 #[test]
@@ -251,5 +253,6 @@ fn rabbitmq_imports_what_needs_no_route_of_our_own() {
         Successfully started definition import. This process is asynchronous and can take some time.
         > POST /api/liebre/definitions {"vhosts":[]}
         > POST /api/definitions {"vhosts":[]}
-    "#]].assert_eq(&transcripts.concat());
+    "#]]
+    .assert_eq(&transcripts.concat());
 }

@@ -32,7 +32,7 @@ fn vhosts_come_and_go() {
             ! 
             ! Usage
             ! 
-            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] add_vhost <vhost> [--description <description> --tags "<tag1>,<tag2>,<...>" --default-queue-type <quorum|classic|stream>]
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] add_vhost <vhost> [--description <description> --tags "<tag1>,<tag2>,<...>" --default-queue-type <quorum|classic>]
             exit 65
             $ rabbitmqctl add_vhost curso --dry-run
             Adding vhost "curso" ...

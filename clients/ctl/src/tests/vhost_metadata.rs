@@ -38,13 +38,13 @@ fn metadata_that_is_not_named_stays() {
             > POST /api/vhosts/v/deletion/protection
             > PUT /api/vhosts/v {"description":"d","tags":"a,b","default_queue_type":"quorum"}
             $ rabbitmqctl update_vhost_metadata v --default-queue-type odd
-            ! Error (argument validation): Bad argument: Default queue type must be one of: quorum, stream, classic. Provided: odd
+            ! Error (argument validation): Bad argument: Default queue type must be one of: quorum, classic. Provided: odd
             ! Arguments given:
             ! 	update_vhost_metadata v --default-queue-type odd
             ! 
             ! Usage
             ! 
-            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] update_vhost_metadata <vhost> [--description=<description>] [--tags="<tag1>,<tag2>,<...>"] [--default-queue-type=<quorum|classic|stream>] [--protected-from-deletion=<true|false>]
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] update_vhost_metadata <vhost> [--description=<description>] [--tags="<tag1>,<tag2>,<...>"] [--default-queue-type=<quorum|classic>] [--protected-from-deletion=<true|false>]
             exit 65
             $ rabbitmqctl update_vhost_metadata v
             ! Error (argument validation): not enough arguments.
@@ -53,7 +53,7 @@ fn metadata_that_is_not_named_stays() {
             ! 
             ! Usage
             ! 
-            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] update_vhost_metadata <vhost> [--description=<description>] [--tags="<tag1>,<tag2>,<...>"] [--default-queue-type=<quorum|classic|stream>] [--protected-from-deletion=<true|false>]
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] update_vhost_metadata <vhost> [--description=<description>] [--tags="<tag1>,<tag2>,<...>"] [--default-queue-type=<quorum|classic>] [--protected-from-deletion=<true|false>]
             exit 64
             $ rabbitmqctl enable_vhost_deletion_protection v
             Protecting virtual host 'v' from removal...

@@ -151,6 +151,7 @@ fn environment(admin: &Admin) {
                   {'disk_free_limit.absolute',100331648},
                   {'management.rates_mode',"basic"},
                   {consumer_timeout,1800000},
+                  {vm_memory_high_watermark,"never"},
                   {channel_max_per_node,"infinity"},
                   {cluster_exchange_limit,"infinity"},
                   {cluster_queue_limit,"infinity"},
