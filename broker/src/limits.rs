@@ -86,6 +86,9 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
 pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer may take nothing of an answer to an HTTP request that waits for it.
 pub const HTTP_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes a second that a peer takes at least of an answer for which it makes us wait; who takes less is left after
+/// [`HTTP_WRITE_TIMEOUT`] of waiting that this rate does not explain.
+pub const HTTP_WRITE_RATE_MIN: u64 = 64 << 10;
 /// Large answers to HTTP requests at each door that are made, or wait to be taken by their readers, at the same time.
 pub const HTTP_LARGE_ANSWERS: usize = 2;
 /// Answers from this size on are large, bytes. Smaller ones of all connections together take a few megabytes.

@@ -21,12 +21,13 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tokio_io_timeout::TimeoutStream;
 
-use super::listener::{ACCEPT_PAUSE, is_of_peer};
+use super::{
+    listener::{ACCEPT_PAUSE, is_of_peer},
+    patience::PatientStream,
+};
 use crate::limits::{
     HEALTH_TIMEOUT, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIMEOUT, HTTP_THREADS,
-    HTTP_WRITE_TIMEOUT,
 };
 
 /// Where connections come from.
@@ -112,8 +113,7 @@ where
         let response = respond(request.map(Body::new));
         async move { Ok::<_, Infallible>(if only_reads { response.await } else { to_its_end(response).await }) }
     });
-    let mut stream = Box::pin(TimeoutStream::new(stream));
-    stream.as_mut().set_write_timeout_pinned(Some(HTTP_WRITE_TIMEOUT));
+    let stream = PatientStream::new(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP_HEAD_TIMEOUT)

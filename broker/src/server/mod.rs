@@ -10,6 +10,7 @@ pub mod http;
 pub mod journal;
 pub mod large_answers;
 mod listener;
+mod patience;
 pub mod process;
 pub mod resources;
 mod sampler;
