@@ -31,8 +31,7 @@ fn main() -> ExitCode {
         }
     };
     if checks_config {
-        let shown = io::stdout().write_all(page::in_force(&configuration).as_bytes());
-        return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return check(configuration).unwrap_or_else(|mistakes| complain(&mistakes.join("\nliebre: ")));
     }
     let journal = match places(&configuration.log) {
         Ok(places) => Journal::start(places),
@@ -51,6 +50,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what would be in force, if the definitions can be imported, too.
+fn check(mut configuration: Configuration) -> Result<ExitCode, Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| vec![format!("cannot start the runtime: {error}")])?;
+    let notes = runtime.block_on(http::definitions::rehearse(&configuration.settings))?;
+    configuration.notes.extend(notes);
+    let shown = io::stdout().write_all(page::in_force(&configuration).as_bytes());
+    Ok(if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run(settings: Settings, journal: Arc<Journal>, config_files: Vec<PathBuf>) -> Result<(), String> {

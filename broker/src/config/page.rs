@@ -29,7 +29,7 @@ counts. A number above what is possible here is taken as the largest one, with a
 
 Sizes are bytes, or have a unit: `500MiB`, `2GB`. A key that is not known ends the start, and the message names the
 nearest one; all mistakes are told at once. `liebre --check-config` reads everything, shows what is in force, where it
-comes from and what does nothing, and ends.
+comes from and what does nothing, tries whether definitions (`load_definitions`) can be imported, and ends.
 `rabbitmqctl environment` and `/api/config/effective` show the same of a running broker, without secrets.
 `/etc/rabbitmq/enabled_plugins` and `advanced.config` are not read.
 

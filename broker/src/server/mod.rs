@@ -12,6 +12,7 @@ pub mod large_answers;
 mod listener;
 mod patience;
 pub mod process;
+pub mod rehearsal;
 pub mod resources;
 mod sampler;
 mod socket;

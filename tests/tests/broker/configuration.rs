@@ -110,6 +110,51 @@ fn all_mistakes_are_told_at_once() {
 }
 
 #[test]
+fn definitions_are_tried_by_the_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, definitions) = (dir.path().join("rabbitmq.conf"), dir.path().join("d.json"));
+    let place = definitions.display();
+    fs::write(&file, format!("load_definitions = {place}\n")).unwrap();
+    let stream = r#"{"queues":[{"name":"s","vhost":"v","durable":true,"auto_delete":false,"arguments":{"x-queue-type":"stream"}}],"vhosts":[{"name":"v"}]}"#;
+    let user = r#"{"permissions":[{"user":"ana","vhost":"/","configure":"","write":"","read":""}]}"#;
+    for (text, said) in [
+        ("{", "not JSON: EOF while parsing an object at line 1 column 1"),
+        (user, "permissions[0] ('ana' in vhost '/'): there is no user 'ana'"),
+        (
+            stream,
+            "queues[0] ('s' in vhost 'v'): invalid arg 'x-queue-type' for queue 's' in vhost 'v': \"unsupported queue \
+             type 'stream'\". The rest can be imported without it: definitions.skip_unsupported = true",
+        ),
+    ] {
+        fs::write(&definitions, text).unwrap();
+        let output = check(&file, &[], &[]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), errors.trim()),
+            (Some(1), format!("liebre: {place}: {said}").as_str())
+        );
+    }
+    let output = check(&file, &[], &["--definitions-skip-unsupported"]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && shown.contains(&format!("# {place}: not imported: queues[0]")),
+        "{shown}"
+    );
+    fs::write(&definitions, DEFINITIONS).unwrap();
+    assert!(check(&file, &[], &[]).status.success());
+    // Where there was a start, the user may be there.
+    fs::write(&definitions, user).unwrap();
+    let data_dir = dir.path().join("data");
+    fs::create_dir_all(data_dir.join("messages")).unwrap();
+    fs::write(&file, format!("load_definitions = {place}\ndata_dir = {}\n", data_dir.display())).unwrap();
+    let output =
+        Command::new(binary("liebre", "liebre")).arg("--config").arg(&file).arg("--check-config").output();
+    let output = output.expect("the broker runs");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && shown.contains("unless the data directory has it"), "{shown}");
+}
+
+#[test]
 fn a_port_in_the_environment_does_not_open_a_broker_that_a_file_keeps_local() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rabbitmq.conf");

@@ -16,6 +16,7 @@ mod export;
 mod multipart;
 mod notes;
 mod object;
+mod rehearsal;
 mod unsupported;
 
 use std::{fmt, sync::Arc};
@@ -42,6 +43,7 @@ use crate::{
 };
 use check::Checked;
 use notes::Notes;
+pub use rehearsal::rehearse;
 
 /// The global parameter that says which definitions were imported last. Exports leave it out.
 pub(super) const IMPORTED: &str = "imported_definition_hash_value";
