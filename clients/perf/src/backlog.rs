@@ -48,6 +48,12 @@ impl Backlog {
         let rss_before = settled_rss(target)?;
         let build = Load { topology: topology(), consuming: None, extent, ..load.clone() };
         let built = run(target, &build, &mut Watcher::nobody())?;
+        if !built.is_complete {
+            let window = load.publishing.as_ref().and_then(|publishing| publishing.confirm_window);
+            let count = if window.is_some() { built.confirmed } else { built.sent };
+            let patience = Duration::from_secs_f64(built.seconds);
+            return Err(PerfError::NotReached { what: "messages", count, wanted: self.messages, patience });
+        }
         let rss_full = settled_rss(target)?;
         let drain = Load { topology: topology(), publishing: None, extent, ..load.clone() };
         let drained = run(target, &drain, &mut Watcher::nobody())?;

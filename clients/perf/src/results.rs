@@ -147,7 +147,8 @@ impl Results {
         out
     }
 
-    /// A table for a page that people read: a line for each kind of work, with its rate or median latency and its cost.
+    /// A table for a page that people read: a line for each kind of work, with its rate, median latency, memory or time,
+    /// and its cost.
     /// Where there was trouble there is no ratio: half of it may be the trouble's.
     pub fn brief(&self) -> String {
         let names: Vec<&str> = self.brokers.iter().map(|broker| broker.name.as_str()).collect();
@@ -160,7 +161,7 @@ impl Results {
         out += &format!("|---{}\n", "|--:".repeat(heads.len() - 1) + "|");
         for cell in &self.cells {
             let mut columns = vec![cell.title.clone() + cell.mark()];
-            for row in [cell.speed(), cell.cost()] {
+            for row in [cell.speed().or(cell.weight()), cell.cost()] {
                 columns.extend(brief_columns(row, names.len(), cell.trouble.is_none()));
             }
             out += &line(&columns);
@@ -168,7 +169,7 @@ impl Results {
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "\n{} Latencies are p50; CPU time is that of one message, connection, ….{}",
+            "\n{} Latencies are p50; CPU time is that of one message, connection, start, ….{}",
             self.method(),
             self.notes()
         );
@@ -235,9 +236,14 @@ impl Cell {
         keys.iter().find_map(|key| self.row(key))
     }
 
-    /// The broker's CPU time for each message, connection, ….
+    /// Of a broker that was started for the work, its memory or the time it took to start.
+    fn weight(&self) -> Option<&Row> {
+        ["rss_full_mib", "bytes_each", "rss_mib", "start_ms"].iter().find_map(|key| self.row(key))
+    }
+
+    /// The broker's CPU time for each message, connection, start, ….
     pub fn cost(&self) -> Option<&Row> {
-        self.row("broker_cpu_us")
+        ["broker_cpu_us", "start_cpu_ms"].iter().find_map(|key| self.row(key))
     }
 
     /// Behind what did not go as it should.
@@ -252,13 +258,8 @@ impl Cell {
 
 /// The medians of one broker or two, with the unit, and the ratio if it is sound.
 fn brief_columns(row: Option<&Row>, count: usize, is_sound: bool) -> Vec<String> {
-    let unit = match row {
-        Some(row) if row.name.ends_with("msg/s") => " msg/s",
-        Some(row) if row.name.ends_with("per s") => " per s",
-        _ => " us",
-    };
     let median = |spread: Option<Spread>| match spread {
-        Some(spread) => number(Some(spread.median)) + unit,
+        Some(spread) => number(Some(spread.median)) + unit(row.map_or("", |row| &row.key)),
         None => "-".to_owned(),
     };
     let mut columns = vec![median(row.and_then(|row| row.a))];
@@ -268,6 +269,18 @@ fn brief_columns(row: Option<&Row>, count: usize, is_sound: bool) -> Vec<String>
         columns.push(ratio.map_or("-".to_owned(), |ratio| number(Some(ratio)) + " times"));
     }
     columns
+}
+
+/// Of the figures that a brief table has.
+fn unit(key: &str) -> &'static str {
+    match key {
+        "received_per_second" => " msg/s",
+        "per_second" => " per s",
+        "bytes_each" => " B",
+        "rss_mib" | "rss_full_mib" => " MiB",
+        "start_ms" | "start_cpu_ms" => " ms",
+        _ => " us",
+    }
 }
 
 fn line(columns: &[String]) -> String {
@@ -333,11 +346,22 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
     fn a_brief_table_has_a_line_for_each_work() {
         let mut results = sample();
         results.cells[0].rows.push(row("broker_cpu_us", 0.4, 16.0, None));
+        let start = vec![row("start_ms", 8.0, 4_000.0, None), row("start_cpu_ms", 5.0, 5_000.0, None)];
+        results.cells.push(Cell { title: "start".to_owned(), rows: start, ..results.cells[0].clone() });
+        let mut memory = row("bytes_each", 1_000.0, 0.0, None);
+        (memory.b, memory.ratio) = (None, None);
+        results.cells.push(Cell {
+            title: "memory".to_owned(),
+            rows: vec![memory],
+            ..results.cells[0].clone()
+        });
         let expected = "\
 | work | Liebre | RabbitMQ | ratio | server CPU, Liebre | server CPU, RabbitMQ | ratio |
 |---|--:|--:|--:|--:|--:|--:|
 | 16 B <fast> | 2,000,000 msg/s | 100,000 msg/s | 20.0 times | 0.400 us | 16.0 us | 0.025 times |
 | channels \\* | - | - | - | - | - | - |
+| start | 8.00 ms | 4,000 ms | 0.002 times | 5.00 ms | 5,000 ms | 0.001 times |
+| memory | 1,000 B | - | - | - | - | - |
 ";
         assert!(results.brief().starts_with(expected), "{}", results.brief());
         assert!(results.brief().ends_with("….\n\n\\* channels: a|b\n"), "{}", results.brief());

@@ -94,7 +94,7 @@ impl Work {
 
 impl Outcome {
     /// Of work that either came about or failed.
-    fn whole(values: Vec<Value>) -> Self {
+    pub fn whole(values: Vec<Value>) -> Self {
         Self { values, is_complete: true, is_taken_down: true }
     }
 }
