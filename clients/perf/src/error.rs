@@ -73,7 +73,7 @@ impl fmt::Display for PerfError {
             Self::TimedOut { doing } => write!(f, "{doing}: the broker did not answer in time"),
             Self::NotReached { what, count, wanted, patience } => {
                 let (count, wanted) = (grouped(*count), grouped(*wanted));
-                write!(f, "not reached: {count} of {wanted} {what} in {} s", patience.as_secs_f64())
+                write!(f, "not reached: {count} of {wanted} {what} in {:.1} s", patience.as_secs_f64())
             }
             Self::Frame(error) => write!(f, "the broker sent no AMQP: {error}"),
             Self::Unexpected(what) => write!(f, "the broker sent what it must not: {what}"),

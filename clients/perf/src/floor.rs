@@ -126,7 +126,7 @@ type Call = (Vec<u8>, Vec<u8>);
 
 /// The calls that declare and delete a queue.
 fn calls() -> [Call; 2] {
-    let queue = "liebre-perf-floor-0";
+    let queue = &format!("{OWN_PREFIX}-floor-0");
     let declare =
         QueueDeclare { queue, is_durable: false, is_auto_delete: false, arguments: &FieldTable::default() };
     let declare_ok = method::method(CHANNEL, MethodId::QUEUE_DECLARE_OK, |out| {

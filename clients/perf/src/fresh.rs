@@ -15,7 +15,7 @@ use crate::codec::method::QueueDeclare;
 use crate::connection::Connection;
 use crate::error::PerfError;
 use crate::idle::{Ballast, Idling};
-use crate::load::Load;
+use crate::load::{Load, OWN_PREFIX};
 use crate::run::{Watcher, run};
 use crate::start::Start;
 use crate::url::BrokerUrl;
@@ -157,7 +157,7 @@ impl Site {
             |source| PerfError::File { path, source }
         };
         let parent = fs::canonicalize(parent).map_err(failed(parent))?;
-        let dir = parent.join(format!("liebre-perf-{}-{port}", process::id()));
+        let dir = parent.join(format!("{OWN_PREFIX}-{}-{port}", process::id()));
         fs::create_dir(&dir).map_err(failed(&dir))?;
         let filled =
             |word: &String| word.replace(DIR, &dir.display().to_string()).replace(PORT, &port.to_string());

@@ -10,7 +10,7 @@ use crate::codec::table::FieldTable;
 use crate::connection::{CHANNEL, Connection, close_all};
 use crate::cycle::{Cycle, Until, run_cycles};
 use crate::error::PerfError;
-use crate::figure::{Value, less, memory, more};
+use crate::figure::{Value, less, mebibytes, memory, more};
 use crate::load::OWN_PREFIX;
 use crate::process;
 
@@ -78,15 +78,14 @@ impl Idle {
         idle_cpu: Option<f64>,
     ) -> Vec<Value> {
         let growth = before.zip(after).map(|(before, after)| after as f64 - before as f64);
-        let mebibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / 1_048_576.0);
         vec![
             memory(
                 "bytes_each",
                 "broker memory, bytes each",
                 growth.map(|bytes| bytes / f64::from(self.count)),
             ),
-            memory("rss_before_mib", "broker RSS MiB before", mebibytes(before)),
-            memory("rss_after_mib", "broker RSS MiB with them", mebibytes(after)),
+            memory("rss_before_mib", "broker RSS MiB before", before.map(mebibytes)),
+            memory("rss_after_mib", "broker RSS MiB with them", after.map(mebibytes)),
             more("per_second", "made per s", f64::from(self.count) / seconds.max(f64::MIN_POSITIVE)),
             less("idle_cpu_percent", "broker CPU while idle, % of a core", idle_cpu),
         ]

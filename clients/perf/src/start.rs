@@ -11,7 +11,7 @@ use crate::cli::Target;
 use crate::clock::{Nanos, now};
 use crate::connection::Connection;
 use crate::error::PerfError;
-use crate::figure::{Value, less};
+use crate::figure::{Value, less, mebibytes};
 use crate::idle::settled_rss;
 use crate::process;
 use crate::url::BrokerUrl;
@@ -60,7 +60,7 @@ impl Start {
         Ok(vec![
             less("start_ms", "start to first handshake ms", opened.since(begin).as_secs_f64() * 1e3),
             less("start_cpu_ms", "CPU ms until then", cpu.as_secs_f64() * 1e3),
-            less("rss_mib", "RSS MiB afterwards", rss.map(|rss| rss as f64 / 1_048_576.0)),
+            less("rss_mib", "RSS MiB afterwards", rss.map(mebibytes)),
             less("stop_ms", "stop ms", now().since(stopping).as_secs_f64() * 1e3),
         ])
     }

@@ -129,12 +129,12 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub pair: PairArgs,
     /// How often each broker is measured
-    #[arg(long, default_value_t = 5, value_parser = parse_rounds())]
+    #[arg(long, global = true, default_value_t = 5, value_parser = parse_rounds())]
     pub rounds: u32,
     #[command(flatten)]
     pub load: LoadArgs,
     /// Print JSON
-    #[arg(long, help_heading = None::<&str>)]
+    #[arg(long, global = true, help_heading = None::<&str>)]
     pub json: bool,
     #[command(subcommand)]
     pub work: Option<WorkCommand>,
@@ -316,11 +316,15 @@ impl StartArgs {
 
 impl TableArgs {
     pub fn plans(&self) -> Result<Vec<Plan>, String> {
-        let mut plans = run_plans(self.duration.as_secs_f64())?;
-        if self.a_command.is_some() {
-            plans.append(&mut fresh_plans(self.many.limit)?);
+        let run = run_plans(self.duration.as_secs_f64())?;
+        let fresh = fresh_plans(self.many.limit)?;
+        match self.a_command {
+            Some(_) => self.many.chosen([run, fresh].concat()),
+            None => self.many.chosen(run).map_err(|message| match self.many.chosen(fresh) {
+                Ok(_) => "memory and starts are measured with --a-command".to_owned(),
+                Err(_) => message,
+            }),
         }
-        self.many.chosen(plans)
     }
 
     pub fn method(&self) -> Method {
@@ -388,5 +392,36 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_compares_may_stand_behind_the_work() {
+        let line = "liebre-perf compare --a amqp://one --b amqp://other churn queues --rounds 3 --json";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Some(Command::Compare(args)) = cli.command else { panic!("{line}") };
+        assert_eq!((args.rounds, args.json, args.work.is_some()), (3, true, true));
+        let line = "liebre-perf compare --a amqp://one --b amqp://other --rounds 4 churn queues";
+        let Some(Command::Compare(args)) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("{line}")
+        };
+        assert_eq!((args.rounds, args.json), (4, false));
+    }
+
+    #[test]
+    fn a_table_has_memory_and_starts_if_it_knows_how_to_start() {
+        let plans = |line: &str| {
+            let words = ["liebre-perf", "table", "--a", "amqp://one"];
+            let cli = Cli::try_parse_from(words.into_iter().chain(line.split_terminator('|'))).unwrap();
+            let Some(Command::Table(args)) = cli.command else { panic!("{line}") };
+            args.plans().map(|plans| plans.len())
+        };
+        assert_eq!(plans(""), Ok(16));
+        assert_eq!(plans("--a-command|liebre {dir} {port}"), Ok(26));
+        assert_eq!(plans("--a-command|liebre {dir} {port}|--only|memory"), Ok(6));
+        assert!(plans("--only|memory").unwrap_err().contains("--a-command"));
+        for line in ["--a-command|liebre {dir}", "--b-command|liebre {dir} {port}"] {
+            let words = ["liebre-perf", "table", "--a", "amqp://one", "--b", "amqp://other"];
+            assert!(Cli::try_parse_from(words.into_iter().chain(line.split('|'))).is_err(), "{line}");
+        }
     }
 }
