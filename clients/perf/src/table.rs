@@ -112,7 +112,6 @@ fn measure_cell(plan: &Plan, method: &Method) -> Cell {
     let mut troubles: Vec<String> = sides.iter().filter_map(Side::trouble).collect();
     troubles
         .extend(floors.iter().find_map(|found| found.as_ref().err()).map(|error| format!("floor: {error}")));
-    troubles.extend(comparison.troubles());
     let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
     Cell {
         title: plan.title.clone(),
@@ -195,7 +194,49 @@ impl<'a> Side<'a> {
         if self.failure.is_none() { &self.outcomes } else { &[] }
     }
 
+    /// What was not as it should be.
     fn trouble(&self) -> Option<String> {
-        self.failure.as_ref().map(|error| format!("{}: {error}", self.broker.name))
+        let rounds = self.outcomes.len();
+        let count =
+            |is_bad: fn(&Outcome) -> bool| self.outcomes.iter().filter(|&outcome| is_bad(outcome)).count();
+        let incomplete = count(|outcome| !outcome.is_complete);
+        let busy = count(|outcome| !outcome.is_taken_down);
+        let troubles = match &self.failure {
+            Some(error) => vec![error.to_string()],
+            None => [
+                (incomplete > 0)
+                    .then(|| format!("in {incomplete} of {rounds} rounds the messages did not get through")),
+                (busy > 0).then(|| format!("{busy} of {rounds} rounds left it busy")),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        };
+        (!troubles.is_empty()).then(|| format!("{}: {}", self.broker.name, troubles.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_says_whose_it_is() {
+        let target = Target { url: "amqp://mq".parse().unwrap(), pid: None };
+        let broker = Named { name: "Mq".to_owned(), target, recipe: None };
+        let outcome = |is_complete, is_taken_down| Outcome { values: Vec::new(), is_complete, is_taken_down };
+        let mut side = Side::of(&broker);
+        side.outcomes.push(outcome(true, true));
+        assert_eq!(side.trouble(), None);
+        side.outcomes.push(outcome(false, false));
+        let told = "Mq: in 1 of 2 rounds the messages did not get through, 1 of 2 rounds left it busy";
+        assert_eq!(side.trouble().as_deref(), Some(told));
+        side.take(|_| Err(PerfError::Cancelled));
+        side.take(|_| panic!("a step after the failure"));
+        assert_eq!(
+            side.trouble().as_deref(),
+            Some("Mq: the broker cancelled the consumer: the queue was deleted")
+        );
+        assert!(side.counted().is_empty());
     }
 }
