@@ -44,7 +44,7 @@ pub fn svg(results: &Results) -> Result<String, String> {
     let Some(scale) = Scale::of(ratios) else {
         return Err("there is no cell with a ratio".to_owned());
     };
-    let troubled: Vec<&Cell> = results.cells.iter().filter(|cell| cell.trouble.is_some()).collect();
+    let troubled: Vec<&Cell> = results.cells.iter().filter(|cell| !cell.is_sound()).collect();
     let heights = cells.iter().map(|(_, bars)| bars.len() as f64 * (BAR + 1.0) + GAP);
     let bottom = TOP + heights.sum::<f64>();
     let height = bottom + troubled.len() as f64 * NOTE + BOTTOM;
@@ -84,7 +84,7 @@ struct Bar {
 /// A cell's rate, or else its median latency, and its cost; nothing of one without these, and of one with trouble, as
 /// half of a ratio may be the trouble's.
 fn bars(cell: &Cell) -> Vec<Bar> {
-    if cell.trouble.is_some() || cell.speed().is_none() {
+    if !cell.is_sound() || cell.speed().is_none() {
         return Vec::new();
     }
     // Of next to no CPU time a ratio may be 0.
@@ -184,7 +184,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::tests::sample;
+    use crate::results::tests::{sample, trouble};
 
     #[test]
     fn ticks_surround_the_ratios() {
@@ -216,7 +216,7 @@ mod tests {
     fn a_cell_with_trouble_has_no_bar() {
         let mut results = sample();
         assert_eq!(bars(&results.cells[0]), [Bar { class: "rate", ratio: 20.0 }]);
-        results.cells[0].trouble = Some("not all got through".to_owned());
+        results.cells[0].troubles.push(trouble("not all got through"));
         assert_eq!(bars(&results.cells[0]), []);
     }
 

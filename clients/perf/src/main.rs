@@ -111,7 +111,7 @@ fn measure_many(plans: &[Plan], args: &ManyArgs, method: &Method) -> Result<bool
     let count = plans.len();
     let results = measure_all(plans, method, |results| {
         if let Some(cell) = results.cells.last() {
-            let trouble = cell.trouble.as_deref().map_or(String::new(), |trouble| format!(": {trouble}"));
+            let trouble = cell.trouble().map_or(String::new(), |trouble| format!(": {trouble}"));
             say(&format!("{} of {count}: {}{trouble}", results.cells.len(), cell.title));
         }
         args.out.as_ref().map_or(Ok(()), |path| results.write(path))

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::figure::grouped;
 use crate::floor::Floor;
 use crate::fresh::State;
 use crate::idle::Idling;
@@ -187,7 +188,8 @@ pub fn scale_plans(seconds: f64, load: &str) -> Result<Vec<Plan>, String> {
         for &count in counts {
             let options = format!("{} {load} -z {seconds}", options(count));
             let ballast = ballast.map(|what| (what, count)).into_iter().collect();
-            let plan = run_plan(format!("{count} {curve}"), options, CURVE, None, ballast)?;
+            let plan =
+                run_plan(format!("{} {curve}", grouped(u64::from(count))), options, CURVE, None, ballast)?;
             plans.push(Plan { point: Some(Point { curve: curve.to_owned(), count }), ..plan });
         }
     }

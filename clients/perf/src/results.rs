@@ -46,10 +46,18 @@ pub struct Cell {
     pub options: String,
     pub rows: Vec<Row>,
     /// Why there are no rows, or not all of them count.
-    pub trouble: Option<String>,
+    pub troubles: Vec<Trouble>,
     /// Of a curve, which point this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<Point>,
+}
+
+/// What was not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The broker that had it, or `floor`.
+    pub of: String,
+    pub what: String,
 }
 
 /// A point of a curve.
@@ -110,7 +118,7 @@ impl Results {
 
     /// Whether every cell has its figures.
     pub fn is_complete(&self) -> bool {
-        self.cells.iter().all(|cell| cell.trouble.is_none())
+        self.cells.iter().all(Cell::is_sound)
     }
 
     /// A table, with a line on how it was measured.
@@ -136,7 +144,7 @@ impl Results {
                 );
                 out += &line(&columns);
             }
-            if let Some(trouble) = &cell.trouble {
+            if let Some(trouble) = cell.trouble() {
                 let mut columns = vec![title, trouble.replace('|', "\\|")];
                 columns.resize(heads.len(), String::new());
                 out += &line(&columns);
@@ -160,9 +168,9 @@ impl Results {
         let mut out = line(&heads);
         out += &format!("|---{}\n", "|--:".repeat(heads.len() - 1) + "|");
         for cell in &self.cells {
-            let mut columns = vec![cell.title.clone() + cell.mark()];
+            let mut columns = vec![cell.title.clone() + if cell.is_sound() { "" } else { MARK }];
             for row in [cell.speed().or(cell.weight()), cell.cost()] {
-                columns.extend(brief_columns(row, names.len(), cell.trouble.is_none()));
+                columns.extend(brief_columns(row, names.len(), cell.is_sound()));
             }
             out += &line(&columns);
         }
@@ -196,7 +204,7 @@ impl Results {
                 let mut columns = vec![format!("{curve}: {}", broker.name)];
                 columns.extend(counts.iter().map(|count| match at(count) {
                     None => String::new(),
-                    Some((_, cell)) => with_noise(cell.cost().and_then(cost)) + cell.mark(),
+                    Some((_, cell)) => with_noise(cell.cost().and_then(cost)) + cell.mark_of(broker),
                 }));
                 out += &line(&columns);
             }
@@ -213,9 +221,8 @@ impl Results {
 
     /// What the marks mean.
     fn notes(&self) -> String {
-        let note = |cell: &Cell| {
-            Some(format!("\n\n{} {}: {}", MARK.trim_start(), cell.title, cell.trouble.as_ref()?))
-        };
+        let note =
+            |cell: &Cell| Some(format!("\n\n{} {}: {}", MARK.trim_start(), cell.title, cell.trouble()?));
         self.cells.iter().filter_map(note).collect()
     }
 
@@ -246,9 +253,19 @@ impl Cell {
         ["broker_cpu_us", "start_cpu_ms"].iter().find_map(|key| self.row(key))
     }
 
-    /// Behind what did not go as it should.
-    fn mark(&self) -> &'static str {
-        if self.trouble.is_some() { MARK } else { "" }
+    pub fn is_sound(&self) -> bool {
+        self.troubles.is_empty()
+    }
+
+    /// All that was not as it should be.
+    pub fn trouble(&self) -> Option<String> {
+        let troubles = self.troubles.iter().map(|Trouble { of, what }| format!("{of}: {what}"));
+        (!self.is_sound()).then(|| troubles.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Behind a figure of this broker, if something went wrong with it.
+    fn mark_of(&self, broker: &Broker) -> &'static str {
+        if self.troubles.iter().any(|trouble| trouble.of == broker.name) { MARK } else { "" }
     }
 
     fn row(&self, key: &str) -> Option<&Row> {
@@ -304,14 +321,19 @@ pub mod tests {
         }
     }
 
+    /// One of the second broker's.
+    pub fn trouble(what: &str) -> Trouble {
+        Trouble { of: "RabbitMQ".to_owned(), what: what.to_owned() }
+    }
+
     /// Two cells, the second of which failed.
     pub fn sample() -> Results {
         let broker = |name: &str| Broker { name: name.to_owned(), address: "127.0.0.1:5672".to_owned() };
-        let cell = |title: &str, rows, trouble: Option<&str>| Cell {
+        let cell = |title: &str, rows, troubles| Cell {
             title: title.to_owned(),
             options: "-s 16".to_owned(),
             rows,
-            trouble: trouble.map(str::to_owned),
+            troubles,
             point: None,
         };
         Results {
@@ -322,9 +344,9 @@ pub mod tests {
                 cell(
                     "16 B <fast>",
                     vec![row("received_per_second", 2_000_000.0, 100_000.0, Some(5.0))],
-                    None,
+                    vec![],
                 ),
-                cell("channels", vec![], Some("a|b")),
+                cell("channels", vec![], vec![trouble("a|b")]),
             ],
         }
     }
@@ -335,7 +357,7 @@ pub mod tests {
 | work | figure | Liebre | RabbitMQ | ratio | floor |
 |---|---|--:|--:|--:|--:|
 | 16 B <fast> | received msg/s | 2,000,000 (1,000,000 to 4,000,000) | 100,000 (50,000 to 200,000) | 20.0 times | 5.00 (2.50 to 10.0) |
-| channels | a\\|b |  |  |  |  |
+| channels | RabbitMQ: a\\|b |  |  |  |  |
 
 Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client and broker; Linux 6.1.
 ";
@@ -364,16 +386,16 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
 | memory | 1,000 B | - | - | - | - | - |
 ";
         assert!(results.brief().starts_with(expected), "{}", results.brief());
-        assert!(results.brief().ends_with("….\n\n\\* channels: a|b\n"), "{}", results.brief());
+        assert!(results.brief().ends_with("….\n\n\\* channels: RabbitMQ: a|b\n"), "{}", results.brief());
     }
 
     #[test]
     fn a_ratio_with_trouble_does_not_count() {
         let mut results = sample();
-        results.cells[0].trouble = Some("not all got through".to_owned());
+        results.cells[0].troubles.push(trouble("not all got through"));
         let line = "| 16 B <fast> \\* | 2,000,000 msg/s | 100,000 msg/s | - | - | - | - |\n";
         assert!(results.brief().contains(line), "{}", results.brief());
-        assert!(results.brief().contains("\n\n\\* 16 B <fast>: not all got through\n"));
+        assert!(results.brief().contains("\n\n\\* 16 B <fast>: RabbitMQ: not all got through\n"));
     }
 
     #[test]
@@ -387,7 +409,7 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
         let expected = "\
 | server CPU us per message, with | 1 | 1,000 |
 |---|--:|--:|
-| queues: Liebre | - \\* | 0.400 (0.200 to 0.800) |
+| queues: Liebre | - | 0.400 (0.200 to 0.800) |
 | queues: RabbitMQ | - \\* | 16.0 (8.00 to 32.0) |
 ";
         assert!(results.curves().starts_with(expected), "{}", results.curves());

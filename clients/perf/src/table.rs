@@ -12,7 +12,7 @@ use crate::figure::Spread;
 use crate::fresh::{Recipe, Site};
 use crate::idle::Ballast;
 use crate::plans::{Plan, Task};
-use crate::results::{Broker, Cell, Machine, Results, Row};
+use crate::results::{Broker, Cell, Machine, Results, Row, Trouble};
 use crate::work::Outcome;
 
 /// A broker that runs, what it is called, and how another like it is started.
@@ -30,7 +30,7 @@ pub struct Method {
     /// One or two.
     pub brokers: Vec<Named>,
     pub rounds: u32,
-    /// Where the disk is synced for its floor, and the directories of brokers are that are started.
+    /// Where the disk is synced for its floor, and where brokers that are started have their directories.
     pub dir: PathBuf,
     /// How long a broker may take until something is there that does not belong to a measurement.
     pub limit: Duration,
@@ -109,15 +109,18 @@ fn measure_cell(plan: &Plan, method: &Method) -> Cell {
         Some(row_of(row, Spread::of(floor)))
     });
     let rows = rows.collect();
-    let mut troubles: Vec<String> = sides.iter().filter_map(Side::trouble).collect();
-    troubles
-        .extend(floors.iter().find_map(|found| found.as_ref().err()).map(|error| format!("floor: {error}")));
-    let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
+    let mut troubles: Vec<Trouble> = sides.iter().filter_map(Side::trouble).collect();
+    troubles.extend(
+        floors
+            .iter()
+            .find_map(|found| found.as_ref().err())
+            .map(|error| Trouble { of: "floor".to_owned(), what: error.to_string() }),
+    );
     Cell {
         title: plan.title.clone(),
         options: plan.options.clone(),
         rows,
-        trouble,
+        troubles,
         point: plan.point.clone(),
     }
 }
@@ -195,7 +198,7 @@ impl<'a> Side<'a> {
     }
 
     /// What was not as it should be.
-    fn trouble(&self) -> Option<String> {
+    fn trouble(&self) -> Option<Trouble> {
         let rounds = self.outcomes.len();
         let count =
             |is_bad: fn(&Outcome) -> bool| self.outcomes.iter().filter(|&outcome| is_bad(outcome)).count();
@@ -212,7 +215,8 @@ impl<'a> Side<'a> {
             .flatten()
             .collect(),
         };
-        (!troubles.is_empty()).then(|| format!("{}: {}", self.broker.name, troubles.join(", ")))
+        let of = || self.broker.name.clone();
+        (!troubles.is_empty()).then(|| Trouble { of: of(), what: troubles.join(", ") })
     }
 }
 
@@ -229,14 +233,12 @@ mod tests {
         side.outcomes.push(outcome(true, true));
         assert_eq!(side.trouble(), None);
         side.outcomes.push(outcome(false, false));
-        let told = "Mq: in 1 of 2 rounds the messages did not get through, 1 of 2 rounds left it busy";
-        assert_eq!(side.trouble().as_deref(), Some(told));
+        let trouble = |what: &str| Some(Trouble { of: "Mq".to_owned(), what: what.to_owned() });
+        let told = "in 1 of 2 rounds the messages did not get through, 1 of 2 rounds left it busy";
+        assert_eq!(side.trouble(), trouble(told));
         side.take(|_| Err(PerfError::Cancelled));
         side.take(|_| panic!("a step after the failure"));
-        assert_eq!(
-            side.trouble().as_deref(),
-            Some("Mq: the broker cancelled the consumer: the queue was deleted")
-        );
+        assert_eq!(side.trouble(), trouble("the broker cancelled the consumer: the queue was deleted"));
         assert!(side.counted().is_empty());
     }
 }
