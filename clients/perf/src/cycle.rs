@@ -44,11 +44,9 @@ pub enum Cycle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
     /// For so long, after a warm-up that does not count.
-    Time {
-        warmup: Duration,
-        duration: Duration,
-    },
-    Count(u64),
+    Time { warmup: Duration, duration: Duration },
+    /// So many times, or as often as is possible before the deadline. What has begun by then is done, too.
+    Count { count: u64, deadline: Nanos },
 }
 
 /// What came of it.
@@ -188,7 +186,7 @@ impl<'a> Round<'a> {
     fn run(&mut self) -> Result<Cycled, PerfError> {
         let (warmup, duration) = match self.until {
             Until::Time { warmup, duration } => (warmup, Some(duration)),
-            Until::Count(_) => (Duration::ZERO, None),
+            Until::Count { .. } => (Duration::ZERO, None),
         };
         let mut measured: Option<Reading> = None;
         let begin = now();
@@ -203,7 +201,7 @@ impl<'a> Round<'a> {
                 measured = Some(Reading::take(self.target, self.done)?);
             }
             let is_over = match (self.until, &measured) {
-                (Until::Count(count), _) => self.done >= count,
+                (Until::Count { .. }, _) => self.done == self.begun && self.is_enough(now),
                 (Until::Time { .. }, Some(start)) => {
                     duration.is_some_and(|duration| now.since(start.at) >= duration)
                 }
@@ -225,7 +223,7 @@ impl<'a> Round<'a> {
 
     /// Begins the next cycle, if there is one to begin: with the last move, as a connection has been connected since.
     fn begin(&mut self, index: usize) -> Result<(), PerfError> {
-        if matches!(self.until, Until::Count(count) if self.begun >= count) {
+        if self.is_enough(self.last_move) {
             self.slots[index].is_idle = true;
             return Ok(());
         }
@@ -233,6 +231,14 @@ impl<'a> Round<'a> {
         (slot.step, slot.number, slot.began, slot.is_idle) = (0, self.begun, self.last_move, false);
         self.begun += 1;
         self.say(index)
+    }
+
+    /// Whether no more is to begin.
+    fn is_enough(&self, now: Nanos) -> bool {
+        match self.until {
+            Until::Time { .. } => false,
+            Until::Count { count, deadline } => self.begun >= count || now >= deadline,
+        }
     }
 
     /// Says the line of the slot's step, or ends its cycle when there is none.
