@@ -17,6 +17,8 @@ use crate::latency::{Histogram, Percentiles};
 use crate::poller::{Event, Poller};
 use crate::process::{self, Usage};
 
+/// For errors.
+const DOING: &str = "what comes and goes";
 /// The channel that comes and goes; the connection's first stays.
 const CHURNED_CHANNEL: u16 = CHANNEL + 1;
 const WAKE: Duration = Duration::from_millis(100);
@@ -211,7 +213,7 @@ impl<'a> Round<'a> {
                 return Reading::take(self.target, self.done).map(|end| start.until(&end, &self.latencies));
             }
             if now.since(self.last_move) > STALL {
-                return Err(PerfError::TimedOut { doing: "churn" });
+                return Err(PerfError::TimedOut { doing: DOING });
             }
             let events = self.poller.wait(WAKE).map_err(failed)?;
             let ready: Vec<Event> = events.filter(|event| event.is_readable).collect();
@@ -265,7 +267,7 @@ impl<'a> Round<'a> {
             let Slot { connection, is_idle, .. } = &mut self.slots[index];
             let count = match connection.inbox.fill(&mut &connection.stream) {
                 Ok(0) if *is_idle => return Ok(()),
-                Ok(0) => return Err(PerfError::EndOfStream { doing: "churn" }),
+                Ok(0) => return Err(PerfError::EndOfStream { doing: DOING }),
                 Ok(count) => count,
                 Err(error) if crate::connection::is_wake(&error) => return Ok(()),
                 Err(source) => return Err(failed(source)),
@@ -333,5 +335,5 @@ impl Reading {
 }
 
 fn failed(source: std::io::Error) -> PerfError {
-    PerfError::while_doing("churn", source)
+    PerfError::while_doing(DOING, source)
 }

@@ -17,7 +17,7 @@ use crate::error::PerfError;
 use crate::idle::{Ballast, Idling};
 use crate::load::{Load, OWN_PREFIX};
 use crate::run::{Watcher, run};
-use crate::start::Start;
+use crate::start::{Start, Started};
 use crate::url::BrokerUrl;
 use crate::work::{Outcome, Work};
 
@@ -66,16 +66,13 @@ impl Recipe {
 
     /// Starts and stops it once, so that a mistake in the command is told.
     pub fn try_out(&self, dir: &Path, patience: Duration) -> Result<(), PerfError> {
-        Site::make(self, dir, State::Empty, true, patience)?.start.launch()?.0.stop()
+        Site::make(self, dir, State::Empty, true, patience)?.launch()?.0.stop()
     }
 
     /// Measures `work` in a broker that nobody has used.
     pub fn measure(&self, dir: &Path, work: &Work, patience: Duration) -> Result<Outcome, PerfError> {
         let site = Site::make(self, dir, State::Empty, true, patience)?;
-        let (started, connection) = site.start.launch()?;
-        // Its answer changes nothing.
-        let _ = connection.close(now().plus(patience));
-        let target = Target { url: site.start.url.clone(), pid: Some(started.pid()) };
+        let (started, target) = site.launch()?;
         let outcome = match work {
             // They end with the broker, sooner than one by one.
             Work::Idle(idle) => Outcome::whole(idle.weigh(&target)?.1),
@@ -94,9 +91,8 @@ impl Recipe {
         patience: Duration,
     ) -> Result<Site, PerfError> {
         let site = Site::make(self, dir, state.clone(), kills, patience)?;
-        let (started, connection) = site.start.launch()?;
-        let _ = connection.close(now().plus(patience));
-        state.put(&Target { url: site.start.url.clone(), pid: Some(started.pid()) }, patience)?;
+        let (started, target) = site.launch()?;
+        state.put(&target, patience)?;
         started.stop()?;
         Ok(site)
     }
@@ -144,6 +140,12 @@ impl State {
 }
 
 impl Site {
+    /// The next start, with what was put there.
+    pub fn measure(&self) -> Result<Outcome, PerfError> {
+        let values = self.start.measure(|connection, deadline| self.state.look(connection, deadline))?;
+        Ok(Outcome::whole(values))
+    }
+
     fn make(
         recipe: &Recipe,
         parent: &Path,
@@ -166,10 +168,12 @@ impl Site {
         Ok(Self { start: Start { command, url, kills, patience }, dir, state })
     }
 
-    /// The next start, with what was put there.
-    pub fn measure(&self) -> Result<Outcome, PerfError> {
-        let values = self.start.measure(|connection, deadline| self.state.look(connection, deadline))?;
-        Ok(Outcome::whole(values))
+    fn launch(&self) -> Result<(Started, Target), PerfError> {
+        let (started, connection) = self.start.launch()?;
+        // Its answer changes nothing.
+        let _ = connection.close(now().plus(self.start.patience));
+        let target = Target { url: self.start.url.clone(), pid: Some(started.pid()) };
+        Ok((started, target))
     }
 }
 

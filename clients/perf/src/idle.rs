@@ -29,7 +29,7 @@ pub struct Idle {
     pub what: Idling,
     pub count: u32,
     pub hold: Duration,
-    /// Until they are there, and until they are gone.
+    /// Until they are there; twice as long until they are gone.
     pub patience: Duration,
 }
 
@@ -181,7 +181,8 @@ impl Ballast {
 
     /// Closes the connections, deletes the queues.
     pub fn drop_overboard(self, target: &Target) -> Result<(), PerfError> {
-        let patience = self.patience;
+        // Not to be left there matters more than time.
+        let patience = 2 * self.patience;
         let deadline = now().plus(patience);
         // What they cost has been measured; with one that does not answer, the rest is dropped.
         close_all(self.connections, deadline);

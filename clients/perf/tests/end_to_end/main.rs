@@ -183,6 +183,15 @@ fn connections_that_come_and_go_say_goodbye() {
 }
 
 #[test]
+fn idle_queues_that_are_not_there_in_time_are_deleted() {
+    let broker = FakeBroker::start(Habit::Good);
+    let work = Work::parse("idle queues 1000000 --patience 0.2").unwrap();
+    let error = work.measure(&Target { url: broker.url(), pid: None }).unwrap_err();
+    assert!(matches!(error, PerfError::NotReached { wanted: 1_000_000, count: 1.., .. }), "{error}");
+    assert!(broker.is_deleted.load(SeqCst) && queues(&broker).is_empty());
+}
+
+#[test]
 fn a_process_that_cannot_be_measured_is_refused_at_once() {
     let broker = FakeBroker::start(Habit::Good);
     let url = format!("amqp://{}/", broker.address);
