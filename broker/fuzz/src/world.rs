@@ -221,7 +221,7 @@ impl World {
 impl Peer {
     fn new(node: &Arc<Node>, now: Instant) -> Self {
         let woken = Arc::new(AtomicBool::new(false));
-        let outbox = Arc::new(Outbox::new(Box::new(Flag(Arc::clone(&woken)))));
+        let outbox = Arc::new(Outbox::new(Arc::new(Flag(Arc::clone(&woken)))));
         let [peer, local] = [50_000, 5_672].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let id = node.broker.next_connection_id();
         let info = Arc::new(ConnectionInfo::new(id, (peer, local), UNIX_EPOCH, outbox));

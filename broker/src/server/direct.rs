@@ -3,12 +3,10 @@
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
 
-use amq_protocol::protocol::{AMQPClass, BasicProperties, basic, channel, confirm, connection};
-use tokio::sync::Notify;
-
 use super::{
+    bell::Bell,
     listener::wall_clock,
-    socket::{Stored, Waker, now, with_arena},
+    socket::{Stored, now, with_arena},
 };
 use crate::{
     connection::{
@@ -27,12 +25,13 @@ use crate::{
         method::{GetOk, Method, MethodId, method_id, parse_method},
     },
 };
+use amq_protocol::protocol::{AMQPClass, BasicProperties, basic, channel, confirm, connection};
 
 /// One channel on a connection of its own. When it is dropped, what it got and did not settle goes back.
 pub struct DirectClient {
     connection: Connection,
     outbox: Arc<Outbox>,
-    woken: Arc<Notify>,
+    bell: Arc<Bell>,
     /// Frames for the connection, which has taken the first `taken` bytes.
     input: Vec<u8>,
     taken: usize,
@@ -103,8 +102,8 @@ impl DirectClient {
         ends: (SocketAddr, SocketAddr),
         (user, vhost): (Option<&Name>, &Arc<Vhost>),
     ) -> Result<Self, DirectError> {
-        let woken = Arc::new(Notify::new());
-        let outbox = Arc::new(Outbox::new(Box::new(Waker(Arc::clone(&woken)))));
+        let bell = Arc::new(Bell::default());
+        let outbox = Arc::new(Outbox::new(Arc::<Bell>::clone(&bell)));
         let id = node.broker.next_connection_id();
         let info = Arc::new(ConnectionInfo::new(id, ends, wall_clock(), Arc::clone(&outbox)));
         let who = (user.cloned(), Arc::clone(vhost));
@@ -112,7 +111,7 @@ impl DirectClient {
         let mut client = Self {
             connection,
             outbox,
-            woken,
+            bell,
             input: Vec::new(),
             taken: 0,
             is_stuck: false,
@@ -247,7 +246,7 @@ impl DirectClient {
                 self.stored = None;
                 Event::Stored(result)
             }
-            () = self.woken.notified() => Event::Woken,
+            () = self.bell.rung() => Event::Woken,
         }
     }
 

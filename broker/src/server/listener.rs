@@ -12,14 +12,15 @@ use std::{
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, watch},
+    sync::watch,
     task::JoinSet,
 };
 
 use super::{
     admission::{Admission, Door},
+    bell::Bell,
     process::open_files_max,
-    socket::{Socket, Waker, now},
+    socket::{Socket, now},
 };
 use crate::{
     connection::{
@@ -215,14 +216,14 @@ fn start(stream: TcpStream, peer: SocketAddr, node: &Arc<Node>) -> Option<impl F
     // Fails only for a socket that is already gone.
     stream.set_nodelay(true).ok()?;
     let local = stream.local_addr().ok()?;
-    let woken = Arc::new(Notify::new());
-    let outbox = Arc::new(Outbox::new(Box::new(Waker(Arc::clone(&woken)))));
+    let bell = Arc::new(Bell::default());
+    let outbox = Arc::new(Outbox::new(Arc::<Bell>::clone(&bell)));
     let id = node.broker.next_connection_id();
     let ends = (canonical(peer), canonical(local));
     let info = Arc::new(ConnectionInfo::new(id, ends, wall_clock(), outbox));
     tracing::info!("accepting AMQP connection {}", info.name());
     let connection = Connection::new(Arc::clone(node), Arc::clone(&info), now());
-    let mut socket = Socket::new(stream, connection, Arc::clone(&info), woken);
+    let mut socket = Socket::new(stream, connection, Arc::clone(&info), bell);
     Some(async move {
         match socket.run().await {
             Ok(()) => tracing::info!("closing AMQP connection {}", info.name()),

@@ -2,6 +2,7 @@
 
 pub mod admission;
 mod base;
+mod bell;
 mod boot;
 mod control;
 pub mod definition_files;

@@ -6,26 +6,21 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, LazyLock, atomic::Ordering::Relaxed},
-    task::Poll,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use tokio::{
-    io::Interest,
     net::TcpStream,
-    sync::Notify,
     time::{Sleep, sleep_until, timeout},
 };
 
+use super::bell::Bell;
 use crate::{
     connection::{Applied, Connection, Event, Flow, registry::ConnectionInfo, settle::resume},
     model::message::Arena,
     storage::StoreError,
-    vhost::{
-        buffer::Buffer,
-        outbox::{Outbox, Wake},
-        ticket::Ticket,
-    },
+    vhost::{buffer::Buffer, outbox::Outbox, ticket::Ticket},
 };
 
 /// What a worker thread lends to the connection that it runs: nothing of it is kept over a wait, so an
@@ -47,23 +42,13 @@ thread_local! {
         RefCell::new(Scratch { input: vec![0; INPUT_SIZE], arena: Arena::default() });
 }
 
-/// Wakes a connection's task.
-#[derive(Debug, Default)]
-pub(super) struct Waker(pub(super) Arc<Notify>);
-
-impl Wake for Waker {
-    fn wake(&self) {
-        self.0.notify_one();
-    }
-}
-
 /// A connection and its socket.
 pub(super) struct Socket {
     stream: TcpStream,
     connection: Connection,
     info: Arc<ConnectionInfo>,
     outbox: Arc<Outbox>,
-    woken: Arc<Notify>,
+    bell: Arc<Bell>,
     /// The beginning of a frame whose end has not come yet; or whole frames, while the disk or the peer is
     /// waited for, or an alarm is on.
     partial: Vec<u8>,
@@ -80,11 +65,17 @@ pub(super) struct Socket {
 
 pub(super) type Stored = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
-enum Wakeup {
-    Ready(tokio::io::Ready),
-    Woken,
-    Stored(Result<(), StoreError>),
-    Timer,
+/// What ended a wait: several things may at once.
+#[derive(Default)]
+struct Happened {
+    /// The peer sent something, or is gone.
+    is_readable: bool,
+    /// The socket takes more.
+    is_writable: bool,
+    /// The outbox rang.
+    is_rung: bool,
+    stored: Option<Result<(), StoreError>>,
+    is_time: bool,
 }
 
 impl Socket {
@@ -92,7 +83,7 @@ impl Socket {
         stream: TcpStream,
         connection: Connection,
         info: Arc<ConnectionInfo>,
-        woken: Arc<Notify>,
+        bell: Arc<Bell>,
     ) -> Self {
         let timer = Box::pin(sleep_until(connection.next_tick().unwrap_or_else(now).into()));
         let outbox = Arc::clone(&info.outbox);
@@ -101,7 +92,7 @@ impl Socket {
             connection,
             info,
             outbox,
-            woken,
+            bell,
             partial: Vec::new(),
             is_held: false,
             sending: Buffer::default(),
@@ -117,7 +108,8 @@ impl Socket {
         self.connection.end();
         if result.is_ok() {
             // A peer that is dead, or does not read, is not waited for.
-            let _ = timeout(LINGER, self.say_good_bye()).await;
+            // Boxed, so that its waits take no room in the task before that.
+            let _ = Box::pin(timeout(LINGER, self.say_good_bye())).await;
         }
         result
     }
@@ -134,54 +126,63 @@ impl Socket {
                 tokio::task::yield_now().await;
                 continue;
             }
-            match self.wait().await? {
-                Wakeup::Ready(ready) if ready.is_readable() && self.may_read() => {
-                    // A busy publisher would keep its thread to itself, and with it the consumers' tasks
-                    // that it woke and that no other thread may take over.
-                    if self.receive()? > LONG_READ {
-                        tokio::task::yield_now().await;
-                    }
-                }
-                // Room to send: the next turn does.
-                Wakeup::Ready(_) => {}
-                Wakeup::Woken => self.apply(Event::Woken),
-                Wakeup::Stored(result) => {
-                    self.stored = None;
-                    self.apply(Event::Stored(result));
-                    self.read_partial();
-                }
-                Wakeup::Timer => self.apply_tick(),
+            let happened = poll_fn(|context| self.poll_happened(context)).await?;
+            let is_readable = happened.is_readable;
+            self.apply_happened(happened);
+            // A busy publisher would keep its thread to itself, and with it the consumers' tasks
+            // that it woke and that no other thread may take over.
+            if is_readable && self.may_read() && self.receive()? > LONG_READ {
+                tokio::task::yield_now().await;
             }
         }
     }
 
-    /// The next thing that happens.
-    async fn wait(&mut self) -> io::Result<Wakeup> {
-        let interest = match (self.may_read(), self.sending.is_empty()) {
-            (true, true) => Some(Interest::READABLE),
-            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
-            (false, false) => Some(Interest::WRITABLE),
-            (false, true) => None,
-        };
-        let stored = &mut self.stored;
-        let durable = poll_fn(|context| match stored {
-            Some(stored) => stored.as_mut().poll(context),
-            None => Poll::Pending,
-        });
-        tokio::select! {
-            ready = self.stream.ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
-                Ok(Wakeup::Ready(ready?))
-            }
-            () = self.woken.notified() => Ok(Wakeup::Woken),
-            result = durable => Ok(Wakeup::Stored(result)),
-            () = self.timer.as_mut() => Ok(Wakeup::Timer),
+    /// What happened, once something did. One task waits for a socket's room and for its bytes, so tokio's own futures
+    /// for that, which any number of tasks may have, would be memory for nothing.
+    fn poll_happened(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Happened>> {
+        let mut happened = Happened::default();
+        if self.may_read()
+            && let Poll::Ready(ready) = self.stream.poll_read_ready(context)
+        {
+            ready?;
+            happened.is_readable = true;
+        }
+        if !self.sending.is_empty()
+            && let Poll::Ready(ready) = self.stream.poll_write_ready(context)
+        {
+            ready?;
+            happened.is_writable = true;
+        }
+        happened.is_rung = self.bell.poll_rung(context).is_ready();
+        if let Some(stored) = &mut self.stored
+            && let Poll::Ready(result) = stored.as_mut().poll(context)
+        {
+            happened.stored = Some(result);
+        }
+        happened.is_time = self.timer.as_mut().poll(context).is_ready();
+        if happened.is_nothing() { Poll::Pending } else { Poll::Ready(Ok(happened)) }
+    }
+
+    /// Lets the connection decide, but for what the peer sent.
+    fn apply_happened(&mut self, happened: Happened) {
+        if happened.is_rung {
+            self.apply(Event::Woken);
+        }
+        if let Some(result) = happened.stored {
+            self.stored = None;
+            self.apply(Event::Stored(result));
+            self.read_partial();
+        }
+        if happened.is_time {
+            self.apply_tick();
         }
     }
 
     /// A peer that does not read its answers may not ask for more, and one that publishes waits for disk and
     /// memory. Whether it is still there is then seen only when something is sent, at the latest a heartbeat.
     fn may_read(&self) -> bool {
-        self.stored.is_none()
+        !self.is_ended
+            && self.stored.is_none()
             && !self.outbox.is_full_of_replies()
             && !self.connection.is_blocked()
             && !self.connection.is_throttled()
@@ -246,6 +247,9 @@ impl Socket {
     }
 
     fn apply(&mut self, event: Event<'_>) {
+        if self.is_ended {
+            return;
+        }
         self.outbox.attend();
         let applied =
             SCRATCH.with_borrow_mut(|scratch| self.connection.apply(event, now(), &mut scratch.arena));
@@ -331,6 +335,13 @@ impl Socket {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Happened {
+    fn is_nothing(&self) -> bool {
+        let Self { is_readable, is_writable, is_rung, stored, is_time } = self;
+        !(*is_readable || *is_writable || *is_rung || *is_time || stored.is_some())
     }
 }
 

@@ -90,6 +90,11 @@ impl FileUse {
             u128::from(self.message_bytes) * u128::from(self.live_count) / u128::from(self.count.max(1));
         u64::try_from(share).unwrap_or(u64::MAX).max(1)
     }
+
+    fn count_message(&mut self, size: u64, places: usize) {
+        self.count += places as u64;
+        self.message_bytes += size;
+    }
 }
 
 impl Live {
@@ -107,14 +112,19 @@ impl Live {
 
     /// Takes note of a record in `file`, which takes `size` bytes there.
     fn apply(&mut self, record: &Record<'_>, file: u64, size: u64) {
-        if let Some(file_use) = self.file_mut(file) {
-            file_use.bytes += size;
+        if !matches!(record, Record::Publish { .. }) {
+            self.count_bytes(file, size);
         }
         match *record {
             Record::Publish { places, message } => {
                 let body_size = message.body_size() as u64;
-                places.iter().for_each(|&(queue, position)| self.publish(queue, position, file, body_size));
-                self.count_message_bytes(file, size, places.len());
+                let publish = |&&(queue, position): &&_| self.publish(queue, position, file, body_size);
+                let live_count = places.iter().filter(publish).count() as u64;
+                if let Some(file_use) = self.file_mut(file) {
+                    file_use.bytes += size;
+                    file_use.live_count += live_count;
+                    file_use.count_message(size, places.len());
+                }
                 if message.arrived_at().is_some() {
                     places.iter().for_each(|(queue, _)| _ = self.set_timed(*queue));
                 }
@@ -234,8 +244,8 @@ impl Live {
         }
         if let Some(file_use) = self.file_mut(to) {
             file_use.live_count += 1;
+            file_use.count_message(size, 1);
         }
-        self.count_message_bytes(to, size, 1);
     }
 
     /// Takes note of bytes that were written to a file besides records of messages.
@@ -245,10 +255,11 @@ impl Live {
         }
     }
 
-    fn publish(&mut self, queue: QueueId, position: Position, file: u64, body_size: u64) {
+    /// False if it was there.
+    fn publish(&mut self, queue: QueueId, position: Position, file: u64, body_size: u64) -> bool {
         let live_queue = self.queues.entry(queue).or_default();
         if !live_queue.live.insert(position.0) {
-            return;
+            return false;
         }
         if position.0 < live_queue.next_position {
             live_queue.assign(position.0, file);
@@ -257,9 +268,7 @@ impl Live {
         }
         live_queue.bytes += body_size;
         live_queue.next_position = live_queue.next_position.max(position.0.saturating_add(1));
-        if let Some(file_use) = self.file_mut(file) {
-            file_use.live_count += 1;
-        }
+        true
     }
 
     /// False if the queue is not known.
@@ -294,13 +303,6 @@ impl Live {
             if let Some(file_use) = self.file_mut(file) {
                 file_use.live_count = file_use.live_count.saturating_sub(count);
             }
-        }
-    }
-
-    fn count_message_bytes(&mut self, file: u64, size: u64, places: usize) {
-        if let Some(file_use) = self.file_mut(file) {
-            file_use.count += places as u64;
-            file_use.message_bytes += size;
         }
     }
 

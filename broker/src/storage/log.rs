@@ -8,6 +8,7 @@
 //! Locks: the pending records' and the waiters', each held for moments, never both, never over a write.
 
 use std::{
+    cell::RefCell,
     io, slice,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -40,6 +41,14 @@ use crate::{
 
 /// Memory kept for the next batch, bytes at most.
 const IDLE_BUFFER_MAX: usize = 4 << 20;
+
+/// Memory that a thread keeps for the next record, bytes at most.
+const BODY_KEPT_MAX: usize = 16 << 10;
+
+thread_local! {
+    /// Where a thread encodes what it appends.
+    static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// When there is little room on the disk, this fraction of what else may be unsynced: publishes that are on their way
 /// when it is full take the room that is kept for acks.
@@ -148,12 +157,17 @@ impl Log {
     /// The caller holds the locks of all queues named in it, so that no queue finds its records in another
     /// order than it decided. A queue's id and its positions are never used twice.
     pub fn append(&self, record: &Record<'_>) -> Result<Lsn, LogError> {
-        self.append_body(&record.body(), slice::from_ref(record))
+        BODY.with_borrow_mut(|buffer| {
+            let lsn = self.append_body(&record.body(buffer), slice::from_ref(record));
+            buffer.clear();
+            buffer.shrink_to(BODY_KEPT_MAX);
+            lsn
+        })
     }
 
     /// Appends records as one, likewise: after a crash all of them are there or none.
     pub fn append_transaction(&self, records: &[Record<'_>]) -> Result<Lsn, LogError> {
-        self.append_body(&Body::transaction(records), records)
+        self.append_body(&Body::transaction(records, &mut Vec::new()), records)
     }
 
     fn append_body(&self, body: &Body<'_>, records: &[Record<'_>]) -> Result<Lsn, LogError> {

@@ -40,6 +40,8 @@ struct Draft {
     epoch: u32,
     /// Room for the mark, then records.
     batch: Vec<u8>,
+    /// Of the record that is written.
+    body: Vec<u8>,
     record_count: u32,
     /// Where each message was, and the size of its new record.
     copied: Vec<((QueueId, Position), u64, u64)>,
@@ -144,7 +146,8 @@ impl Packer {
             draft.record_count += 1;
             let before = draft.batch.len();
             let lsn = Lsn(u64::from(draft.record_count) + 1);
-            Record::Publish { places: &live, message }.body().write(draft.epoch, lsn, &mut draft.batch);
+            let body = Record::Publish { places: &live, message }.body(&mut draft.body);
+            body.write(draft.epoch, lsn, &mut draft.batch);
             // Counted once, whatever the number of its places.
             let mut size = (draft.batch.len() - before) as u64;
             draft.copied.extend(live.into_iter().map(|place| (place, file, mem::take(&mut size))));

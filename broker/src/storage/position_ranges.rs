@@ -97,6 +97,13 @@ impl PositionSet {
 
     /// False if it was there.
     pub(super) fn insert(&mut self, position: u64) -> bool {
+        // Nearly always the next one.
+        if let Some(mut newest) = self.0.last_entry()
+            && newest.get().checked_add(1) == Some(position)
+        {
+            *newest.get_mut() = position;
+            return true;
+        }
         let mut begin = position;
         if let Some((&first, last)) = self.0.range_mut(..=position).next_back() {
             if position <= *last {

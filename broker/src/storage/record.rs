@@ -23,7 +23,6 @@
 //! one of them: whoever reads gets its parts, and none has parts itself.
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 pub use crate::storage::record_head::Lsn;
 pub(super) use crate::storage::record_head::{HEAD_SIZE, Head, MARK, read_array, read_u32, read_u64};
@@ -102,15 +101,16 @@ pub(super) enum OwnedRecord {
 #[derive(Debug)]
 pub(super) struct Body<'a> {
     pub(super) kind: u8,
-    /// Everything but the message.
-    front: Front,
-    /// The message's route, header and body.
+    /// Everything but a large message.
+    front: &'a [u8],
+    /// A large message's route, header and body: not copied before it is in its batch.
     message: &'a [u8],
     crc: u32,
 }
 
-/// On the stack, unless it names more than two queues or long ranges.
-type Front = SmallVec<[u8; 64]>;
+/// Up to this a message is put behind the rest of its record, for one checksum over one piece: that many calls, and
+/// their bytes beside whole words, cost more than the copy.
+const SMALL_MAX: usize = 512;
 
 /// Kind, length and checksum of a transaction's part, bytes.
 pub(super) const PART_HEAD_SIZE: usize = 9;
@@ -124,50 +124,56 @@ const PLACES_COUNT_AT: usize = 8;
 const PLACE_SIZE: usize = 16;
 
 impl<'a> Record<'a> {
-    /// Encodes everything that does not depend on its place in the log.
-    pub(super) fn body(&self) -> Body<'a> {
-        let (front, message) = self.encode();
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&front), message);
-        Body { kind: self.kind(), front, message, crc }
+    /// Encodes everything that does not depend on its place in the log, in a buffer that may hold something else.
+    pub(super) fn body(&self, buffer: &'a mut Vec<u8>) -> Body<'a> {
+        buffer.clear();
+        let mut message = self.encode(buffer);
+        if message.len() <= SMALL_MAX {
+            buffer.extend_from_slice(std::mem::take(&mut message));
+        }
+        let mut crc = crc32c::crc32c(buffer);
+        if !message.is_empty() {
+            crc = crc32c::crc32c_append(crc, message);
+        }
+        Body { kind: self.kind(), front: buffer, message, crc }
     }
 
     /// What it takes as part of a transaction, bytes.
     pub(super) fn part_size(&self) -> usize {
-        let (front, message) = self.encode();
+        let mut front = Vec::new();
+        let message = self.encode(&mut front);
         PART_HEAD_SIZE + front.len() + message.len()
     }
 
-    /// Everything but the message, and the message.
-    fn encode(&self) -> (Front, &'a [u8]) {
-        let mut front = Front::new();
-        let mut bytes: &'a [u8] = &[];
+    /// Appends everything but the message, which is returned.
+    fn encode(&self, front: &mut Vec<u8>) -> &'a [u8] {
         match *self {
             Record::Publish { places, message } => {
-                encode_message_front(&mut front, message, places.len());
+                encode_message_front(front, message, places.len());
                 for (queue, position) in places {
-                    write_u64s(&mut front, &[queue.0, position.0]);
+                    write_u64s(front, &[queue.0, position.0]);
                 }
                 if let Some(arrived_at) = message.arrived_at() {
-                    write_u64s(&mut front, &[arrived_at.0]);
+                    write_u64s(front, &[arrived_at.0]);
                 }
-                bytes = message.bytes();
+                return message.bytes();
             }
             Record::Settle { queue, positions, bytes } => {
-                write_u64s(&mut front, &[queue.0, bytes]);
-                positions.encode(&mut front);
+                write_u64s(front, &[queue.0, bytes]);
+                positions.encode(front);
             }
             Record::Requeue { queue, positions } => {
-                write_u64s(&mut front, &[queue.0]);
-                positions.encode(&mut front);
+                write_u64s(front, &[queue.0]);
+                positions.encode(front);
             }
-            Record::Delivered { queue, up_to } => write_u64s(&mut front, &[queue.0, up_to.0]),
+            Record::Delivered { queue, up_to } => write_u64s(front, &[queue.0, up_to.0]),
             Record::Purge { queue, up_to, kept, kept_bytes } => {
-                write_u64s(&mut front, &[queue.0, up_to.0, kept_bytes]);
-                kept.encode(&mut front);
+                write_u64s(front, &[queue.0, up_to.0, kept_bytes]);
+                kept.encode(front);
             }
-            Record::Delete { queue } => write_u64s(&mut front, &[queue.0]),
+            Record::Delete { queue } => write_u64s(front, &[queue.0]),
         }
-        (front, bytes)
+        &[]
     }
 
     /// Whether somebody probably waits until it is on stable storage. Acks nobody waits for may come back after a
@@ -191,23 +197,25 @@ impl<'a> Record<'a> {
 impl<'a> Body<'a> {
     /// A body that was encoded before.
     pub(super) fn encoded(kind: u8, body: &'a [u8]) -> Self {
-        Self { kind, front: Front::new(), message: body, crc: crc32c::crc32c(body) }
+        Self { kind, front: &[], message: body, crc: crc32c::crc32c(body) }
     }
 
     /// Records in one, that count together or not at all. Its size is that of its parts.
-    pub(super) fn transaction(records: &[Record<'_>]) -> Body<'static> {
-        let mut front = Front::with_capacity(records.iter().map(Record::part_size).sum());
+    pub(super) fn transaction(records: &[Record<'_>], buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        let mut part = Vec::new();
         for record in records {
-            let part = record.body();
-            front.push(part.kind);
+            let Body { kind, front, message, crc } = record.body(&mut part);
+            buffer.push(kind);
             // A length that does not fit makes the whole too large to be appended.
-            front.extend_from_slice(&u32::try_from(part.size()).unwrap_or(u32::MAX).to_le_bytes());
-            front.extend_from_slice(&part.crc.to_le_bytes());
-            front.extend_from_slice(&part.front);
-            front.extend_from_slice(part.message);
+            let size = u32::try_from(front.len() + message.len()).unwrap_or(u32::MAX);
+            buffer.extend_from_slice(&size.to_le_bytes());
+            buffer.extend_from_slice(&crc.to_le_bytes());
+            buffer.extend_from_slice(front);
+            buffer.extend_from_slice(message);
         }
-        let crc = crc32c::crc32c(&front);
-        Body { kind: TRANSACTION, front, message: &[], crc }
+        let crc = crc32c::crc32c(buffer);
+        Self { kind: TRANSACTION, front: buffer, message: &[], crc }
     }
 
     pub(super) fn size(&self) -> usize {
@@ -219,7 +227,7 @@ impl<'a> Body<'a> {
         let body_size = u32::try_from(self.size()).unwrap_or(u32::MAX);
         let head = Head { body_crc: self.crc, epoch, lsn, body_size, kind: self.kind };
         out.extend_from_slice(&head.encode());
-        out.extend_from_slice(&self.front);
+        out.extend_from_slice(self.front);
         out.extend_from_slice(self.message);
     }
 }
@@ -375,7 +383,7 @@ fn visit_body(
     Some(())
 }
 
-fn encode_message_front(front: &mut Front, message: &Message, places: usize) {
+fn encode_message_front(front: &mut Vec<u8>, message: &Message, places: usize) {
     let persistent = if message.is_persistent() { PERSISTENT } else { 0 };
     let flags = if message.arrived_at().is_some() { persistent | ARRIVAL } else { persistent };
     let route_size = u16::try_from(message.route().len()).unwrap_or(u16::MAX);
@@ -417,7 +425,7 @@ fn is_route(route: &[u8]) -> bool {
     after_string(key) == Some(key.len())
 }
 
-fn write_u64s(out: &mut Front, numbers: &[u64]) {
+fn write_u64s(out: &mut Vec<u8>, numbers: &[u64]) {
     numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
 }
 
@@ -441,7 +449,8 @@ mod tests {
 
     fn encode(record: &Record<'_>) -> Vec<u8> {
         let mut out = Vec::new();
-        let body = record.body();
+        let mut buffer = b"of the last record".to_vec();
+        let body = record.body(&mut buffer);
         body.write(9, Lsn(77), &mut out);
         assert_eq!(out.len(), HEAD_SIZE + body.size());
         out
@@ -529,7 +538,8 @@ mod tests {
                 Record::Publish { places: &places[..places.len() / 2], message: &message },
             ];
             let records: Vec<Record<'_>> = order.into_iter().map(|kind| kinds[kind]).collect();
-            let whole = Body::transaction(&records);
+            let mut buffer = Vec::new();
+            let whole = Body::transaction(&records, &mut buffer);
             prop_assert_eq!(whole.size(), records.iter().map(Record::part_size).sum::<usize>());
             let mut bytes = Vec::new();
             whole.write(9, Lsn(77), &mut bytes);

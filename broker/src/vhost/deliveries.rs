@@ -7,9 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 use super::{
     ages::Ages,
     queue::SharedQueue,
@@ -35,7 +32,8 @@ pub struct ChannelDeliveries {
     sources: Vec<Option<Source>>,
     /// Which of them are none.
     free_sources: Vec<u32>,
-    consumers: HashMap<Name, Arc<Subscription>, FixedState>,
+    /// In order of their tags: most channels have one, and a table would be larger than that.
+    consumers: Vec<Arc<Subscription>>,
     /// Which of them comes first in the next round.
     turn: usize,
     /// Beside `consumers`: it has no queue.
@@ -143,7 +141,7 @@ impl ChannelDeliveries {
             held: Vec::new(),
             sources: Vec::new(),
             free_sources: Vec::new(),
-            consumers: HashMap::with_hasher(FixedState::default()),
+            consumers: Vec::new(),
             turn: 0,
             reply_consumer: None,
             prefetch,
@@ -154,12 +152,12 @@ impl ChannelDeliveries {
 
     /// The consumers.
     pub fn subscriptions(&self) -> impl Iterator<Item = &Arc<Subscription>> {
-        self.consumers.values()
+        self.consumers.iter()
     }
 
     /// All consumers, each time with another one in front: who comes first may get all that they share.
     pub fn next_round(&mut self) -> Vec<Arc<Subscription>> {
-        let mut round: Vec<_> = self.consumers.values().cloned().collect();
+        let mut round = self.consumers.clone();
         round.sort_unstable_by_key(|subscription| subscription.id);
         self.turn = (self.turn + 1).checked_rem(round.len()).unwrap_or(0);
         round.rotate_left(self.turn);
@@ -175,13 +173,13 @@ impl ChannelDeliveries {
     /// The consumer with this tag.
     #[must_use]
     pub fn subscription(&self, tag: &str) -> Option<&Arc<Subscription>> {
-        self.consumers.get(tag)
+        self.place_of(tag).ok().map(|index| &self.consumers[index])
     }
 
     /// Whether a consumer of the channel has this tag.
     #[must_use]
     pub fn has_tag(&self, tag: &str) -> bool {
-        self.consumers.contains_key(tag)
+        self.place_of(tag).is_ok()
             || self.reply_consumer.as_ref().is_some_and(|consumer| &*consumer.tag == tag)
     }
 
@@ -248,7 +246,7 @@ impl ChannelDeliveries {
 
     /// Forgets a consumer; what it holds stays unsettled.
     pub fn remove(&mut self, tag: &str) -> Option<Arc<Subscription>> {
-        let subscription = self.consumers.remove(tag)?;
+        let subscription = self.consumers.remove(self.place_of(tag).ok()?);
         let index = self.source_of(&subscription)?;
         if let Some(source) = &mut self.sources[index] {
             source.is_cancelled = true;
@@ -321,7 +319,15 @@ impl ChannelDeliveries {
         let origin = Origin::Consumer(Arc::clone(subscription));
         let source = self.add_source(Source { origin, unsettled: 0, is_cancelled: false });
         subscription.set_source(source);
-        self.consumers.insert(subscription.tag.clone(), Arc::clone(subscription));
+        match self.place_of(&subscription.tag) {
+            Ok(index) => self.consumers[index] = Arc::clone(subscription),
+            Err(index) => {
+                if self.consumers.is_empty() {
+                    self.consumers.reserve_exact(1);
+                }
+                self.consumers.insert(index, Arc::clone(subscription));
+            }
+        }
     }
 
     /// Whether this very subscription is (still) a consumer here.
@@ -373,6 +379,11 @@ impl ChannelDeliveries {
         let consumer = self.reply_tag(address)?.clone();
         self.last_tag += 1;
         Some((consumer, self.last_tag))
+    }
+
+    /// Where the consumer with this tag is, or would be.
+    fn place_of(&self, tag: &str) -> Result<usize, usize> {
+        self.consumers.binary_search_by(|consumer| (*consumer.tag).cmp(tag))
     }
 
     fn first_overdue(&self, otherwise: Option<Duration>, now: Instant) -> Option<Overdue> {
@@ -438,6 +449,12 @@ impl ChannelDeliveries {
     }
 
     fn index_of(&self, tag: u64) -> Result<usize, UnknownTag> {
+        // Where it is when there are no gaps: tags of messages that are not acked, and holes squeezed out, leave some.
+        let first = self.ring.front().ok_or(UnknownTag)?.tag;
+        let guess = usize::try_from(tag.wrapping_sub(first)).unwrap_or(usize::MAX);
+        if self.ring.get(guess).is_some_and(|slot| slot.tag == tag) {
+            return Ok(guess);
+        }
         self.ring.binary_search_by_key(&tag, |slot| slot.tag).map_err(|_| UnknownTag)
     }
 

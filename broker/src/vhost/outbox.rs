@@ -35,7 +35,7 @@ pub trait Wake: Send + Sync + fmt::Debug {
 /// Its lock is the last one: whoever holds it takes no other.
 #[derive(Debug)]
 pub struct Outbox {
-    wake: Box<dyn Wake>,
+    wake: Arc<dyn Wake>,
     /// Bytes promised to deliveries or written, and not yet taken by the socket.
     unsent: AtomicUsize,
     state: Mutex<State>,
@@ -70,7 +70,7 @@ enum Room {
 impl Outbox {
     /// An empty outbox.
     #[must_use]
-    pub fn new(wake: Box<dyn Wake>) -> Self {
+    pub fn new(wake: Arc<dyn Wake>) -> Self {
         let state = State {
             buffer: Buffer::default(),
             frame_max: 0,

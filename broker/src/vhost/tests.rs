@@ -58,7 +58,7 @@ impl Flag {
 /// An outbox with channels 1 and 2.
 fn outbox() -> (Arc<Outbox>, Flag) {
     let flag = Flag::default();
-    let outbox = Arc::new(Outbox::new(Box::new(flag.clone())));
+    let outbox = Arc::new(Outbox::new(Arc::new(flag.clone())));
     outbox.set_frame_max(131_072);
     for channel in [1, 2] {
         outbox.open_channel(ChannelNumber(channel), ChannelDeliveries::new(Arc::default(), Arc::default()));

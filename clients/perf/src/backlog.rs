@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::Target;
 use crate::error::PerfError;
-use crate::figure::{Value, less, memory, more};
+use crate::figure::{Value, less, mebibytes, memory, more};
 use crate::idle::settled_rss;
 use crate::load::{Extent, Load, Topology};
 use crate::report::describe;
@@ -48,6 +48,12 @@ impl Backlog {
         let rss_before = settled_rss(target)?;
         let build = Load { topology: topology(), consuming: None, extent, ..load.clone() };
         let built = run(target, &build, &mut Watcher::nobody())?;
+        if !built.is_complete {
+            let window = load.publishing.as_ref().and_then(|publishing| publishing.confirm_window);
+            let count = if window.is_some() { built.confirmed } else { built.sent };
+            let patience = Duration::from_secs_f64(built.seconds);
+            return Err(PerfError::NotReached { what: "messages", count, wanted: self.messages, patience });
+        }
         let rss_full = settled_rss(target)?;
         let drain = Load { topology: topology(), publishing: None, extent, ..load.clone() };
         let drained = run(target, &drain, &mut Watcher::nobody())?;
@@ -67,7 +73,6 @@ impl Backlog {
         rss_before: Option<u64>,
         rss_full: Option<u64>,
     ) -> Vec<Value> {
-        let mebibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / 1_048_576.0);
         let cpu = |figures: &Figures| figures.broker.and_then(|broker| broker.cpu_seconds_per_million);
         let growth = rss_full.zip(rss_before).map(|(full, before)| full as f64 - before as f64);
         vec![
@@ -76,7 +81,7 @@ impl Backlog {
             less("drain_seconds", "drained in s", drained.seconds),
             less("build_cpu_us", "broker CPU us per message built", cpu(built)),
             less("drain_cpu_us", "broker CPU us per message drained", cpu(drained)),
-            memory("rss_full_mib", "broker RSS MiB when full", mebibytes(rss_full)),
+            memory("rss_full_mib", "broker RSS MiB when full", rss_full.map(mebibytes)),
             memory(
                 "bytes_each",
                 "broker memory, bytes per message",

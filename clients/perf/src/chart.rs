@@ -13,6 +13,8 @@ const TOP: f64 = 62.0;
 const BOTTOM: f64 = 14.0;
 const BAR: f64 = 9.0;
 const GAP: f64 = 9.0;
+/// A line of text below the bars.
+const NOTE: f64 = 15.0;
 /// The picture's own colours, and others where the page is dark.
 const STYLE: &str = "\
 text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #24292f }
@@ -42,8 +44,10 @@ pub fn svg(results: &Results) -> Result<String, String> {
     let Some(scale) = Scale::of(ratios) else {
         return Err("there is no cell with a ratio".to_owned());
     };
+    let troubled: Vec<&Cell> = results.cells.iter().filter(|cell| !cell.is_sound()).collect();
     let heights = cells.iter().map(|(_, bars)| bars.len() as f64 * (BAR + 1.0) + GAP);
-    let height = TOP + heights.sum::<f64>() + BOTTOM;
+    let bottom = TOP + heights.sum::<f64>();
+    let height = bottom + troubled.len() as f64 * NOTE + BOTTOM;
     let title = format!("How many times {} is better than {}", a.name, b.name);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
@@ -51,11 +55,20 @@ pub fn svg(results: &Results) -> Result<String, String> {
         escaped(&title)
     );
     write_legend(&mut out);
-    write_grid(&mut out, &scale, height - BOTTOM);
+    write_grid(&mut out, &scale, bottom);
     let mut y = TOP;
     for (cell, bars) in &cells {
         write_cell(&mut out, cell, bars, &scale, y);
         y += bars.len() as f64 * (BAR + 1.0) + GAP;
+    }
+    for cell in troubled {
+        y += NOTE;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "<text class=\"tick\" x=\"8\" y=\"{y:.1}\">left out, as something went wrong: {}</text>",
+            escaped(&cell.title)
+        );
     }
     out.push_str("</svg>\n");
     Ok(out)
@@ -68,10 +81,10 @@ struct Bar {
     ratio: f64,
 }
 
-/// A cell's rate, or else its median latency, and its cost; nothing of one with trouble, as half of a ratio may be the
-/// trouble's.
+/// A cell's rate, or else its median latency, and its cost; nothing of one without these, and of one with trouble, as
+/// half of a ratio may be the trouble's.
 fn bars(cell: &Cell) -> Vec<Bar> {
-    if cell.trouble.is_some() {
+    if !cell.is_sound() || cell.speed().is_none() {
         return Vec::new();
     }
     // Of next to no CPU time a ratio may be 0.
@@ -171,7 +184,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::tests::sample;
+    use crate::results::tests::{sample, trouble};
 
     #[test]
     fn ticks_surround_the_ratios() {
@@ -196,14 +209,14 @@ mod tests {
         assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
         assert!(picture.contains("16 B &lt;fast&gt;") && picture.contains(">20 ×<"));
         assert_eq!(picture.matches("<rect class=\"rate\"").count(), 2);
-        assert!(!picture.contains("channels"));
+        assert_eq!(picture.matches("left out, as something went wrong: channels</text>").count(), 1);
     }
 
     #[test]
     fn a_cell_with_trouble_has_no_bar() {
         let mut results = sample();
         assert_eq!(bars(&results.cells[0]), [Bar { class: "rate", ratio: 20.0 }]);
-        results.cells[0].trouble = Some("not all got through".to_owned());
+        results.cells[0].troubles.push(trouble("not all got through"));
         assert_eq!(bars(&results.cells[0]), []);
     }
 

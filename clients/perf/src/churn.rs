@@ -7,6 +7,7 @@ use crate::clock::now;
 use crate::cycle::{Cycle, Until, run_cycles};
 use crate::error::PerfError;
 use crate::figure::{Value, less, more};
+use crate::load::OWN_PREFIX;
 
 const WARMUP: Duration = Duration::from_millis(300);
 
@@ -31,7 +32,7 @@ impl Churn {
             Churned::Connections => Cycle::Connection,
             Churned::Channels => Cycle::Channel,
             Churned::Queues { is_durable } => {
-                Cycle::Queue { prefix: format!("liebre-perf-churn-{}", now().0), is_durable }
+                Cycle::Queue { prefix: format!("{OWN_PREFIX}-churn-{}", now().0), is_durable }
             }
         };
         let until = Until::Time { warmup: WARMUP, duration: self.duration };

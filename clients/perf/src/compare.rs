@@ -77,18 +77,6 @@ impl Comparison {
         }
     }
 
-    /// What of the rounds was not as it should be.
-    pub fn troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
-        if !self.is_complete {
-            troubles.push("in some rounds the messages did not get through".to_owned());
-        }
-        if self.busy_rounds > 0 {
-            troubles.push(format!("{} rounds left their broker busy", self.busy_rounds));
-        }
-        troubles
-    }
-
     /// The table for people.
     pub fn table(&self, a: &Target, b: &Target, work: &Work) -> String {
         let rounds = self.a.len();
@@ -172,7 +160,6 @@ mod tests {
         assert_eq!(ratios, [Some(10.0), Some(4.0)]);
         assert_eq!(comparison.rows[0].a, Some(Spread { median: 100.0, min: 90.0, max: 500.0 }));
         assert_eq!((comparison.busy_rounds, comparison.a[2]["rate"].as_f64()), (1, Some(500.0)));
-        assert_eq!(comparison.troubles(), ["1 rounds left their broker busy"]);
     }
 
     #[test]

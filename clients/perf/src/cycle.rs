@@ -17,6 +17,8 @@ use crate::latency::{Histogram, Percentiles};
 use crate::poller::{Event, Poller};
 use crate::process::{self, Usage};
 
+/// For errors.
+const DOING: &str = "what comes and goes";
 /// The channel that comes and goes; the connection's first stays.
 const CHURNED_CHANNEL: u16 = CHANNEL + 1;
 const WAKE: Duration = Duration::from_millis(100);
@@ -44,11 +46,9 @@ pub enum Cycle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
     /// For so long, after a warm-up that does not count.
-    Time {
-        warmup: Duration,
-        duration: Duration,
-    },
-    Count(u64),
+    Time { warmup: Duration, duration: Duration },
+    /// So many times, or as often as is possible before the deadline. What has begun by then is done, too.
+    Count { count: u64, deadline: Nanos },
 }
 
 /// What came of it.
@@ -188,7 +188,7 @@ impl<'a> Round<'a> {
     fn run(&mut self) -> Result<Cycled, PerfError> {
         let (warmup, duration) = match self.until {
             Until::Time { warmup, duration } => (warmup, Some(duration)),
-            Until::Count(_) => (Duration::ZERO, None),
+            Until::Count { .. } => (Duration::ZERO, None),
         };
         let mut measured: Option<Reading> = None;
         let begin = now();
@@ -203,7 +203,7 @@ impl<'a> Round<'a> {
                 measured = Some(Reading::take(self.target, self.done)?);
             }
             let is_over = match (self.until, &measured) {
-                (Until::Count(count), _) => self.done >= count,
+                (Until::Count { .. }, _) => self.done == self.begun && self.is_enough(now),
                 (Until::Time { .. }, Some(start)) => {
                     duration.is_some_and(|duration| now.since(start.at) >= duration)
                 }
@@ -213,7 +213,7 @@ impl<'a> Round<'a> {
                 return Reading::take(self.target, self.done).map(|end| start.until(&end, &self.latencies));
             }
             if now.since(self.last_move) > STALL {
-                return Err(PerfError::TimedOut { doing: "churn" });
+                return Err(PerfError::TimedOut { doing: DOING });
             }
             let events = self.poller.wait(WAKE).map_err(failed)?;
             let ready: Vec<Event> = events.filter(|event| event.is_readable).collect();
@@ -225,7 +225,7 @@ impl<'a> Round<'a> {
 
     /// Begins the next cycle, if there is one to begin: with the last move, as a connection has been connected since.
     fn begin(&mut self, index: usize) -> Result<(), PerfError> {
-        if matches!(self.until, Until::Count(count) if self.begun >= count) {
+        if self.is_enough(self.last_move) {
             self.slots[index].is_idle = true;
             return Ok(());
         }
@@ -233,6 +233,14 @@ impl<'a> Round<'a> {
         (slot.step, slot.number, slot.began, slot.is_idle) = (0, self.begun, self.last_move, false);
         self.begun += 1;
         self.say(index)
+    }
+
+    /// Whether no more is to begin.
+    fn is_enough(&self, now: Nanos) -> bool {
+        match self.until {
+            Until::Time { .. } => false,
+            Until::Count { count, deadline } => self.begun >= count || now >= deadline,
+        }
     }
 
     /// Says the line of the slot's step, or ends its cycle when there is none.
@@ -259,7 +267,7 @@ impl<'a> Round<'a> {
             let Slot { connection, is_idle, .. } = &mut self.slots[index];
             let count = match connection.inbox.fill(&mut &connection.stream) {
                 Ok(0) if *is_idle => return Ok(()),
-                Ok(0) => return Err(PerfError::EndOfStream { doing: "churn" }),
+                Ok(0) => return Err(PerfError::EndOfStream { doing: DOING }),
                 Ok(count) => count,
                 Err(error) if crate::connection::is_wake(&error) => return Ok(()),
                 Err(source) => return Err(failed(source)),
@@ -327,5 +335,5 @@ impl Reading {
 }
 
 fn failed(source: std::io::Error) -> PerfError {
-    PerfError::while_doing("churn", source)
+    PerfError::while_doing(DOING, source)
 }

@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::codec::frame::FrameError;
 use crate::codec::method::Close;
+use crate::figure::grouped;
 
 /// What went wrong, and with whom.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub enum PerfError {
     EndOfStream { doing: &'static str },
     /// The broker did not answer in time.
     TimedOut { doing: &'static str },
+    /// In the time there was, not as much came about as was asked for.
+    NotReached { what: &'static str, count: u64, wanted: u64, patience: Duration },
     /// What came is no frame.
     Frame(FrameError),
     /// A frame came that does not belong there.
@@ -36,6 +40,8 @@ pub enum PerfError {
     Command { command: String, source: io::Error },
     /// The broker's program ended before a client was served.
     Ended { status: std::process::ExitStatus },
+    /// A start found fewer messages, or more, than were put there.
+    Lost { found: u64, wanted: u64 },
     /// Another broker answers where one is to be started.
     PortTaken { address: String },
     /// A file could not be used.
@@ -65,6 +71,10 @@ impl fmt::Display for PerfError {
             Self::ConnectionClosed(close) => write!(f, "the broker closed the connection: {close}"),
             Self::EndOfStream { doing } => write!(f, "{doing}: the broker closed the socket without a word"),
             Self::TimedOut { doing } => write!(f, "{doing}: the broker did not answer in time"),
+            Self::NotReached { what, count, wanted, patience } => {
+                let (count, wanted) = (grouped(*count), grouped(*wanted));
+                write!(f, "not reached: {count} of {wanted} {what} in {:.1} s", patience.as_secs_f64())
+            }
             Self::Frame(error) => write!(f, "the broker sent no AMQP: {error}"),
             Self::Unexpected(what) => write!(f, "the broker sent what it must not: {what}"),
             Self::Cancelled => write!(f, "the broker cancelled the consumer: the queue was deleted"),
@@ -73,9 +83,19 @@ impl fmt::Display for PerfError {
                 "queue {queue:?} already has {message_count} messages and {consumer_count} consumers, which would \
                  spoil the figures: choose another with --queue, or drain it with --consume-only"
             ),
-            Self::Process { pid, source } => write!(f, "cannot read the CPU time of process {pid}: {source}"),
+            Self::Process { pid, source } => {
+                write!(f, "process {pid} cannot be measured: /proc/{pid}/stat: {source}")
+            }
             Self::Command { command, source } => write!(f, "cannot start {command:?}: {source}"),
             Self::Ended { status } => write!(f, "the broker ended before it served anybody: {status}"),
+            Self::Lost { found, wanted } => {
+                write!(
+                    f,
+                    "the broker has {} of {} messages after its start",
+                    grouped(*found),
+                    grouped(*wanted)
+                )
+            }
             Self::PortTaken { address } => write!(f, "another broker answers at {address} already"),
             Self::File { path, source } => write!(f, "{path}: {source}"),
             Self::Content { path, reason } => write!(f, "{path}: {reason}"),

@@ -48,6 +48,10 @@ pub fn memory(key: &'static str, name: &'static str, value: impl Into<Option<f64
     Value { is_of_first_round: true, ..less(key, name, value) }
 }
 
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 /// The figures as an object.
 pub fn json(values: &[Value]) -> Json {
     let entries = values.iter().map(|value| (value.key.to_owned(), Json::from(value.value)));

@@ -4,18 +4,21 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cli::Target;
-use crate::clock::now;
+use crate::clock::{Nanos, now};
 use crate::codec::method::QueueDeclare;
 use crate::codec::table::FieldTable;
 use crate::connection::{CHANNEL, Connection, close_all};
 use crate::cycle::{Cycle, Until, run_cycles};
 use crate::error::PerfError;
-use crate::figure::{Value, less, memory, more};
+use crate::figure::{Value, less, mebibytes, memory, more};
+use crate::load::OWN_PREFIX;
 use crate::process;
 
 /// How many declare queues at the same time: a broker that syncs them to disk can take several with one sync.
 const DECLARING: u32 = 16;
-const EACH: Duration = Duration::from_millis(50);
+/// What they may take to be there, unless told otherwise: so long, and so long for each.
+const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE_EACH: Duration = Duration::from_millis(50);
 /// Memory has settled when it changed by less than a hundredth in this time.
 const SETTLE_STEP: Duration = Duration::from_millis(300);
 const SETTLE_STEPS_MAX: u32 = 20;
@@ -26,6 +29,8 @@ pub struct Idle {
     pub what: Idling,
     pub count: u32,
     pub hold: Duration,
+    /// Until they are there; twice as long until they are gone.
+    pub patience: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,33 +43,59 @@ pub enum Idling {
 }
 
 impl Idle {
+    /// For how long to wait for so many if nobody says it.
+    pub fn patience_default(count: u32) -> Duration {
+        PATIENCE + PATIENCE_EACH * count
+    }
+
     pub fn measure(&self, target: &Target) -> Result<Vec<Value>, PerfError> {
+        let (ballast, values) = self.weigh(target)?;
+        ballast.drop_overboard(target)?;
+        Ok(values)
+    }
+
+    /// Measures, and leaves them there.
+    pub fn weigh(&self, target: &Target) -> Result<(Ballast, Vec<Value>), PerfError> {
         let before = settled_rss(target)?;
         let begin = now();
-        let ballast = Ballast::load(target, self.what, self.count)?;
+        let ballast = Ballast::load(target, self.what, self.count, self.patience)?;
         let seconds = now().since(begin).as_secs_f64();
-        let watched = settled_rss(target).and_then(|rss| Ok((rss, self.watch_cpu(target)?)));
-        // Whatever became of that, it does not stay.
-        let dropped = ballast.drop_overboard(target);
-        let (after, idle_cpu) = watched?;
-        dropped?;
+        match settled_rss(target).and_then(|after| Ok((after, self.watch_cpu(target)?))) {
+            Ok((after, idle_cpu)) => Ok((ballast, self.values(before, after, seconds, idle_cpu))),
+            Err(error) => {
+                // Why they could not be weighed is the error to tell.
+                let _ = ballast.drop_overboard(target);
+                Err(error)
+            }
+        }
+    }
+
+    fn values(
+        &self,
+        before: Option<u64>,
+        after: Option<u64>,
+        seconds: f64,
+        idle_cpu: Option<f64>,
+    ) -> Vec<Value> {
         let growth = before.zip(after).map(|(before, after)| after as f64 - before as f64);
-        let mebibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / 1_048_576.0);
-        Ok(vec![
+        vec![
             memory(
                 "bytes_each",
                 "broker memory, bytes each",
                 growth.map(|bytes| bytes / f64::from(self.count)),
             ),
-            memory("rss_before_mib", "broker RSS MiB before", mebibytes(before)),
-            memory("rss_after_mib", "broker RSS MiB with them", mebibytes(after)),
+            memory("rss_before_mib", "broker RSS MiB before", before.map(mebibytes)),
+            memory("rss_after_mib", "broker RSS MiB with them", after.map(mebibytes)),
             more("per_second", "made per s", f64::from(self.count) / seconds.max(f64::MIN_POSITIVE)),
             less("idle_cpu_percent", "broker CPU while idle, % of a core", idle_cpu),
-        ])
+        ]
     }
 
     /// The broker's CPU time while it is held, in hundredths of a core.
     fn watch_cpu(&self, target: &Target) -> Result<Option<f64>, PerfError> {
+        if self.hold.is_zero() {
+            return Ok(None);
+        }
         let cpu = || target.pid.map(|pid| process::usage_of(pid).map(|usage| usage.cpu)).transpose();
         let (before, begin) = (cpu()?, now());
         thread::sleep(self.hold);
@@ -88,63 +119,96 @@ impl Idle {
 #[derive(Debug)]
 pub struct Ballast {
     connections: Vec<Connection>,
-    queues: Option<(String, u32)>,
+    /// What their names begin with, and how many there are.
+    queues: Option<(String, u64)>,
+    patience: Duration,
 }
 
 impl Ballast {
-    pub fn load(target: &Target, what: Idling, count: u32) -> Result<Self, PerfError> {
-        let prefix = format!("liebre-perf-idle-{}", now().0);
+    /// With less than `count` of them after `patience` it fails, and leaves nothing there.
+    pub fn load(target: &Target, what: Idling, count: u32, patience: Duration) -> Result<Self, PerfError> {
+        let prefix = format!("{OWN_PREFIX}-idle-{}", now().0);
         match what {
-            Idling::Connections => Self::connections(target, &prefix, count),
-            Idling::Queues { is_durable } => {
-                let declare = Cycle::Declare { prefix: prefix.clone(), is_durable };
-                let declared =
-                    run_cycles(target, &declare, DECLARING.min(count), Until::Count(u64::from(count)));
-                let ballast = Self { connections: Vec::new(), queues: Some((prefix, count)) };
-                if let Err(error) = declared {
-                    // As many as there are: why there are not more is the error to tell.
-                    let _ = ballast.drop_overboard(target);
-                    return Err(error);
-                }
-                Ok(ballast)
-            }
+            Idling::Connections => Self::connections(target, &prefix, count, patience),
+            Idling::Queues { is_durable } => Self::queues(target, prefix, is_durable, count, patience),
         }
     }
 
-    fn connections(target: &Target, queue: &str, count: u32) -> Result<Self, PerfError> {
-        let deadline = now().plus(Duration::from_secs(4) + EACH * count);
-        let arguments = &FieldTable::default();
+    fn queues(
+        target: &Target,
+        prefix: String,
+        is_durable: bool,
+        count: u32,
+        patience: Duration,
+    ) -> Result<Self, PerfError> {
+        let declare = Cycle::Declare { prefix: prefix.clone(), is_durable };
+        let wanted = u64::from(count);
+        let until = Until::Count { count: wanted, deadline: now().plus(patience) };
+        let declared = run_cycles(target, &declare, DECLARING.min(count), until).map(|cycled| cycled.count);
+        let there = *declared.as_ref().unwrap_or(&wanted);
+        let ballast = Self { connections: Vec::new(), queues: Some((prefix, there)), patience };
+        let failure = match declared {
+            Ok(count) if count == wanted => return Ok(ballast),
+            Ok(count) => PerfError::NotReached { what: "queues", count, wanted, patience },
+            Err(error) => error,
+        };
+        // As many as there are: why there are not more is the error to tell.
+        let _ = ballast.drop_overboard(target);
+        Err(failure)
+    }
+
+    fn connections(target: &Target, queue: &str, count: u32, patience: Duration) -> Result<Self, PerfError> {
+        let deadline = now().plus(patience);
         let mut connections = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            let mut connection = Connection::open(&target.url, deadline)?;
-            if connections.is_empty() {
-                let declare = QueueDeclare { queue, is_durable: false, is_auto_delete: true, arguments };
-                connection.declare_queue(declare, deadline)?;
+        while connections.len() < count as usize {
+            match consumer(target, queue, connections.is_empty(), deadline) {
+                Ok(connection) => connections.push(connection),
+                Err(_) if now() >= deadline => {
+                    let there = connections.len() as u64;
+                    let wanted = u64::from(count);
+                    return Err(PerfError::NotReached {
+                        what: "connections",
+                        count: there,
+                        wanted,
+                        patience,
+                    });
+                }
+                Err(error) => return Err(error),
             }
-            connection.consume(CHANNEL, queue, true, arguments, deadline)?;
-            // Its answer tells that the consumer is there.
-            connection.set_prefetch(CHANNEL, 0, false, deadline)?;
-            connections.push(connection);
         }
-        Ok(Self { connections, queues: None })
+        Ok(Self { connections, queues: None, patience })
     }
 
     /// Closes the connections, deletes the queues.
     pub fn drop_overboard(self, target: &Target) -> Result<(), PerfError> {
-        let deadline = now()
-            .plus(Duration::from_secs(4) + EACH * u32::try_from(self.connections.len()).unwrap_or(u32::MAX));
+        // Not to be left there matters more than time.
+        let patience = 2 * self.patience;
+        let deadline = now().plus(patience);
         // What they cost has been measured; with one that does not answer, the rest is dropped.
         close_all(self.connections, deadline);
-        if let Some((prefix, count)) = self.queues {
-            run_cycles(
-                target,
-                &Cycle::Delete { prefix },
-                DECLARING.min(count),
-                Until::Count(u64::from(count)),
-            )?;
+        let Some((prefix, wanted)) = self.queues.filter(|(_, count)| *count > 0) else { return Ok(()) };
+        let at_once = DECLARING.min(u32::try_from(wanted).unwrap_or(u32::MAX));
+        let delete = Cycle::Delete { prefix };
+        let count = run_cycles(target, &delete, at_once, Until::Count { count: wanted, deadline })?.count;
+        match count == wanted {
+            true => Ok(()),
+            false => Err(PerfError::NotReached { what: "queues deleted", count, wanted, patience }),
         }
-        Ok(())
     }
+}
+
+/// A connection with a channel and a consumer; the first declares their queue.
+fn consumer(target: &Target, queue: &str, is_first: bool, deadline: Nanos) -> Result<Connection, PerfError> {
+    let arguments = &FieldTable::default();
+    let mut connection = Connection::open(&target.url, deadline)?;
+    if is_first {
+        let declare = QueueDeclare { queue, is_durable: false, is_auto_delete: true, arguments };
+        connection.declare_queue(declare, deadline)?;
+    }
+    connection.consume(CHANNEL, queue, true, arguments, deadline)?;
+    // Its answer tells that the consumer is there.
+    connection.set_prefetch(CHANNEL, 0, false, deadline)?;
+    Ok(connection)
 }
 
 /// The broker's memory once it does not change any more; `None` when no process is named.

@@ -18,7 +18,9 @@
 //! | [`run`], [`topology`] | one measured load; its queues, declared and deleted |
 //! | [`cycle`], [`churn`], [`idle`], [`backlog`], [`start`] | other work: what comes and goes, what just lies there, starts |
 //! | [`work`], [`figure`], [`compare`] | any work, its figures; two brokers in turns |
-//! | [`table`], [`floor`], [`results`], [`chart`] | much work in one go, what nothing can be faster than; tables and a picture of it |
+//! | [`plans`], [`table`] | much work in one go |
+//! | [`fresh`], [`floor`] | brokers started for one measurement; what nothing can be faster than |
+//! | [`results`], [`chart`] | tables and a picture of it |
 //! | [`cli`], [`load`], [`url`], [`report`] | the command line and what it prints |
 
 pub mod backlog;
@@ -36,11 +38,13 @@ pub mod driver;
 pub mod error;
 pub mod figure;
 pub mod floor;
+pub mod fresh;
 pub mod gathering;
 pub mod idle;
 pub mod latency;
 pub mod load;
 pub mod pace;
+pub mod plans;
 pub mod poller;
 pub mod process;
 pub mod publisher;

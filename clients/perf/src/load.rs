@@ -154,10 +154,10 @@ impl Load {
             + usize::from(self.consuming.as_ref().is_some_and(|consuming| consuming.messages.is_some()))
     }
 
-    /// The same load, and names that no other run has.
+    /// The same load, and names that no other run has, where it is to have them.
     pub fn with_unique_names(&self) -> Self {
         let mut load = self.clone();
-        if load.topology.has_unique_names {
+        if std::mem::take(&mut load.topology.has_unique_names) {
             load.topology.add_to_names(&format!("-{}", now().0));
         }
         load

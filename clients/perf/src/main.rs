@@ -1,7 +1,6 @@
 //! The binary: parses, runs, prints, and turns the outcome into an exit code.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,11 +15,12 @@ use liebre_perf::cli::{
 use liebre_perf::compare::{Comparison, compare};
 use liebre_perf::error::PerfError;
 use liebre_perf::figure::{self, number};
+use liebre_perf::plans::Plan;
 use liebre_perf::process::raise_open_files_limit;
 use liebre_perf::report::{live_line, run_table, spread_table};
 use liebre_perf::results::Results;
 use liebre_perf::run::{Moment, Watcher, run};
-use liebre_perf::table::{Plan, measure_all};
+use liebre_perf::table::{Method, measure_all};
 use liebre_perf::work::{Outcome, Work};
 
 const EXIT_FAILED: u8 = 1;
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
             measure(&args.target.target(), parsed(args.work.backlog()), args.json)
         }
         Some(Command::Start(args)) => start(args),
-        Some(Command::Table(args)) => measure_many(&parsed(args.plans()), &args.many, args.dir.clone()),
-        Some(Command::Scale(args)) => measure_many(&parsed(args.plans()), &args.many, PathBuf::new()),
+        Some(Command::Table(args)) => measure_many(&parsed(args.plans()), &args.many, &args.method()),
+        Some(Command::Scale(args)) => measure_many(&parsed(args.plans()), &args.many, &args.method()),
         Some(Command::Report(args)) => report(args),
         Some(Command::Chart(args)) => chart(&args.results),
     };
@@ -55,8 +55,9 @@ fn main() -> ExitCode {
 
 /// Says whether the messages got through.
 fn run_once(args: &RunArgs) -> Result<bool, PerfError> {
-    let load = parsed(args.load.load());
+    let load = parsed(args.load.load()).with_unique_names();
     let target = args.target.target();
+    target.check_process()?;
     let show = |moment: &Moment| say(&live_line(&args.output.id, &load, moment));
     let interval = if args.output.quiet { Duration::ZERO } else { args.output.interval };
     let figures = run(&target, &load, &mut Watcher { interval, watch: Box::new(show) })?;
@@ -65,6 +66,7 @@ fn run_once(args: &RunArgs) -> Result<bool, PerfError> {
 }
 
 fn measure(target: &Target, work: Work, is_json: bool) -> Result<bool, PerfError> {
+    target.check_process()?;
     let outcome = work.measure(target)?;
     let lines = || format!("{}\n{}\n{}", target.url, work.describe(), figure::lines(&outcome.values));
     print(&if is_json { json(&figure::json(&outcome.values)) } else { lines() })?;
@@ -82,6 +84,7 @@ fn idle(args: &OnBroker<IdleArgs>) -> Result<Work, String> {
 fn compare_brokers(args: &CompareArgs) -> Result<bool, PerfError> {
     let work = parsed(args.work().and_then(|work| work.check_comparable().map(|()| work)));
     let [a, b] = args.pair.targets();
+    [&a, &b].into_iter().try_for_each(Target::check_process)?;
     let comparison = compare([&a, &b], &work, args.rounds, |round, a, b| {
         let first = |outcome: &Outcome| number(outcome.values.first().and_then(|value| value.value));
         let name = a.values.first().map_or("", |value| value.name);
@@ -95,7 +98,7 @@ fn start(args: &StartArgs) -> Result<bool, PerfError> {
     let start = parsed(args.start());
     let mut rounds = Vec::new();
     for round in 1..=args.rounds {
-        let values = start.measure()?;
+        let values = start.measure(|_, _| Ok(()))?;
         say(&format!("round {round}: {} ms", number(values.first().and_then(|value| value.value))));
         rounds.push(Outcome { values, is_complete: true, is_taken_down: true });
     }
@@ -104,11 +107,11 @@ fn start(args: &StartArgs) -> Result<bool, PerfError> {
     Ok(true)
 }
 
-fn measure_many(plans: &[Plan], args: &ManyArgs, dir: PathBuf) -> Result<bool, PerfError> {
+fn measure_many(plans: &[Plan], args: &ManyArgs, method: &Method) -> Result<bool, PerfError> {
     let count = plans.len();
-    let results = measure_all(plans, &args.method(dir), |results| {
+    let results = measure_all(plans, method, |results| {
         if let Some(cell) = results.cells.last() {
-            let trouble = cell.trouble.as_deref().map_or(String::new(), |trouble| format!(": {trouble}"));
+            let trouble = cell.trouble().map_or(String::new(), |trouble| format!(": {trouble}"));
             say(&format!("{} of {count}: {}{trouble}", results.cells.len(), cell.title));
         }
         args.out.as_ref().map_or(Ok(()), |path| results.write(path))

@@ -133,6 +133,7 @@ fn places(load: &Load) -> String {
     let topology = &load.topology;
     let durable = if topology.is_durable { " (durable)" } else { "" };
     let queues = match &topology.queues[..] {
+        [queue] if topology.has_unique_names => format!("queue {queue}-…{durable}"),
         [queue] => format!("queue {queue}{durable}"),
         queues => format!("{} queues{durable}", queues.len()),
     };

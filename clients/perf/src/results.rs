@@ -46,10 +46,18 @@ pub struct Cell {
     pub options: String,
     pub rows: Vec<Row>,
     /// Why there are no rows, or not all of them count.
-    pub trouble: Option<String>,
+    pub troubles: Vec<Trouble>,
     /// Of a curve, which point this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<Point>,
+}
+
+/// What was not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The broker that had it, or `floor`.
+    pub of: String,
+    pub what: String,
 }
 
 /// A point of a curve.
@@ -110,7 +118,7 @@ impl Results {
 
     /// Whether every cell has its figures.
     pub fn is_complete(&self) -> bool {
-        self.cells.iter().all(|cell| cell.trouble.is_none())
+        self.cells.iter().all(Cell::is_sound)
     }
 
     /// A table, with a line on how it was measured.
@@ -136,7 +144,7 @@ impl Results {
                 );
                 out += &line(&columns);
             }
-            if let Some(trouble) = &cell.trouble {
+            if let Some(trouble) = cell.trouble() {
                 let mut columns = vec![title, trouble.replace('|', "\\|")];
                 columns.resize(heads.len(), String::new());
                 out += &line(&columns);
@@ -147,7 +155,8 @@ impl Results {
         out
     }
 
-    /// A table for a page that people read: a line for each kind of work, with its rate or median latency and its cost.
+    /// A table for a page that people read: a line for each kind of work, with its rate, median latency, memory or time,
+    /// and its cost.
     /// Where there was trouble there is no ratio: half of it may be the trouble's.
     pub fn brief(&self) -> String {
         let names: Vec<&str> = self.brokers.iter().map(|broker| broker.name.as_str()).collect();
@@ -159,16 +168,16 @@ impl Results {
         let mut out = line(&heads);
         out += &format!("|---{}\n", "|--:".repeat(heads.len() - 1) + "|");
         for cell in &self.cells {
-            let mut columns = vec![cell.title.clone() + cell.mark()];
-            for row in [cell.speed(), cell.cost()] {
-                columns.extend(brief_columns(row, names.len(), cell.trouble.is_none()));
+            let mut columns = vec![cell.title.clone() + if cell.is_sound() { "" } else { MARK }];
+            for row in [cell.speed().or(cell.weight()), cell.cost()] {
+                columns.extend(brief_columns(row, names.len(), cell.is_sound()));
             }
             out += &line(&columns);
         }
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "\n{} Latencies are p50; CPU time is that of one message, connection, ….{}",
+            "\n{} Latencies are p50; CPU time is that of one message, connection, start, ….{}",
             self.method(),
             self.notes()
         );
@@ -195,7 +204,7 @@ impl Results {
                 let mut columns = vec![format!("{curve}: {}", broker.name)];
                 columns.extend(counts.iter().map(|count| match at(count) {
                     None => String::new(),
-                    Some((_, cell)) => with_noise(cell.cost().and_then(cost)) + cell.mark(),
+                    Some((_, cell)) => with_noise(cell.cost().and_then(cost)) + cell.mark_of(broker),
                 }));
                 out += &line(&columns);
             }
@@ -212,9 +221,8 @@ impl Results {
 
     /// What the marks mean.
     fn notes(&self) -> String {
-        let note = |cell: &Cell| {
-            Some(format!("\n\n{} {}: {}", MARK.trim_start(), cell.title, cell.trouble.as_ref()?))
-        };
+        let note =
+            |cell: &Cell| Some(format!("\n\n{} {}: {}", MARK.trim_start(), cell.title, cell.trouble()?));
         self.cells.iter().filter_map(note).collect()
     }
 
@@ -235,14 +243,29 @@ impl Cell {
         keys.iter().find_map(|key| self.row(key))
     }
 
-    /// The broker's CPU time for each message, connection, ….
-    pub fn cost(&self) -> Option<&Row> {
-        self.row("broker_cpu_us")
+    /// Of a broker that was started for the work, its memory or the time it took to start.
+    fn weight(&self) -> Option<&Row> {
+        ["rss_full_mib", "bytes_each", "rss_mib", "start_ms"].iter().find_map(|key| self.row(key))
     }
 
-    /// Behind what did not go as it should.
-    fn mark(&self) -> &'static str {
-        if self.trouble.is_some() { MARK } else { "" }
+    /// The broker's CPU time for each message, connection, start, ….
+    pub fn cost(&self) -> Option<&Row> {
+        ["broker_cpu_us", "start_cpu_ms"].iter().find_map(|key| self.row(key))
+    }
+
+    pub fn is_sound(&self) -> bool {
+        self.troubles.is_empty()
+    }
+
+    /// All that was not as it should be.
+    pub fn trouble(&self) -> Option<String> {
+        let troubles = self.troubles.iter().map(|Trouble { of, what }| format!("{of}: {what}"));
+        (!self.is_sound()).then(|| troubles.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Behind a figure of this broker, if something went wrong with it.
+    fn mark_of(&self, broker: &Broker) -> &'static str {
+        if self.troubles.iter().any(|trouble| trouble.of == broker.name) { MARK } else { "" }
     }
 
     fn row(&self, key: &str) -> Option<&Row> {
@@ -252,13 +275,8 @@ impl Cell {
 
 /// The medians of one broker or two, with the unit, and the ratio if it is sound.
 fn brief_columns(row: Option<&Row>, count: usize, is_sound: bool) -> Vec<String> {
-    let unit = match row {
-        Some(row) if row.name.ends_with("msg/s") => " msg/s",
-        Some(row) if row.name.ends_with("per s") => " per s",
-        _ => " us",
-    };
     let median = |spread: Option<Spread>| match spread {
-        Some(spread) => number(Some(spread.median)) + unit,
+        Some(spread) => number(Some(spread.median)) + unit(row.map_or("", |row| &row.key)),
         None => "-".to_owned(),
     };
     let mut columns = vec![median(row.and_then(|row| row.a))];
@@ -268,6 +286,18 @@ fn brief_columns(row: Option<&Row>, count: usize, is_sound: bool) -> Vec<String>
         columns.push(ratio.map_or("-".to_owned(), |ratio| number(Some(ratio)) + " times"));
     }
     columns
+}
+
+/// Of the figures that a brief table has.
+fn unit(key: &str) -> &'static str {
+    match key {
+        "received_per_second" => " msg/s",
+        "per_second" => " per s",
+        "bytes_each" => " B",
+        "rss_mib" | "rss_full_mib" => " MiB",
+        "start_ms" | "start_cpu_ms" => " ms",
+        _ => " us",
+    }
 }
 
 fn line(columns: &[String]) -> String {
@@ -291,14 +321,19 @@ pub mod tests {
         }
     }
 
+    /// One of the second broker's.
+    pub fn trouble(what: &str) -> Trouble {
+        Trouble { of: "RabbitMQ".to_owned(), what: what.to_owned() }
+    }
+
     /// Two cells, the second of which failed.
     pub fn sample() -> Results {
         let broker = |name: &str| Broker { name: name.to_owned(), address: "127.0.0.1:5672".to_owned() };
-        let cell = |title: &str, rows, trouble: Option<&str>| Cell {
+        let cell = |title: &str, rows, troubles| Cell {
             title: title.to_owned(),
             options: "-s 16".to_owned(),
             rows,
-            trouble: trouble.map(str::to_owned),
+            troubles,
             point: None,
         };
         Results {
@@ -309,9 +344,9 @@ pub mod tests {
                 cell(
                     "16 B <fast>",
                     vec![row("received_per_second", 2_000_000.0, 100_000.0, Some(5.0))],
-                    None,
+                    vec![],
                 ),
-                cell("channels", vec![], Some("a|b")),
+                cell("channels", vec![], vec![trouble("a|b")]),
             ],
         }
     }
@@ -322,7 +357,7 @@ pub mod tests {
 | work | figure | Liebre | RabbitMQ | ratio | floor |
 |---|---|--:|--:|--:|--:|
 | 16 B <fast> | received msg/s | 2,000,000 (1,000,000 to 4,000,000) | 100,000 (50,000 to 200,000) | 20.0 times | 5.00 (2.50 to 10.0) |
-| channels | a\\|b |  |  |  |  |
+| channels | RabbitMQ: a\\|b |  |  |  |  |
 
 Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client and broker; Linux 6.1.
 ";
@@ -333,23 +368,34 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
     fn a_brief_table_has_a_line_for_each_work() {
         let mut results = sample();
         results.cells[0].rows.push(row("broker_cpu_us", 0.4, 16.0, None));
+        let start = vec![row("start_ms", 8.0, 4_000.0, None), row("start_cpu_ms", 5.0, 5_000.0, None)];
+        results.cells.push(Cell { title: "start".to_owned(), rows: start, ..results.cells[0].clone() });
+        let mut memory = row("bytes_each", 1_000.0, 0.0, None);
+        (memory.b, memory.ratio) = (None, None);
+        results.cells.push(Cell {
+            title: "memory".to_owned(),
+            rows: vec![memory],
+            ..results.cells[0].clone()
+        });
         let expected = "\
 | work | Liebre | RabbitMQ | ratio | server CPU, Liebre | server CPU, RabbitMQ | ratio |
 |---|--:|--:|--:|--:|--:|--:|
 | 16 B <fast> | 2,000,000 msg/s | 100,000 msg/s | 20.0 times | 0.400 us | 16.0 us | 0.025 times |
 | channels \\* | - | - | - | - | - | - |
+| start | 8.00 ms | 4,000 ms | 0.002 times | 5.00 ms | 5,000 ms | 0.001 times |
+| memory | 1,000 B | - | - | - | - | - |
 ";
         assert!(results.brief().starts_with(expected), "{}", results.brief());
-        assert!(results.brief().ends_with("….\n\n\\* channels: a|b\n"), "{}", results.brief());
+        assert!(results.brief().ends_with("….\n\n\\* channels: RabbitMQ: a|b\n"), "{}", results.brief());
     }
 
     #[test]
     fn a_ratio_with_trouble_does_not_count() {
         let mut results = sample();
-        results.cells[0].trouble = Some("not all got through".to_owned());
+        results.cells[0].troubles.push(trouble("not all got through"));
         let line = "| 16 B <fast> \\* | 2,000,000 msg/s | 100,000 msg/s | - | - | - | - |\n";
         assert!(results.brief().contains(line), "{}", results.brief());
-        assert!(results.brief().contains("\n\n\\* 16 B <fast>: not all got through\n"));
+        assert!(results.brief().contains("\n\n\\* 16 B <fast>: RabbitMQ: not all got through\n"));
     }
 
     #[test]
@@ -363,7 +409,7 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
         let expected = "\
 | server CPU us per message, with | 1 | 1,000 |
 |---|--:|--:|
-| queues: Liebre | - \\* | 0.400 (0.200 to 0.800) |
+| queues: Liebre | - | 0.400 (0.200 to 0.800) |
 | queues: RabbitMQ | - \\* | 16.0 (8.00 to 32.0) |
 ";
         assert!(results.curves().starts_with(expected), "{}", results.curves());

@@ -14,10 +14,6 @@ use crate::latency::{Histogram, Percentiles};
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Relaxed);
-    }
-
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Relaxed);
     }

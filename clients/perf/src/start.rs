@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::cli::Target;
 use crate::clock::{Nanos, now};
 use crate::connection::Connection;
 use crate::error::PerfError;
-use crate::figure::{Value, less};
+use crate::figure::{Value, less, mebibytes};
+use crate::idle::settled_rss;
 use crate::process;
 use crate::url::BrokerUrl;
 
 /// Between two attempts to connect.
 const RETRY: Duration = Duration::from_micros(500);
-/// Between the handshake and the look at the memory.
-const SETTLE: Duration = Duration::from_millis(500);
 const STOP_POLL: Duration = Duration::from_millis(5);
 
 /// A broker that is started and stopped.
@@ -32,33 +32,48 @@ pub struct Start {
     pub patience: Duration,
 }
 
+/// A broker that was started, and is stopped at the latest when this is dropped.
+#[derive(Debug)]
+pub struct Started {
+    child: Child,
+    kills: bool,
+    patience: Duration,
+}
+
 impl Start {
-    /// Starts it, waits until a client has its vhost open, and stops it again.
-    pub fn measure(&self) -> Result<Vec<Value>, PerfError> {
+    /// Starts it, waits until a client has its vhost open, lets that client `look` at what there is, and stops it again.
+    pub fn measure(
+        &self,
+        look: impl FnOnce(&mut Connection, Nanos) -> Result<(), PerfError>,
+    ) -> Result<Vec<Value>, PerfError> {
+        let begin = now();
+        let (started, mut connection) = self.launch()?;
+        let opened = now();
+        let target = Target { url: self.url.clone(), pid: Some(started.pid()) };
+        let cpu = process::usage_of(started.pid())?.cpu;
+        look(&mut connection, now().plus(self.patience))?;
+        // Its answer changes nothing.
+        let _ = connection.close(now().plus(self.patience));
+        let rss = settled_rss(&target)?;
+        let stopping = now();
+        started.stop()?;
+        Ok(vec![
+            less("start_ms", "start to first handshake ms", opened.since(begin).as_secs_f64() * 1e3),
+            less("start_cpu_ms", "CPU ms until then", cpu.as_secs_f64() * 1e3),
+            less("rss_mib", "RSS MiB afterwards", rss.map(mebibytes)),
+            less("stop_ms", "stop ms", now().since(stopping).as_secs_f64() * 1e3),
+        ])
+    }
+
+    /// Starts it, and connects as soon as it answers.
+    pub fn launch(&self) -> Result<(Started, Connection), PerfError> {
         if Connection::open(&self.url, now().plus(RETRY * 100)).is_ok() {
             return Err(PerfError::PortTaken { address: format!("{}:{}", self.url.host, self.url.port) });
         }
-        let begin = now();
-        let mut child = self.spawn()?;
-        let opened = self.await_handshake(&mut child, begin.plus(self.patience));
-        let measured = opened.and_then(|(opened, connection)| {
-            let cpu = process::usage_of(child.id())?.cpu;
-            // Its answer changes nothing.
-            let _ = connection.close(now().plus(self.patience));
-            thread::sleep(SETTLE);
-            let usage = process::usage_of(child.id())?;
-            Ok(vec![
-                less("start_ms", "start to first handshake ms", opened.since(begin).as_secs_f64() * 1e3),
-                less("start_cpu_ms", "CPU ms until then", cpu.as_secs_f64() * 1e3),
-                less("rss_mib", "RSS MiB afterwards", usage.rss_bytes as f64 / 1_048_576.0),
-            ])
-        });
-        let stopping = now();
-        let stopped = self.stop(&mut child);
-        let mut values = measured?;
-        stopped?;
-        values.push(less("stop_ms", "stop ms", now().since(stopping).as_secs_f64() * 1e3));
-        Ok(values)
+        let deadline = now().plus(self.patience);
+        let mut started = Started { child: self.spawn()?, kills: self.kills, patience: self.patience };
+        let connection = self.await_handshake(&mut started.child, deadline)?;
+        Ok((started, connection))
     }
 
     /// One line that says what is started.
@@ -82,10 +97,10 @@ impl Start {
         spawned.map_err(|source| PerfError::Command { command: program.clone(), source })
     }
 
-    fn await_handshake(&self, child: &mut Child, deadline: Nanos) -> Result<(Nanos, Connection), PerfError> {
+    fn await_handshake(&self, child: &mut Child, deadline: Nanos) -> Result<Connection, PerfError> {
         loop {
             match Connection::open(&self.url, deadline) {
-                Ok(connection) => return Ok((now(), connection)),
+                Ok(connection) => return Ok(connection),
                 Err(PerfError::Connect { .. }) if now() < deadline => {}
                 Err(error) => return Err(error),
             }
@@ -95,22 +110,40 @@ impl Start {
             thread::sleep(RETRY);
         }
     }
+}
 
-    fn stop(&self, child: &mut Child) -> Result<(), PerfError> {
+impl Started {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended.
+    pub fn stop(mut self) -> Result<(), PerfError> {
         let failed = |source| PerfError::Io { doing: "stopping the broker", source };
         if !self.kills
-            && let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+            && let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw)
         {
             // One that has ended already is waited for all the same.
             let _ = kill_process(pid, Signal::TERM);
             let deadline = now().plus(self.patience);
             while now() < deadline {
-                if child.try_wait().map_err(failed)?.is_some() {
+                if self.child.try_wait().map_err(failed)?.is_some() {
                     return Ok(());
                 }
                 thread::sleep(STOP_POLL);
             }
         }
-        child.kill().and_then(|()| child.wait()).map(|_| ()).map_err(failed)
+        self.kill().map_err(failed)
+    }
+
+    fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().and_then(|()| self.child.wait()).map(|_| ())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Of one that has ended and was waited for, this is nothing; with one that cannot be ended, nothing can be done.
+        let _ = self.kill();
     }
 }

@@ -5,7 +5,7 @@ use crate::clock::{Nanos, now};
 use crate::codec::method::{Close, QueueDeclare};
 use crate::connection::Connection;
 use crate::error::PerfError;
-use crate::load::Load;
+use crate::load::{Load, OWN_PREFIX};
 
 /// Reply codes of refusals: there is no such queue, and its state forbids it.
 const NOT_FOUND: u16 = 404;
@@ -151,7 +151,7 @@ fn declare(control: &mut Connection, load: &Load, made: &mut Made, deadline: Nan
         }
     }
     for number in 0..topology.spare_bindings {
-        let key = format!("liebre-perf.spare.{number}");
+        let key = format!("{OWN_PREFIX}.spare.{number}");
         control.bind_queue(topology.queue(0), topology.exchange_name(), &key, deadline)?;
     }
     Ok(())

@@ -33,6 +33,15 @@ pub enum UrlError {
     Name,
 }
 
+impl BrokerUrl {
+    /// A broker on this machine, with the user and the vhost that every broker has at first.
+    pub fn on_port(port: u16) -> Self {
+        let guest = "guest".to_owned();
+        let (host, vhost) = ("127.0.0.1".to_owned(), "/".to_owned());
+        Self { host, port, user: guest.clone(), password: guest, vhost }
+    }
+}
+
 impl FromStr for BrokerUrl {
     type Err = UrlError;
 

@@ -7,7 +7,7 @@ use crate::backlog::Backlog;
 use crate::churn::Churn;
 use crate::cli::Target;
 use crate::error::PerfError;
-use crate::figure::{Value, less, more};
+use crate::figure::{Value, less, mebibytes, more};
 use crate::gathering::{gathers_confirms, gathers_deliveries};
 use crate::idle::Idle;
 use crate::load::{Load, Patience, Topology};
@@ -94,7 +94,7 @@ impl Work {
 
 impl Outcome {
     /// Of work that either came about or failed.
-    fn whole(values: Vec<Value>) -> Self {
+    pub fn whole(values: Vec<Value>) -> Self {
         Self { values, is_complete: true, is_taken_down: true }
     }
 }
@@ -144,7 +144,7 @@ fn values(load: &Load, figures: &Figures) -> Vec<Value> {
     }
     let cpu = broker.and_then(|broker| broker.cpu_seconds_per_million);
     values.push(less("broker_cpu_us", "broker CPU us per message", cpu));
-    let rss = broker.map(|broker| broker.rss_bytes_max as f64 / 1_048_576.0);
+    let rss = broker.map(|broker| mebibytes(broker.rss_bytes_max));
     values.push(less("broker_rss_mib_max", "broker RSS MiB, at most", rss));
     values.push(less("own_cpu_us", "own CPU us per message", figures.own_cpu_seconds_per_million));
     values

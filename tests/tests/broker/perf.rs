@@ -140,6 +140,45 @@ fn a_table_of_two_brokers_becomes_a_chart() {
 }
 
 #[test]
+fn a_table_starts_brokers_for_what_only_a_fresh_one_tells() {
+    let dir = tempdir().unwrap();
+    let out = dir.path().join("results.json").display().to_string();
+    let sites = dir.path().join("sites");
+    std::fs::create_dir(&sites).unwrap();
+    let command = format!(
+        "{} --amqp-listen 127.0.0.1:{{port}} --http-listen 127.0.0.1:0 --prometheus-listen off --data-dir {{dir}}/data",
+        binary("liebre", "liebre").display()
+    );
+    let url = Broker::shared().url();
+    let dir = sites.display().to_string();
+    let words = ["table", "--a", &url, "--a-command", &command, "--rounds", "2", "-z", "0.2", "--dir", &dir];
+    let only =
+        ["--only", "empty broker", "--only", "10,000 durable", "--only", "queues declared and deleted, 1 c"];
+    let words: Vec<String> =
+        words.into_iter().chain(only).chain(["--out", &out]).map(str::to_owned).collect();
+    let output = run_words(&words);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_dir(&sites).unwrap().count(), 0);
+    let results: Value = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
+    let figure = |title: &str, key: &str, of: &str| {
+        let cells = results["cells"].as_array().unwrap();
+        let cell = cells.iter().find(|cell| cell["title"].as_str().unwrap().contains(title)).unwrap();
+        let row = cell["rows"].as_array().unwrap().iter().find(|row| row["key"] == key).unwrap();
+        row[of]["median"].as_f64().unwrap()
+    };
+    assert!(figure("memory of an empty", "rss_mib", "a") > 1.0, "{results}");
+    assert!(figure("start of an empty", "start_ms", "a") > 0.0, "{results}");
+    assert!(figure("start with 10,000", "start_ms", "a") > 0.0, "{results}");
+    for queues in ["transient queues", "durable queues"] {
+        assert!(figure(queues, "per_second", "floor") > 0.0, "{results}");
+    }
+    let brief = text(&run(&format!("report {out} --brief")).stdout);
+    let line = |title: &str| brief.lines().find(|line| line.contains(title)).unwrap().to_owned();
+    assert!(line("memory of an empty").contains(" MiB |"), "{brief}");
+    assert!(line("start of an empty").matches(" ms |").count() == 2, "{brief}");
+}
+
+#[test]
 fn a_start_is_timed_to_the_first_client() {
     let dir = tempdir().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

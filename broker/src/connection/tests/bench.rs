@@ -428,7 +428,7 @@ impl Bench {
 
     fn accept(&mut self, peer: Peer, address: &str) {
         let woken = Arc::new(AtomicBool::new(false));
-        let outbox = Arc::new(Outbox::new(Box::new(Flag(Arc::clone(&woken)))));
+        let outbox = Arc::new(Outbox::new(Arc::new(Flag(Arc::clone(&woken)))));
         let id = self.node.broker.next_connection_id();
         let address: SocketAddr = address.parse().unwrap();
         let local: SocketAddr = "127.0.0.1:5672".parse().unwrap();

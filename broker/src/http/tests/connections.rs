@@ -52,7 +52,7 @@ impl Client {
     pub(super) fn connect_to(bench: &Bench, port: u16, (user, vhost): (&str, &str)) -> Self {
         let now = start_of_time();
         let node = &bench.api.node;
-        let outbox = Arc::new(Outbox::new(Box::new(Asleep)));
+        let outbox = Arc::new(Outbox::new(Arc::new(Asleep)));
         let ends = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), bench.api.amqp_addresses[0]);
         let id = node.broker.next_connection_id();
         let info = Arc::new(ConnectionInfo::new(id, ends, bench.now(), outbox));

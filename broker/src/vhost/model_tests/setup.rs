@@ -66,7 +66,7 @@ pub(super) fn open(disk: &SimDisk) -> (Log, LogWriter, Recovered) {
 }
 
 pub(super) fn outbox() -> Arc<Outbox> {
-    let outbox = Arc::new(Outbox::new(Box::new(NoWake)));
+    let outbox = Arc::new(Outbox::new(Arc::new(NoWake)));
     outbox.set_frame_max(131_072);
     outbox.open_channel(CHANNEL, ChannelDeliveries::new(Arc::default(), Arc::default()));
     outbox

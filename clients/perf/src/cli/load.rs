@@ -6,7 +6,7 @@ use clap::{ArgAction, Args};
 
 use super::values::{
     BODY_SIZE_MAX, names_of_pattern, parse_key, parse_name, parse_rate, parse_rate_step, parse_seconds,
-    parse_size_step, parse_table,
+    parse_size_step, parse_span, parse_table,
 };
 use crate::codec::table::{FieldTable, Properties};
 use crate::load::{
@@ -160,7 +160,7 @@ pub struct LoadArgs {
     consumer_args: Option<FieldTable>,
 
     /// Measured seconds [default: 10, or no limit with a number of messages]
-    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", value_parser = parse_seconds, help_heading = "How long")]
+    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", value_parser = parse_span, help_heading = "How long")]
     duration: Option<Duration>,
     /// Stop when this many messages, of all producers together, are through
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["pmessages", "cmessages"], help_heading = "How long")]

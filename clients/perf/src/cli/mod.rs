@@ -14,11 +14,15 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 pub use load::LoadArgs;
 pub use work::{ChurnArgs, IdleArgs, WorkCommand};
 
+use crate::error::PerfError;
+use crate::fresh::Recipe;
+use crate::plans::{Plan, fresh_plans, run_plans, scale_plans};
+use crate::process;
 use crate::start::Start;
-use crate::table::{Method, Named, Plan, scale_plans, table_plans};
+use crate::table::{Method, Named};
 use crate::url::BrokerUrl;
 use crate::work::Work;
-use values::{parse_seconds, parse_target, split_command};
+use values::{parse_seconds, parse_span, parse_target, split_command};
 
 /// Loads an AMQP 0-9-1 broker, and measures what it does and what it costs.
 ///
@@ -125,12 +129,12 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub pair: PairArgs,
     /// How often each broker is measured
-    #[arg(long, default_value_t = 5, value_parser = parse_rounds())]
+    #[arg(long, global = true, default_value_t = 5, value_parser = parse_rounds())]
     pub rounds: u32,
     #[command(flatten)]
     pub load: LoadArgs,
     /// Print JSON
-    #[arg(long, help_heading = None::<&str>)]
+    #[arg(long, global = true, help_heading = None::<&str>)]
     pub json: bool,
     #[command(subcommand)]
     pub work: Option<WorkCommand>,
@@ -157,7 +161,7 @@ pub struct StartArgs {
     #[arg(long)]
     pub kill: bool,
     /// Seconds to wait for a start, and for a stop
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_span)]
     pub patience: Duration,
     /// Print JSON
     #[arg(long)]
@@ -169,11 +173,20 @@ pub struct TableArgs {
     #[command(flatten)]
     pub many: ManyArgs,
     /// Seconds of each measurement
-    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "4", value_parser = parse_seconds)]
+    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "4", value_parser = parse_span)]
     pub duration: Duration,
-    /// Where the disk is synced for the floor of the durable latency: on the brokers' disk
+    /// Where the disk is synced for the floors of what is durable, and where the brokers that are started have their
+    /// directories: on the brokers' disk
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
+    /// How a broker like the first is started, for its memory and its starts: the program with its arguments, in which
+    /// {dir} is replaced by an empty directory and {port} by the port where it is to answer. It runs in the foreground;
+    /// a script must start it with `exec`
+    #[arg(long, value_name = "COMMAND", value_parser = Recipe::parse)]
+    pub a_command: Option<Recipe>,
+    /// How one like the second is started, likewise
+    #[arg(long, value_name = "COMMAND", value_parser = Recipe::parse, requires = "a_command", requires = "b")]
+    pub b_command: Option<Recipe>,
 }
 
 #[derive(Debug, Args)]
@@ -181,7 +194,7 @@ pub struct ScaleArgs {
     #[command(flatten)]
     pub many: ManyArgs,
     /// Seconds of each measurement
-    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "2", value_parser = parse_span)]
     pub duration: Duration,
     /// The options of each publisher and consumer
     #[arg(
@@ -235,6 +248,9 @@ pub struct ManyArgs {
     /// Only work whose description has this in it; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub only: Vec<String>,
+    /// Seconds in which what a measurement needs must be there: idle connections and queues, messages, a broker's start
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = parse_span)]
+    pub limit: Duration,
     /// Also write the results as JSON into this file, after each kind of work
     #[arg(long, value_name = "FILE")]
     pub out: Option<String>,
@@ -267,6 +283,17 @@ pub struct Target {
     pub pid: Option<u32>,
 }
 
+impl Target {
+    /// Whether its process can be measured, if there is one to measure.
+    pub fn check_process(&self) -> Result<(), PerfError> {
+        self.pid.map_or(Ok(()), |pid| process::usage_of(pid).map(|_| ()))
+    }
+
+    fn with_pid(&self, pid: Option<u32>) -> Self {
+        Self { pid: pid.or(self.pid), ..self.clone() }
+    }
+}
+
 impl CompareArgs {
     /// What to compare the brokers by, or why these options do not go together.
     pub fn work(&self) -> Result<Work, String> {
@@ -289,7 +316,19 @@ impl StartArgs {
 
 impl TableArgs {
     pub fn plans(&self) -> Result<Vec<Plan>, String> {
-        self.many.chosen(table_plans(self.duration.as_secs_f64())?)
+        let run = run_plans(self.duration.as_secs_f64())?;
+        let fresh = fresh_plans(self.many.limit)?;
+        match self.a_command {
+            Some(_) => self.many.chosen([run, fresh].concat()),
+            None => self.many.chosen(run).map_err(|message| match self.many.chosen(fresh) {
+                Ok(_) => "memory and starts are measured with --a-command".to_owned(),
+                Err(_) => message,
+            }),
+        }
+    }
+
+    pub fn method(&self) -> Method {
+        self.many.method(self.dir.clone(), [self.a_command.clone(), self.b_command.clone()])
     }
 }
 
@@ -297,17 +336,24 @@ impl ScaleArgs {
     pub fn plans(&self) -> Result<Vec<Plan>, String> {
         self.many.chosen(scale_plans(self.duration.as_secs_f64(), &self.load)?)
     }
+
+    pub fn method(&self) -> Method {
+        self.many.method(PathBuf::new(), [None, None])
+    }
 }
 
 impl ManyArgs {
-    pub fn method(&self, dir: PathBuf) -> Method {
-        let named = |name: &str, target: &Target, pid: Option<u32>| Named {
+    fn method(&self, dir: PathBuf, recipes: [Option<Recipe>; 2]) -> Method {
+        let named = |name: &str, target: &Target, pid, recipe| Named {
             name: name.to_owned(),
-            target: Target { pid: pid.or(target.pid), ..target.clone() },
+            target: target.with_pid(pid),
+            recipe,
         };
-        let a = named(&self.a_name, &self.a, self.a_pid);
-        let b = self.b.as_ref().map(|b| named(&self.b_name, b, self.b_pid));
-        Method { brokers: std::iter::once(a).chain(b).collect(), rounds: self.rounds, dir }
+        let [of_a, of_b] = recipes;
+        let a = named(&self.a_name, &self.a, self.a_pid, of_a);
+        let b = self.b.as_ref().map(|b| named(&self.b_name, b, self.b_pid, of_b));
+        let brokers = std::iter::once(a).chain(b).collect();
+        Method { brokers, rounds: self.rounds, dir, limit: self.limit }
     }
 
     fn chosen(&self, mut plans: Vec<Plan>) -> Result<Vec<Plan>, String> {
@@ -333,9 +379,7 @@ impl TargetArgs {
 
 impl PairArgs {
     pub fn targets(&self) -> [Target; 2] {
-        let with_pid =
-            |target: &Target, pid: Option<u32>| Target { pid: pid.or(target.pid), ..target.clone() };
-        [with_pid(&self.a, self.a_pid), with_pid(&self.b, self.b_pid)]
+        [self.a.with_pid(self.a_pid), self.b.with_pid(self.b_pid)]
     }
 }
 
@@ -348,5 +392,36 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_compares_may_stand_behind_the_work() {
+        let line = "liebre-perf compare --a amqp://one --b amqp://other churn queues --rounds 3 --json";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Some(Command::Compare(args)) = cli.command else { panic!("{line}") };
+        assert_eq!((args.rounds, args.json, args.work.is_some()), (3, true, true));
+        let line = "liebre-perf compare --a amqp://one --b amqp://other --rounds 4 churn queues";
+        let Some(Command::Compare(args)) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("{line}")
+        };
+        assert_eq!((args.rounds, args.json), (4, false));
+    }
+
+    #[test]
+    fn a_table_has_memory_and_starts_if_it_knows_how_to_start() {
+        let plans = |line: &str| {
+            let words = ["liebre-perf", "table", "--a", "amqp://one"];
+            let cli = Cli::try_parse_from(words.into_iter().chain(line.split_terminator('|'))).unwrap();
+            let Some(Command::Table(args)) = cli.command else { panic!("{line}") };
+            args.plans().map(|plans| plans.len())
+        };
+        assert_eq!(plans(""), Ok(16));
+        assert_eq!(plans("--a-command|liebre {dir} {port}"), Ok(26));
+        assert_eq!(plans("--a-command|liebre {dir} {port}|--only|memory"), Ok(6));
+        assert!(plans("--only|memory").unwrap_err().contains("--a-command"));
+        for line in ["--a-command|liebre {dir}", "--b-command|liebre {dir} {port}"] {
+            let words = ["liebre-perf", "table", "--a", "amqp://one", "--b", "amqp://other"];
+            assert!(Cli::try_parse_from(words.into_iter().chain(line.split('|'))).is_err(), "{line}");
+        }
     }
 }

@@ -9,6 +9,8 @@ use crate::url::BrokerUrl;
 
 /// The largest body that can be published.
 pub const BODY_SIZE_MAX: u32 = 128 * 1024 * 1024;
+/// What is not nothing.
+const SECONDS_MIN: f64 = 0.001;
 const SECONDS_MAX: f64 = 1e6;
 const RATE_MAX: f64 = 1e9;
 const NAME_BYTES_MAX: usize = 255;
@@ -43,12 +45,22 @@ pub fn parse_rate(text: &str) -> Result<f64, String> {
     if (0.001..=RATE_MAX).contains(&rate) { Ok(rate) } else { Err("not between 0.001 and 1e9".to_owned()) }
 }
 
+/// A wait, perhaps none.
 pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    parse_duration(text, 0.0)
+}
+
+/// A time in which something is to happen.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    parse_duration(text, SECONDS_MIN)
+}
+
+fn parse_duration(text: &str, min: f64) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if !(0.0..=SECONDS_MAX).contains(&seconds) {
-        return Err(format!("not between 0 and {SECONDS_MAX}"));
+    match (min..=SECONDS_MAX).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err(format!("not between {min} and {SECONDS_MAX} seconds")),
     }
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// `RATE:SECONDS`; a rate of 0 is a pause.
@@ -68,8 +80,8 @@ fn parse_step(text: &str, max: f64) -> Result<Step, String> {
     if !(0.0..=max).contains(&value) {
         return Err(format!("{value} is not between 0 and {max}"));
     }
-    if !(0.001..=SECONDS_MAX).contains(&seconds) {
-        return Err(format!("{seconds} seconds are not between 0.001 and {SECONDS_MAX}"));
+    if !(SECONDS_MIN..=SECONDS_MAX).contains(&seconds) {
+        return Err(format!("{seconds} seconds are not between {SECONDS_MIN} and {SECONDS_MAX}"));
     }
     Ok(Step { value, seconds })
 }
@@ -148,6 +160,14 @@ mod tests {
         {
             assert!(names_of_pattern(pattern, from, to).is_err(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_wait_may_be_none_and_a_span_may_not() {
+        assert_eq!(parse_seconds("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_span("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_span("0"), Err("not between 0.001 and 1000000 seconds".to_owned()));
+        assert!(parse_seconds("-1").is_err() && parse_seconds("nan").is_err() && parse_span("1e9").is_err());
     }
 
     #[test]

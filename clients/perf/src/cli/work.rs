@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::argv::rewrite;
 use super::load::LoadArgs;
-use super::values::parse_seconds;
+use super::values::{parse_seconds, parse_span};
 use super::{Cli, Command};
 use crate::backlog::Backlog;
 use crate::churn::{Churn, Churned};
@@ -39,7 +39,7 @@ pub struct ChurnArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=AT_ONCE_MAX))]
     pub at_once: u32,
     /// Measured seconds
-    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
+    #[arg(short = 'z', long = "time", visible_alias = "duration", value_name = "SECONDS", default_value = "5", value_parser = parse_span)]
     pub duration: Duration,
 }
 
@@ -56,6 +56,9 @@ pub struct IdleArgs {
     /// Seconds for which the broker's CPU time is watched meanwhile
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
     pub hold: Duration,
+    /// Seconds in which they must be there; twice as many in which they must be gone again [default: 4, and 0.05 for each]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_span)]
+    pub patience: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,7 +119,8 @@ impl IdleArgs {
             IdlingKind::Connections if self.durable => return Err("only queues can be --durable".to_owned()),
             IdlingKind::Connections => Idling::Connections,
         };
-        Ok(Work::Idle(Idle { what, count: self.count, hold: self.hold }))
+        let patience = self.patience.unwrap_or(Idle::patience_default(self.count));
+        Ok(Work::Idle(Idle { what, count: self.count, hold: self.hold, patience }))
     }
 }
 
@@ -141,7 +145,9 @@ mod tests {
             duration: Duration::from_secs(3),
         };
         assert_eq!(Work::parse("churn queues --durable --at-once 16 -z 3"), Ok(Work::Churn(churn)));
-        let idle = Idle { what: Idling::Connections, count: 10, hold: Duration::from_secs(2) };
+        let hold = Duration::from_secs(2);
+        let patience = Duration::from_millis(4_500);
+        let idle = Idle { what: Idling::Connections, count: 10, hold, patience };
         assert_eq!(Work::parse("idle connections 10"), Ok(Work::Idle(idle)));
         assert!(matches!(Work::parse("-s 1024 -z 1"), Ok(Work::Load(_))));
         assert!(matches!(Work::parse("backlog -s 1024"), Ok(Work::Backlog(_))));
@@ -149,9 +155,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for words in
-            ["churn rabbits", "churn channels --durable", "idle queues 0", "idle connections", "backlog -y 0"]
-        {
+        for words in [
+            "churn rabbits",
+            "churn channels --durable",
+            "idle queues 0",
+            "idle connections",
+            "backlog -y 0",
+            "-z 0",
+            "churn queues -z 0",
+        ] {
             assert!(Work::parse(words).is_err(), "{words}");
         }
     }

@@ -3,6 +3,7 @@
 
 mod fake_broker;
 
+use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -163,6 +164,59 @@ fn queues_that_come_and_go_are_gone_at_the_end() {
     work.measure(&Target { url: broker.url(), pid: None }).unwrap();
     assert!(broker.is_deleted.load(SeqCst));
     assert_eq!(queues(&broker), [""; 0]);
+}
+
+#[test]
+fn connections_that_come_and_go_say_goodbye() {
+    let broker = FakeBroker::start(Habit::Good);
+    let work = Work::parse("churn connections --at-once 4 -z 0.2").unwrap();
+    let outcome = work.measure(&Target { url: broker.url(), pid: None }).unwrap();
+    let value = |key: &str| outcome.values.iter().find(|value| value.key == key).unwrap().value.unwrap();
+    // Each connection that counts has ended with a whole handshake, and so have those of the warm-up.
+    let counted = value("per_second") * 0.2;
+    assert!(counted >= 1.0 && broker.goodbyes.load(SeqCst) as f64 >= counted, "{counted}");
+    assert!(value("latency_p50_us") > 0.0);
+    // Nobody listens there.
+    let url = format!("amqp://{}/", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let error = work.measure(&Target { url: url.parse().unwrap(), pid: None }).unwrap_err();
+    assert!(matches!(error, PerfError::Connect { .. }), "{error}");
+}
+
+#[test]
+fn idle_queues_that_are_not_there_in_time_are_deleted() {
+    let broker = FakeBroker::start(Habit::Good);
+    let work = Work::parse("idle queues 1000000 --patience 0.2").unwrap();
+    let error = work.measure(&Target { url: broker.url(), pid: None }).unwrap_err();
+    assert!(matches!(error, PerfError::NotReached { wanted: 1_000_000, count: 1.., .. }), "{error}");
+    assert!(broker.is_deleted.load(SeqCst) && queues(&broker).is_empty());
+}
+
+#[test]
+fn a_process_that_cannot_be_measured_is_refused_at_once() {
+    let broker = FakeBroker::start(Habit::Good);
+    let url = format!("amqp://{}/", broker.address);
+    // The kernel gives no such number to a process.
+    let pid = u32::MAX;
+    for line in [
+        format!("--url {url} --pid {pid} --messages 1"),
+        format!("--url {url} --pid {pid} churn queues -z 0.1"),
+        format!("compare --a {url} --b {url},{pid} --messages 1"),
+    ] {
+        let output = run_binary(&line);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}: {told}");
+        assert!(told.contains(&format!("process {pid} cannot be measured")), "{line}: {told}");
+    }
+    assert_eq!(broker.goodbyes.load(SeqCst), 0);
+}
+
+#[test]
+fn the_queue_is_shown_by_its_real_name() {
+    let broker = FakeBroker::start(Habit::Good);
+    let output = run_binary(&format!("--url amqp://{}/ --messages 5 --quiet", broker.address));
+    let table = String::from_utf8(output.stdout).unwrap();
+    let name = table.split_once("queue liebre-perf-").unwrap().1.split_once(',').unwrap().0;
+    assert!(name.parse::<u64>().is_ok(), "{table}");
 }
 
 #[test]
