@@ -212,7 +212,7 @@ fn wrong_values(admin: &Admin) {
             ! 
             ! Usage
             ! 
-            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] add_vhost <vhost> [--description <description> --tags "<tag1>,<tag2>,<...>" --default-queue-type <quorum|classic|stream>]
+            ! rabbitmqctl [--node <node>] [--longnames] [--quiet] add_vhost <vhost> [--description <description> --tags "<tag1>,<tag2>,<...>" --default-queue-type <quorum|classic>]
             exit 65
             $ rabbitmq-diagnostics check_port_listener x
             ! Error (argument validation): Bad argument: Argument must be a positive integer
