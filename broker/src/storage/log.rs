@@ -219,7 +219,7 @@ impl Log {
         } else {
             waiters.add(lsn, synced);
             drop(waiters);
-            return self.shared.hurry();
+            return self.shared.hurry(lsn);
         };
         drop(waiters);
         synced(result);
@@ -385,9 +385,9 @@ impl Shared {
         woken.into_iter().for_each(|synced| synced(Err(failure.clone())));
     }
 
-    /// Somebody waits for what was appended.
-    fn hurry(&self) {
-        if self.pending().hurry(true) {
+    /// Somebody waits for what was appended up to `lsn`.
+    fn hurry(&self, lsn: Lsn) {
+        if self.pending().hurry_for(lsn) {
             self.work.notify_one();
         }
     }
@@ -524,7 +524,7 @@ mod tests {
             for position in 0..3 {
                 // Until the writer has been quiet for long enough to have nothing left to do.
                 for _ in 0..40 {
-                    log.shared.hurry();
+                    log.shared.hurry(log.synced_up_to());
                     assert!(next(Duration::from_millis(10)).is_err(), "nobody waits for anything");
                 }
                 let lsn = publish(&log, 1, position);

@@ -130,6 +130,13 @@ impl Pending {
         std::mem::take(&mut self.is_writer_waiting) || is_lingering
     }
 
+    /// The same when somebody waits for a record: what came after it does not hurry because the record is with the
+    /// writer already.
+    pub(super) fn hurry_for(&mut self, lsn: Lsn) -> bool {
+        let first = self.sealed.front().or(self.open.as_ref()).map(|batch| batch.first_lsn);
+        first.is_some_and(|first| first <= lsn) && self.hurry(true)
+    }
+
     /// Whether there is only a little, and nobody waits for it.
     pub(super) fn may_linger(&self) -> bool {
         let is_little = self.open.as_ref().is_some_and(|batch| batch.bytes.len() < LINGER_BYTES_MAX);
@@ -196,4 +203,35 @@ impl Batch {
 /// The epoch of a file: another one each time it is used again.
 pub(super) fn epoch(salt: u32, file: u64) -> u32 {
     salt ^ (file & u64::from(u32::MAX)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::queue_id::QueueId;
+
+    #[test]
+    fn only_what_is_waited_for_hurries() {
+        let options = LogOptions::tiny();
+        let start = Start {
+            file: 1,
+            offset: FILE_HEADER_SIZE,
+            next_lsn: Lsn(1),
+            replayed_bytes: 0,
+            live: Live::default(),
+        };
+        let mut pending = Pending::new(start);
+        let append = |pending: &mut Pending| {
+            let record = Record::Delete { queue: QueueId(1) };
+            pending.push(&record.body(&mut Vec::new()), &[record], &options)
+        };
+        let with_writer = append(&mut pending);
+        pending.take_batch().unwrap();
+        let gathering = append(&mut pending);
+        pending.is_writer_lingering = true;
+        assert!(!pending.hurry_for(with_writer));
+        assert!(pending.may_linger());
+        assert!(pending.hurry_for(gathering));
+        assert!(!pending.may_linger());
+    }
 }
