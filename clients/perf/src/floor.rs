@@ -1,8 +1,10 @@
-//! What no broker can be faster than on this machine: bytes through a bare relay, bare answers, and one sync of the disk.
+//! What no broker can be faster than on this machine: bytes through a bare relay, with a sync of the disk on their way
+//! or without, bare answers, and one sync alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::thread::{self, Builder};
@@ -15,7 +17,7 @@ use crate::codec::table::FieldTable;
 use crate::connection::{CHANNEL, Connection};
 use crate::error::PerfError;
 use crate::latency::{Histogram, Percentiles};
-use crate::load::{Load, OWN_PREFIX};
+use crate::load::{Acks, Load, OWN_PREFIX};
 use crate::run::{Watcher, run_connected};
 use crate::work::Work;
 
@@ -23,6 +25,9 @@ const RELAY_BYTES: usize = 256 * 1024;
 /// What a broker's log writes at least.
 const SYNC_BYTES: usize = 4 * 1024;
 const SYNCS: u32 = 200;
+/// As much of the file is written over and over, so that a sync is one of bytes and not of a length.
+const SYNCED_RELAY_BYTES: u64 = 4 << 20;
+const CONFIRM_KEYS: [&str; 3] = ["confirm_p50_us", "confirm_p99_us", "confirm_p999_us"];
 const CALLS_WARMUP: Duration = Duration::from_millis(300);
 
 /// Against what some work is held.
@@ -30,8 +35,11 @@ const CALLS_WARMUP: Duration = Duration::from_millis(300);
 pub enum Floor {
     /// Latencies: the same bytes through a bare relay.
     Relay,
-    /// Latencies of confirms: a sync of the disk.
+    /// Latencies of confirms of messages that come one at a time: as many syncs of the disk a second.
     Sync,
+    /// Latencies of confirms of messages that come while others are synced: the same bytes through a relay that syncs
+    /// what gathered before it passes it on.
+    SyncedRelay,
     /// What one client declares and deletes: two calls, one after the other, to somebody who only answers; with a sync
     /// of the disk before each answer, or without.
     Calls { are_synced: bool },
@@ -46,10 +54,11 @@ impl Floor {
         };
         Ok(match (self, work) {
             (Self::Relay, Work::Load(load)) => {
-                of_percentiles(relayed(load)?, ["latency_p50_us", "latency_p99_us", "latency_p999_us"])
+                of_percentiles(relayed(load, None)?, ["latency_p50_us", "latency_p99_us", "latency_p999_us"])
             }
-            (Self::Sync, Work::Load(_)) => {
-                of_percentiles(synced(dir)?, ["confirm_p50_us", "confirm_p99_us", "confirm_p999_us"])
+            (Self::Sync, Work::Load(load)) => of_percentiles(synced(load, dir)?, CONFIRM_KEYS),
+            (Self::SyncedRelay, Work::Load(load)) => {
+                of_percentiles(relayed(&without_answers(load), Some(dir))?, CONFIRM_KEYS)
             }
             (Self::Calls { are_synced }, Work::Churn(Churn { duration, .. })) => {
                 vec![("per_second", answered_per_second(*duration, are_synced.then_some(dir))?)]
@@ -61,14 +70,20 @@ impl Floor {
 
 /// The latencies of `load` when its publisher is connected to its consumer by a thread that only passes bytes on.
 /// The messages stay what they are, as publishes: the consumer sees as many bytes as from a broker. Nobody answers the
-/// publisher, so `load` has no confirms, and its time is limited.
-fn relayed(load: &Load) -> Result<Option<Percentiles>, PerfError> {
+/// publisher, so `load` has no confirms, and its time is limited. With a directory, they are synced there before.
+fn relayed(load: &Load, dir: Option<&Path>) -> Result<Option<Percentiles>, PerfError> {
     let failed = |source| PerfError::Io { doing: "relaying", source };
     let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
     let (publisher, from) = pair(&listener).map_err(failed)?;
     let (consumer, to) = pair(&listener).map_err(failed)?;
+    let scratch = dir.map(Scratch::make).transpose()?;
+    if let Some(scratch) = &scratch {
+        fill(&scratch.file).map_err(|source| scratch.failed(source))?;
+    }
     thread::scope(|scope| {
-        let relay = Builder::new().name("relay".to_owned()).spawn_scoped(scope, move || relay(from, to));
+        let file = scratch.as_ref().map(|scratch| &scratch.file);
+        let relay =
+            Builder::new().name("relay".to_owned()).spawn_scoped(scope, move || relay(from, to, file));
         relay.map_err(PerfError::Thread)?;
         let [publisher, consumer] = [publisher, consumer].map(|stream| vec![Connection::bare(stream)]);
         // The connections that are left end with this, and with them the relay.
@@ -77,13 +92,35 @@ fn relayed(load: &Load) -> Result<Option<Percentiles>, PerfError> {
     })
 }
 
-/// How long one sync of a few bytes takes, in a file in `dir` that has its length already.
-fn synced(dir: &Path) -> Result<Option<Percentiles>, PerfError> {
-    let file = Scratch::make(dir)?;
-    Ok(sync_often(&file.file, SYNCS).map_err(|source| file.failed(source))?.percentiles())
+/// The load of a publisher and a consumer that nobody answers.
+fn without_answers(load: &Load) -> Load {
+    let mut load = load.clone();
+    if let Some(publishing) = &mut load.publishing {
+        publishing.confirm_window = None;
+    }
+    if let Some(consuming) = &mut load.consuming {
+        consuming.acks = Acks::Auto;
+    }
+    load
 }
 
-fn sync_often(mut file: &File, count: u32) -> io::Result<Histogram> {
+/// Gives a file all the bytes that the synced relay writes to.
+fn fill(mut file: &File) -> io::Result<()> {
+    io::copy(&mut io::repeat(b'.').take(SYNCED_RELAY_BYTES), &mut file)?;
+    file.sync_all()
+}
+
+/// How long one sync of a few bytes takes, in a file in `dir` that has its length already, at the rate of `load`: a disk
+/// and a CPU that rested take longer.
+fn synced(load: &Load, dir: &Path) -> Result<Option<Percentiles>, PerfError> {
+    let file = Scratch::make(dir)?;
+    let rate = load.publishing.as_ref().and_then(|publishing| publishing.rate.as_ref());
+    let pause = rate
+        .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate.value_at(Duration::ZERO).max(1.0)));
+    Ok(sync_often(&file.file, SYNCS, pause).map_err(|source| file.failed(source))?.percentiles())
+}
+
+fn sync_often(mut file: &File, count: u32, pause: Duration) -> io::Result<Histogram> {
     let block = vec![b'.'; SYNC_BYTES];
     for _ in 0..count {
         file.write_all(&block)?;
@@ -92,6 +129,7 @@ fn sync_often(mut file: &File, count: u32) -> io::Result<Histogram> {
     file.seek(SeekFrom::Start(0))?;
     let mut latencies = Histogram::new();
     for _ in 0..count {
+        thread::sleep(pause);
         let begin = now();
         file.write_all(&block)?;
         file.sync_data()?;
@@ -215,11 +253,21 @@ fn pair(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-/// Until either side ends it.
-fn relay(mut from: TcpStream, mut to: TcpStream) {
+/// Until either side ends it, or the disk fails: then nothing more arrives.
+fn relay(mut from: TcpStream, mut to: TcpStream, file: Option<&File>) {
     let mut buffer = vec![0; RELAY_BYTES];
+    let mut offset = 0;
     while let Ok(count) = from.read(&mut buffer) {
-        if count == 0 || to.write_all(&buffer[..count]).is_err() {
+        let bytes = &buffer[..count];
+        let synced = file.map_or(Ok(()), |file| -> io::Result<()> {
+            if offset + bytes.len() as u64 > SYNCED_RELAY_BYTES {
+                offset = 0;
+            }
+            file.write_all_at(bytes, offset)?;
+            offset += bytes.len() as u64;
+            file.sync_data()
+        });
+        if count == 0 || synced.is_err() || to.write_all(bytes).is_err() {
             return;
         }
     }
@@ -232,14 +280,18 @@ mod tests {
     #[test]
     fn a_relay_passes_every_message_on() {
         let load = Load::parse("--warmup 0 -z 0.2 --rate 2000 --size 1024").unwrap();
-        assert!(relayed(&load).unwrap().unwrap().samples > 10);
+        assert!(relayed(&load, None).unwrap().unwrap().samples > 10);
+        let dir = tempfile::tempdir().unwrap();
+        assert!(relayed(&load, Some(dir.path())).unwrap().unwrap().samples > 10);
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]
     fn each_sync_is_a_sample() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(sync_often(&file, 3).unwrap().percentiles().unwrap().samples, 3);
-        assert!(synced(Path::new("/no/such/directory")).is_err());
+        assert_eq!(sync_often(&file, 3, Duration::from_millis(1)).unwrap().percentiles().unwrap().samples, 3);
+        let load = Load::parse("-r 200").unwrap();
+        assert!(synced(&load, Path::new("/no/such/directory")).is_err());
     }
 
     #[test]
@@ -264,5 +316,6 @@ mod tests {
         let relayed = keys(Floor::Relay, "--warmup 0 -z 0.2 --rate 2000").unwrap();
         assert_eq!(relayed, ["latency_p50_us", "latency_p99_us", "latency_p999_us"]);
         assert_eq!(keys(Floor::Relay, "churn queues").unwrap(), [""; 0]);
+        assert!(keys(Floor::SyncedRelay, "--warmup 0 -z 0.2 -r 2000 -c 10 -q 10").is_err());
     }
 }

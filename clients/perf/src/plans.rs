@@ -54,7 +54,7 @@ const STARTS: &[&str] = &["start_ms", "start_cpu_ms"];
 /// What it is, the options that do it, the figures of interest, and the floor.
 type Line = (&'static str, &'static str, &'static [&'static str], Option<Floor>);
 /// Of brokers that run.
-const RUNS: [Line; 15] = [
+const RUNS: [Line; 16] = [
     ("16 B, transient, auto-ack", "-s 16", RATES, None),
     ("1 KiB, transient, auto-ack", "-s 1024", RATES, None),
     ("16 KiB, transient, auto-ack", "-s 16384", RATES, None),
@@ -92,6 +92,12 @@ const RUNS: [Line; 15] = [
     (
         "latency, 5,000 msg/s of 1 KiB, persistent with confirms",
         "-r 5000 -s 1024 -f persistent -c 1000 -q 1000",
+        CONFIRMS,
+        Some(Floor::SyncedRelay),
+    ),
+    (
+        "latency, 200 msg/s of 1 KiB, persistent with confirms",
+        "-r 200 -s 1024 -f persistent -c 1000 -q 1000",
         CONFIRMS,
         Some(Floor::Sync),
     ),
@@ -219,7 +225,7 @@ mod tests {
         let limit = Duration::from_secs(1);
         let table = [run_plans(1.0).unwrap(), fresh_plans(limit).unwrap()].concat();
         let curves = scale_plans(1.0, "-c 100 -q 100 -A 10 --max-backlog 200").unwrap();
-        assert_eq!((table.len(), curves.len()), (16 + 6 + 4, 8 + 8 + 5 + 6));
+        assert_eq!((table.len(), curves.len()), (17 + 6 + 4, 8 + 8 + 5 + 6));
         let plans = [table, curves].concat();
         let titles: HashSet<&str> = plans.iter().map(|plan| plan.title.as_str()).collect();
         assert_eq!(titles.len(), plans.len());

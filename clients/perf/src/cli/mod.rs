@@ -415,8 +415,8 @@ mod tests {
             let Some(Command::Table(args)) = cli.command else { panic!("{line}") };
             args.plans().map(|plans| plans.len())
         };
-        assert_eq!(plans(""), Ok(16));
-        assert_eq!(plans("--a-command|liebre {dir} {port}"), Ok(26));
+        assert_eq!(plans(""), Ok(17));
+        assert_eq!(plans("--a-command|liebre {dir} {port}"), Ok(27));
         assert_eq!(plans("--a-command|liebre {dir} {port}|--only|memory"), Ok(6));
         assert!(plans("--only|memory").unwrap_err().contains("--a-command"));
         for line in ["--a-command|liebre {dir}", "--b-command|liebre {dir} {port}"] {
