@@ -36,6 +36,8 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Started {
     child: Child,
+    /// Just before its exec.
+    began: Nanos,
     kills: bool,
     patience: Duration,
 }
@@ -46,9 +48,8 @@ impl Start {
         &self,
         look: impl FnOnce(&mut Connection, Nanos) -> Result<(), PerfError>,
     ) -> Result<Vec<Value>, PerfError> {
-        let begin = now();
         let (started, mut connection) = self.launch()?;
-        let opened = now();
+        let starting = now().since(started.began);
         let target = Target { url: self.url.clone(), pid: Some(started.pid()) };
         let cpu = process::usage_of(started.pid())?.cpu;
         look(&mut connection, now().plus(self.patience))?;
@@ -58,7 +59,7 @@ impl Start {
         let stopping = now();
         started.stop()?;
         Ok(vec![
-            less("start_ms", "start to first handshake ms", opened.since(begin).as_secs_f64() * 1e3),
+            less("start_ms", "start to first handshake ms", starting.as_secs_f64() * 1e3),
             less("start_cpu_ms", "CPU ms until then", cpu.as_secs_f64() * 1e3),
             less("rss_mib", "RSS MiB afterwards", rss.map(mebibytes)),
             less("stop_ms", "stop ms", now().since(stopping).as_secs_f64() * 1e3),
@@ -70,9 +71,10 @@ impl Start {
         if Connection::open(&self.url, now().plus(RETRY * 100)).is_ok() {
             return Err(PerfError::PortTaken { address: format!("{}:{}", self.url.host, self.url.port) });
         }
-        let deadline = now().plus(self.patience);
-        let mut started = Started { child: self.spawn()?, kills: self.kills, patience: self.patience };
-        let connection = self.await_handshake(&mut started.child, deadline)?;
+        let began = now();
+        let child = self.spawn()?;
+        let mut started = Started { child, began, kills: self.kills, patience: self.patience };
+        let connection = self.await_handshake(&mut started.child, began.plus(self.patience))?;
         Ok((started, connection))
     }
 

@@ -23,6 +23,8 @@ pub enum Habit {
     Good,
     /// Accepts connections and says nothing.
     Mute,
+    /// Says nothing to the first connection.
+    MuteAtFirst,
     /// Stops reading, and writing, at the first publish.
     Stuck,
     /// Closes the channel at the first publish.
@@ -44,6 +46,7 @@ pub enum Habit {
 pub struct FakeBroker {
     pub address: SocketAddr,
     habit: Habit,
+    has_been_mute: AtomicBool,
     pub is_deleted: AtomicBool,
     /// Declared and not deleted.
     pub queues: Mutex<BTreeSet<String>>,
@@ -62,6 +65,7 @@ impl FakeBroker {
         let broker = Arc::new(Self {
             address: listener.local_addr().unwrap(),
             habit,
+            has_been_mute: AtomicBool::new(false),
             is_deleted: AtomicBool::new(false),
             queues: Mutex::default(),
             acked_up_to: AtomicU64::new(0),
@@ -77,6 +81,15 @@ impl FakeBroker {
             }
         });
         broker
+    }
+
+    /// Whether it says nothing to a new connection.
+    fn is_mute(&self) -> bool {
+        match self.habit {
+            Habit::Mute => true,
+            Habit::MuteAtFirst => !self.has_been_mute.swap(true, SeqCst),
+            _ => false,
+        }
     }
 
     pub fn url(&self) -> BrokerUrl {
@@ -119,7 +132,7 @@ impl Peer {
         let mut protocol_header = [0; 8];
         self.stream.read_exact(&mut protocol_header).unwrap();
         assert_eq!(&protocol_header, b"AMQP\x00\x00\x09\x01");
-        if self.broker.habit != Habit::Mute {
+        if !self.broker.is_mute() {
             self.reply(0, MethodId::CONNECTION_START, |out| {
                 out.extend_from_slice(&[0, 9]);
                 write_sized(out, |_| {});

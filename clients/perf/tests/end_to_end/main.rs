@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, its helpers included")]
 
 mod fake_broker;
+mod starts;
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
