@@ -40,6 +40,8 @@ pub enum PerfError {
     Command { command: String, source: io::Error },
     /// The broker's program ended before a client was served.
     Ended { status: std::process::ExitStatus },
+    /// The broker's program was asked to end, and did not.
+    Stays { patience: Duration },
     /// A start found fewer messages, or more, than were put there.
     Lost { found: u64, wanted: u64 },
     /// Another broker answers where one is to be started.
@@ -88,6 +90,11 @@ impl fmt::Display for PerfError {
             }
             Self::Command { command, source } => write!(f, "cannot start {command:?}: {source}"),
             Self::Ended { status } => write!(f, "the broker ended before it served anybody: {status}"),
+            Self::Stays { patience } => write!(
+                f,
+                "the broker had not stopped {:.1} s after SIGTERM, and was killed",
+                patience.as_secs_f64()
+            ),
             Self::Lost { found, wanted } => {
                 write!(
                     f,

@@ -119,23 +119,25 @@ impl Started {
         self.child.id()
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has ended. One that does not end when it is asked to is killed, and that is an error.
     pub fn stop(mut self) -> Result<(), PerfError> {
         let failed = |source| PerfError::Io { doing: "stopping the broker", source };
-        if !self.kills
-            && let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw)
-        {
+        if self.kills {
+            return self.kill().map_err(failed);
+        }
+        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             // One that has ended already is waited for all the same.
             let _ = kill_process(pid, Signal::TERM);
-            let deadline = now().plus(self.patience);
-            while now() < deadline {
-                if self.child.try_wait().map_err(failed)?.is_some() {
-                    return Ok(());
-                }
-                thread::sleep(STOP_POLL);
-            }
         }
-        self.kill().map_err(failed)
+        let deadline = now().plus(self.patience);
+        while now() < deadline {
+            if self.child.try_wait().map_err(failed)?.is_some() {
+                return Ok(());
+            }
+            thread::sleep(STOP_POLL);
+        }
+        self.kill().map_err(failed)?;
+        Err(PerfError::Stays { patience: self.patience })
     }
 
     fn kill(&mut self) -> io::Result<()> {
@@ -147,5 +149,28 @@ impl Drop for Started {
     fn drop(&mut self) {
         // Of one that has ended and was waited for, this is nothing; with one that cannot be ended, nothing can be done.
         let _ = self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_broker_that_does_not_stop_is_killed_and_told_of() {
+        let mut child = Command::new("sh")
+            .args(["-c", "trap '' TERM; echo deaf; exec sleep 600"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        // From then on it does not hear.
+        child.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
+        let started = Started { child, began: now(), kills: false, patience: Duration::from_millis(100) };
+        let error = started.stop().unwrap_err();
+        assert_eq!(error.to_string(), "the broker had not stopped 0.1 s after SIGTERM, and was killed");
+        assert!(process::usage_of(pid).is_err());
     }
 }

@@ -248,7 +248,8 @@ pub struct ManyArgs {
     /// Only work whose description has this in it; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub only: Vec<String>,
-    /// Seconds in which what a measurement needs must be there: idle connections and queues, messages, a broker's start
+    /// Seconds in which what a measurement needs must be there: idle connections and queues, messages, a
+    /// broker's start; also for its stop
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = parse_span)]
     pub limit: Duration,
     /// Also write the results as JSON into this file, after each kind of work
