@@ -13,6 +13,8 @@ use crate::figure::{Better, Spread, grouped, number};
 
 /// Behind what a note explains; in Markdown, a star.
 const MARK: &str = " \\*";
+/// Behind what was measured once while the rest had several rounds.
+const ONCE: &str = " (one round)";
 
 /// Several cells, measured on one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Cell {
     pub rows: Vec<Row>,
     /// Why there are no rows, or not all of them count.
     pub troubles: Vec<Trouble>,
+    /// Whether it was measured once, however many rounds there were.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_of_one_round: bool,
     /// Of a curve, which point this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<Point>,
@@ -132,7 +137,7 @@ impl Results {
         let mut out = line(&heads);
         out += &format!("|---|---{}\n", "|--:".repeat(heads.len() - 2) + "|");
         for cell in &self.cells {
-            let mut title = cell.title.clone();
+            let mut title = self.title(cell);
             for row in &cell.rows {
                 let mut columns = vec![std::mem::take(&mut title), row.name.clone(), with_noise(row.a)];
                 columns.extend(has_two.then(|| with_noise(row.b)));
@@ -168,7 +173,7 @@ impl Results {
         let mut out = line(&heads);
         out += &format!("|---{}\n", "|--:".repeat(heads.len() - 1) + "|");
         for cell in &self.cells {
-            let mut columns = vec![cell.title.clone() + if cell.is_sound() { "" } else { MARK }];
+            let mut columns = vec![self.title(cell) + if cell.is_sound() { "" } else { MARK }];
             for row in [cell.speed().or(cell.weight()), cell.cost()] {
                 columns.extend(brief_columns(row, names.len(), cell.is_sound()));
             }
@@ -217,6 +222,11 @@ impl Results {
     /// Whether there are curves among the results.
     pub fn has_curves(&self) -> bool {
         self.cells.iter().any(|cell| cell.point.is_some())
+    }
+
+    fn title(&self, cell: &Cell) -> String {
+        let once = if cell.is_of_one_round && self.rounds > 1 { ONCE } else { "" };
+        cell.title.clone() + once
     }
 
     /// What the marks mean.
@@ -288,6 +298,10 @@ fn brief_columns(row: Option<&Row>, count: usize, is_sound: bool) -> Vec<String>
     columns
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// Of the figures that a brief table has.
 fn unit(key: &str) -> &'static str {
     match key {
@@ -334,6 +348,7 @@ pub mod tests {
             options: "-s 16".to_owned(),
             rows,
             troubles,
+            is_of_one_round: false,
             point: None,
         };
         Results {
@@ -387,6 +402,19 @@ Medians of 3 rounds (least to most), brokers in turns; 2 cores, shared by client
 ";
         assert!(results.brief().starts_with(expected), "{}", results.brief());
         assert!(results.brief().ends_with("….\n\n\\* channels: RabbitMQ: a|b\n"), "{}", results.brief());
+    }
+
+    #[test]
+    fn work_measured_once_is_said_to_be() {
+        let mut results = sample();
+        results.cells[0].is_of_one_round = true;
+        for table in [results.markdown(), results.brief()] {
+            assert!(table.contains("\n| 16 B <fast> (one round) | "), "{table}");
+            assert!(table.contains("\n| channels ") && table.contains("Medians of 3 rounds"), "{table}");
+        }
+        assert_eq!(serde_json::from_str::<Results>(&results.json()).unwrap(), results);
+        results.rounds = 1;
+        assert!(!results.markdown().contains(ONCE), "{}", results.markdown());
     }
 
     #[test]

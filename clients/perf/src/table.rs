@@ -121,6 +121,7 @@ fn measure_cell(plan: &Plan, method: &Method) -> Cell {
         options: plan.options.clone(),
         rows,
         troubles,
+        is_of_one_round: rounds == 1,
         point: plan.point.clone(),
     }
 }
