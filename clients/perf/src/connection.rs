@@ -21,6 +21,8 @@ pub const CHANNEL: u16 = 1;
 const WAKE_MILLIS: u64 = 100;
 /// The smallest frame limit that the protocol allows a peer to propose.
 const FRAME_MAX_LEAST: u32 = 4_096;
+/// The reply code of who asks for what is not there.
+const NOT_FOUND: u16 = 404;
 
 /// A connection whose handshake is done, with channel 1 open.
 #[derive(Debug)]
@@ -101,6 +103,20 @@ impl Connection {
         self.call("queue.declare", &frame, MethodId::QUEUE_DECLARE_OK, deadline, |arguments| {
             arguments.declare_ok()
         })
+    }
+
+    /// What is in a queue that has to be there already.
+    pub fn find_queue(&mut self, queue: &str, deadline: Nanos) -> Result<DeclareOk, PerfError> {
+        let frame = method::queue_declare_passive(CHANNEL, queue);
+        let found = self.call("queue.declare", &frame, MethodId::QUEUE_DECLARE_OK, deadline, |arguments| {
+            arguments.declare_ok()
+        });
+        match found {
+            Err(PerfError::ChannelClosed(close)) if close.reply_code == NOT_FOUND => {
+                Err(PerfError::NoQueue { queue: queue.to_owned() })
+            }
+            found => found,
+        }
     }
 
     pub fn delete_queue(

@@ -89,7 +89,8 @@ fn delete_queues(target: &Target, prefix: &str, numbers: &[u64]) -> Result<(), P
     connection.close(deadline)
 }
 
-fn queue_name(prefix: &str, number: u64) -> String {
+/// Of the queue that this cycle, from 0, declares.
+pub fn queue_name(prefix: &str, number: u64) -> String {
     format!("{prefix}-{number}")
 }
 

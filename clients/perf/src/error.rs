@@ -42,6 +42,8 @@ pub enum PerfError {
     Ended { status: std::process::ExitStatus },
     /// The broker's program was asked to end, and did not.
     Stays { patience: Duration },
+    /// A queue that has to be there is not.
+    NoQueue { queue: String },
     /// A start found fewer messages, or more, than were put there.
     Lost { found: u64, wanted: u64 },
     /// Another broker answers where one is to be started.
@@ -90,6 +92,7 @@ impl fmt::Display for PerfError {
             }
             Self::Command { command, source } => write!(f, "cannot start {command:?}: {source}"),
             Self::Ended { status } => write!(f, "the broker ended before it served anybody: {status}"),
+            Self::NoQueue { queue } => write!(f, "the broker has no queue {queue:?} any more"),
             Self::Stays { patience } => write!(
                 f,
                 "the broker had not stopped {:.1} s after SIGTERM, and was killed",

@@ -11,7 +11,6 @@ use std::time::Duration;
 use crate::cli::Target;
 use crate::cli::values::split_command;
 use crate::clock::{Nanos, now};
-use crate::codec::method::QueueDeclare;
 use crate::connection::Connection;
 use crate::error::PerfError;
 use crate::idle::{Ballast, Idling};
@@ -51,7 +50,14 @@ pub enum State {
 pub struct Site {
     dir: PathBuf,
     start: Start,
-    state: State,
+    contents: Vec<Content>,
+}
+
+/// What a start has to find, of what was put there.
+#[derive(Debug)]
+struct Content {
+    queue: String,
+    message_count: u64,
 }
 
 impl Recipe {
@@ -66,12 +72,12 @@ impl Recipe {
 
     /// Starts and stops it once, so that a mistake in the command is told.
     pub fn try_out(&self, dir: &Path, patience: Duration) -> Result<(), PerfError> {
-        Site::make(self, dir, State::Empty, true, patience)?.launch()?.0.stop()
+        Site::make(self, dir, true, patience)?.launch()?.0.stop()
     }
 
     /// Measures `work` in a broker that nobody has used.
     pub fn measure(&self, dir: &Path, work: &Work, patience: Duration) -> Result<Outcome, PerfError> {
-        let site = Site::make(self, dir, State::Empty, true, patience)?;
+        let site = Site::make(self, dir, true, patience)?;
         let (started, target) = site.launch()?;
         let outcome = match work {
             // They end with the broker, sooner than one by one.
@@ -90,26 +96,32 @@ impl Recipe {
         kills: bool,
         patience: Duration,
     ) -> Result<Site, PerfError> {
-        let site = Site::make(self, dir, state.clone(), kills, patience)?;
+        let mut site = Site::make(self, dir, kills, patience)?;
         let (started, target) = site.launch()?;
-        state.put(&target, patience)?;
+        site.contents = state.put(&target, patience)?;
         started.stop()?;
         Ok(site)
     }
 }
 
 impl State {
-    fn put(&self, target: &Target, patience: Duration) -> Result<(), PerfError> {
+    fn put(&self, target: &Target, patience: Duration) -> Result<Vec<Content>, PerfError> {
         match self {
-            Self::Empty => Ok(()),
+            Self::Empty => Ok(Vec::new()),
             Self::DurableQueues(count) => {
-                // They stay.
-                Ballast::load(target, Idling::Queues { is_durable: true }, *count, patience).map(|_| ())
+                let queues = Idling::Queues { is_durable: true };
+                // They stay. The first and the last stand for all.
+                let ballast = Ballast::load(target, queues, *count, patience)?;
+                let content = |queue| Content { queue, message_count: 0 };
+                Ok(ballast.outermost().into_iter().map(content).collect())
             }
             Self::Messages(load) => {
                 let figures = run(target, load, &mut Watcher::nobody())?;
                 match figures.is_complete {
-                    true => Ok(()),
+                    true => Ok(vec![Content {
+                        queue: load.topology.queue(0).to_owned(),
+                        message_count: message_count(load),
+                    }]),
                     false => Err(PerfError::NotReached {
                         what: "messages",
                         count: figures.confirmed,
@@ -120,39 +132,27 @@ impl State {
             }
         }
     }
-
-    /// Whether the messages are there: a broker that loses them starts fast.
-    fn look(&self, connection: &mut Connection, deadline: Nanos) -> Result<(), PerfError> {
-        let Self::Messages(load) = self else { return Ok(()) };
-        let topology = &load.topology;
-        let declare = QueueDeclare {
-            queue: topology.queue(0),
-            is_durable: topology.is_durable,
-            is_auto_delete: topology.is_auto_delete,
-            arguments: &topology.arguments,
-        };
-        let found = u64::from(connection.declare_queue(declare, deadline)?.message_count);
-        match message_count(load) {
-            wanted if found == wanted => Ok(()),
-            wanted => Err(PerfError::Lost { found, wanted }),
-        }
-    }
 }
 
 impl Site {
     /// The next start, with what was put there.
     pub fn measure(&self) -> Result<Outcome, PerfError> {
-        let values = self.start.measure(|connection, deadline| self.state.look(connection, deadline))?;
+        let values = self.start.measure(|connection, deadline| self.look(connection, deadline))?;
         Ok(Outcome::whole(values))
     }
 
-    fn make(
-        recipe: &Recipe,
-        parent: &Path,
-        state: State,
-        kills: bool,
-        patience: Duration,
-    ) -> Result<Self, PerfError> {
+    /// Whether everything is there: a broker that loses something starts fast.
+    fn look(&self, connection: &mut Connection, deadline: Nanos) -> Result<(), PerfError> {
+        for content in &self.contents {
+            let found = u64::from(connection.find_queue(&content.queue, deadline)?.message_count);
+            if found != content.message_count {
+                return Err(PerfError::Lost { found, wanted: content.message_count });
+            }
+        }
+        Ok(())
+    }
+
+    fn make(recipe: &Recipe, parent: &Path, kills: bool, patience: Duration) -> Result<Self, PerfError> {
         let port = free_port()?;
         let failed = |path: &Path| {
             let path = path.display().to_string();
@@ -165,7 +165,7 @@ impl Site {
             |word: &String| word.replace(DIR, &dir.display().to_string()).replace(PORT, &port.to_string());
         let command = recipe.words.iter().map(filled).collect();
         let url = BrokerUrl::on_port(port);
-        Ok(Self { start: Start { command, url, kills, patience }, dir, state })
+        Ok(Self { start: Start { command, url, kills, patience }, dir, contents: Vec::new() })
     }
 
     fn launch(&self) -> Result<(Started, Target), PerfError> {
@@ -220,8 +220,7 @@ mod tests {
     fn a_site_has_a_directory_and_a_port_of_its_own() {
         let parent = tempfile::tempdir().unwrap();
         let recipe = Recipe::parse("broker --data={dir}/data 'at {port}'").unwrap();
-        let make =
-            || Site::make(&recipe, parent.path(), State::Empty, false, Duration::from_secs(1)).unwrap();
+        let make = || Site::make(&recipe, parent.path(), false, Duration::from_secs(1)).unwrap();
         let [one, other] = [make(), make()];
         assert!(one.dir.is_dir() && one.dir != other.dir && one.start.url.port != other.start.url.port);
         let dir = one.dir.display().to_string();

@@ -8,7 +8,7 @@ use crate::clock::{Nanos, now};
 use crate::codec::method::QueueDeclare;
 use crate::codec::table::FieldTable;
 use crate::connection::{CHANNEL, Connection, close_all};
-use crate::cycle::{Cycle, Until, run_cycles};
+use crate::cycle::{Cycle, Until, queue_name, run_cycles};
 use crate::error::PerfError;
 use crate::figure::{Value, less, mebibytes, memory, more};
 use crate::load::OWN_PREFIX;
@@ -177,6 +177,14 @@ impl Ballast {
             }
         }
         Ok(Self { connections, queues: None, patience })
+    }
+
+    /// The names of its first and its last queue.
+    pub fn outermost(&self) -> Vec<String> {
+        let Some((prefix, count)) = &self.queues else { return Vec::new() };
+        let mut numbers = 0..*count;
+        let ends = [numbers.next(), numbers.next_back()].into_iter().flatten();
+        ends.map(|number| queue_name(prefix, number)).collect()
     }
 
     /// Closes the connections, deletes the queues.

@@ -223,12 +223,22 @@ pub fn channel_close_ok(channel: u16) -> Vec<u8> {
 }
 
 pub fn queue_declare(channel: u16, declare: QueueDeclare<'_>) -> Vec<u8> {
+    let bits = u8::from(declare.is_durable) << 1 | u8::from(declare.is_auto_delete) << 3;
+    declare_with(channel, declare.queue, bits, declare.arguments)
+}
+
+/// Declares nothing, only asks whether it is there.
+pub fn queue_declare_passive(channel: u16, queue: &str) -> Vec<u8> {
+    declare_with(channel, queue, 1, &FieldTable::default())
+}
+
+/// The bits are, from the lowest: passive, durable, exclusive, auto-delete, no-wait.
+fn declare_with(channel: u16, queue: &str, bits: u8, arguments: &FieldTable) -> Vec<u8> {
     method(channel, MethodId::QUEUE_DECLARE, |out| {
         write_u16(out, 0);
-        write_short_string(out, declare.queue);
-        // bits: passive, durable, exclusive, auto-delete, no-wait
-        out.push(u8::from(declare.is_durable) << 1 | u8::from(declare.is_auto_delete) << 3);
-        declare.arguments.write(out);
+        write_short_string(out, queue);
+        out.push(bits);
+        arguments.write(out);
     })
 }
 
@@ -366,6 +376,11 @@ mod tests {
             assert_eq!(arguments.u8(), Some(0b1000));
             assert_eq!(arguments.long_string(), Some(&b""[..]));
             assert_eq!(arguments.u8(), None);
+        });
+        scan(&queue_declare_passive(1, "orders"), MethodId::QUEUE_DECLARE, |mut arguments| {
+            assert_eq!(arguments.u16(), Some(0));
+            assert_eq!(arguments.short_string(), Some("orders"));
+            assert_eq!(arguments.u8(), Some(1));
         });
     }
 

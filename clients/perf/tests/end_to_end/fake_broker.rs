@@ -1,9 +1,11 @@
 //! Just enough of an AMQP broker to run the tool against: one queue, threads, and a few bad habits.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::Read;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -39,6 +41,8 @@ pub enum Habit {
     HasOneQueue,
     /// Closes the channel of who deletes the queue `q-1`.
     KeepsFirst,
+    /// Stores no queue whose name ends with a nine.
+    ForgetsNines,
 }
 
 /// What the broker saw.
@@ -50,6 +54,8 @@ pub struct FakeBroker {
     pub is_deleted: AtomicBool,
     /// Declared and not deleted.
     pub queues: Mutex<BTreeSet<String>>,
+    /// Where the queues are stored, a line for each.
+    file: Option<PathBuf>,
     /// The highest delivery tag that was acked.
     pub acked_up_to: AtomicU64,
     /// Connections closed with a whole handshake.
@@ -59,15 +65,27 @@ pub struct FakeBroker {
 }
 
 impl FakeBroker {
+    /// One without a memory, at a port that nobody uses.
     pub fn start(habit: Habit) -> Arc<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(0, None, habit)
+    }
+
+    /// One that finds the queues that were stored in `dir` before.
+    pub fn restart(port: u16, dir: &Path, habit: Habit) -> Arc<Self> {
+        Self::start_at(port, Some(dir.join("queues")), habit)
+    }
+
+    fn start_at(port: u16, file: Option<PathBuf>, habit: Habit) -> Arc<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let stored = file.as_ref().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
         let (bodies, deliveries) = sync_channel(1_000);
         let broker = Arc::new(Self {
             address: listener.local_addr().unwrap(),
             habit,
             has_been_mute: AtomicBool::new(false),
             is_deleted: AtomicBool::new(false),
-            queues: Mutex::default(),
+            queues: Mutex::new(stored.lines().map(str::to_owned).collect()),
+            file,
             acked_up_to: AtomicU64::new(0),
             goodbyes: AtomicU64::new(0),
             bodies,
@@ -81,6 +99,16 @@ impl FakeBroker {
             }
         });
         broker
+    }
+
+    fn declare(&self, queue: String) {
+        let mut queues = self.queues.lock().unwrap();
+        queues.insert(queue);
+        if let Some(file) = &self.file {
+            let is_stored = |queue: &&String| self.habit != Habit::ForgetsNines || !queue.ends_with('9');
+            let stored: Vec<&str> = queues.iter().filter(is_stored).map(String::as_str).collect();
+            fs::write(file, stored.join("\n")).unwrap();
+        }
     }
 
     /// Whether it says nothing to a new connection.
@@ -184,7 +212,11 @@ impl Peer {
             }
             MethodId::QUEUE_DECLARE => {
                 let message_count = u8::from(self.broker.habit == Habit::HasBacklog);
-                self.broker.queues.lock().unwrap().insert(queue_name(arguments));
+                let queue = queue_name(arguments);
+                if is_passive(arguments) && !self.broker.queues.lock().unwrap().contains(&queue) {
+                    return self.close_channel(404, "NOT_FOUND - no queue");
+                }
+                self.broker.declare(queue);
                 self.reply(CHANNEL, MethodId::QUEUE_DECLARE_OK, |out| {
                     write_short_string(out, "q");
                     out.extend_from_slice(&[0, 0, 0, message_count, 0, 0, 0, 0]);
@@ -277,6 +309,13 @@ impl Peer {
 fn queue_name(mut arguments: Arguments<'_>) -> String {
     arguments.u16().unwrap();
     arguments.short_string().unwrap().to_owned()
+}
+
+/// Of `queue.declare`.
+fn is_passive(mut arguments: Arguments<'_>) -> bool {
+    arguments.u16().unwrap();
+    arguments.short_string().unwrap();
+    arguments.u8().unwrap() & 1 == 1
 }
 
 fn deliver_all(outbox: &Mutex<TcpStream>, deliveries: Receiver<Vec<u8>>) {
