@@ -30,7 +30,7 @@ pub enum Task {
     Run { work: Work, ballast: Vec<(Idling, u32)>, floor: Option<Floor> },
     /// Work for a broker that is started for it.
     Weigh(Work),
-    /// Starts that find this, after an orderly stop or after SIGKILL.
+    /// Starts that find this: after an orderly stop each time, or after SIGKILL as soon as it was put there.
     Start { state: State, kills: bool },
 }
 

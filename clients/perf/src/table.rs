@@ -142,7 +142,7 @@ fn row_of(row: &compare::Row, floor: Option<Spread>) -> Row {
 struct Side<'a> {
     broker: &'a Named,
     ballast: Vec<Ballast>,
-    /// Where it is started, with something to find there.
+    /// Where it is started in every round, with something to find there.
     site: Option<Site>,
     outcomes: Vec<Outcome>,
     /// With it, the broker's part ends: what there was of it does not count.
@@ -168,10 +168,10 @@ impl<'a> Side<'a> {
                     self.ballast.push(Ballast::load(&self.broker.target, what, count, method.limit)?);
                 }
             }
-            (Task::Start { state, kills }, Some(recipe)) => {
-                self.site = Some(recipe.prepare(&method.dir, state, *kills, method.limit)?);
+            (Task::Start { state, kills: false }, Some(recipe)) => {
+                self.site = Some(recipe.prepare(&method.dir, state, false, method.limit)?);
             }
-            (Task::Weigh(_), _) | (Task::Start { .. }, None) => {}
+            (Task::Weigh(_) | Task::Start { .. }, _) => {}
         }
         Ok(())
     }
@@ -180,7 +180,11 @@ impl<'a> Side<'a> {
         self.outcomes.push(match (task, &self.broker.recipe, &self.site) {
             (Task::Run { work, .. }, ..) => work.measure(&self.broker.target)?,
             (Task::Weigh(work), Some(recipe), _) => recipe.measure(&method.dir, work, method.limit)?,
-            (Task::Start { .. }, _, Some(site)) => site.measure()?,
+            // What was recovered once may be recovered faster the next time: each round kills what has just been put.
+            (Task::Start { state, kills: true }, Some(recipe), _) => {
+                recipe.prepare(&method.dir, state, true, method.limit)?.measure()?
+            }
+            (Task::Start { kills: false, .. }, _, Some(site)) => site.measure()?,
             (Task::Weigh(_) | Task::Start { .. }, ..) => return Ok(()),
         });
         Ok(())

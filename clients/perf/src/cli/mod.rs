@@ -157,7 +157,7 @@ pub struct StartArgs {
     /// How often it is started
     #[arg(long, default_value_t = 5, value_parser = parse_rounds())]
     pub rounds: u32,
-    /// Stop it with SIGKILL, so that the next start has to recover
+    /// Stop it with SIGKILL, so that the next start has to recover, though what it recovers was recovered before
     #[arg(long)]
     pub kill: bool,
     /// Seconds to wait for a start, and for a stop
