@@ -157,17 +157,12 @@ impl Log {
     /// The caller holds the locks of all queues named in it, so that no queue finds its records in another
     /// order than it decided. A queue's id and its positions are never used twice.
     pub fn append(&self, record: &Record<'_>) -> Result<Lsn, LogError> {
-        BODY.with_borrow_mut(|buffer| {
-            let lsn = self.append_body(&record.body(buffer), slice::from_ref(record));
-            buffer.clear();
-            buffer.shrink_to(BODY_KEPT_MAX);
-            lsn
-        })
+        with_buffer(|buffer| self.append_body(&record.body(buffer), slice::from_ref(record)))
     }
 
     /// Appends records as one, likewise: after a crash all of them are there or none.
     pub fn append_transaction(&self, records: &[Record<'_>]) -> Result<Lsn, LogError> {
-        self.append_body(&Body::transaction(records, &mut Vec::new()), records)
+        with_buffer(|buffer| self.append_body(&Body::transaction(records, buffer), records))
     }
 
     fn append_body(&self, body: &Body<'_>, records: &[Record<'_>]) -> Result<Lsn, LogError> {
@@ -426,6 +421,16 @@ impl Shared {
         let waited = self.work.wait_timeout_while(pending, timeout, |pending| !pending.is_closed);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// Lends what a thread keeps for encoding a record.
+fn with_buffer<R>(encode: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    BODY.with_borrow_mut(|buffer| {
+        let result = encode(buffer);
+        buffer.clear();
+        buffer.shrink_to(BODY_KEPT_MAX);
+        result
+    })
 }
 
 /// No state is half changed when a lock is released, so a panic elsewhere does not spoil it.

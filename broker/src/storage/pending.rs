@@ -83,11 +83,13 @@ impl Pending {
 
     /// The batch to write next, with all that gathered in it.
     pub(super) fn take_batch(&mut self) -> Option<Batch> {
-        self.is_urgent = false;
         if self.sealed.is_empty() {
             self.seal();
         }
-        self.sealed.pop_front()
+        let batch = self.sealed.pop_front();
+        // What is left after the end of a file may be what somebody waits for.
+        self.is_urgent &= self.open.is_some() || !self.sealed.is_empty();
+        batch
     }
 
     /// A batch of nothing but its mark; the one that gathers if there is one.
@@ -210,21 +212,19 @@ mod tests {
     use super::*;
     use crate::model::queue_id::QueueId;
 
+    fn pending() -> Pending {
+        let live = Live::default();
+        Pending::new(Start { file: 1, offset: FILE_HEADER_SIZE, next_lsn: Lsn(1), replayed_bytes: 0, live })
+    }
+
+    fn append(pending: &mut Pending) -> Lsn {
+        let record = Record::Delete { queue: QueueId(1) };
+        pending.push(&record.body(&mut Vec::new()), &[record], &LogOptions::tiny())
+    }
+
     #[test]
     fn only_what_is_waited_for_hurries() {
-        let options = LogOptions::tiny();
-        let start = Start {
-            file: 1,
-            offset: FILE_HEADER_SIZE,
-            next_lsn: Lsn(1),
-            replayed_bytes: 0,
-            live: Live::default(),
-        };
-        let mut pending = Pending::new(start);
-        let append = |pending: &mut Pending| {
-            let record = Record::Delete { queue: QueueId(1) };
-            pending.push(&record.body(&mut Vec::new()), &[record], &options)
-        };
+        let mut pending = pending();
         let with_writer = append(&mut pending);
         pending.take_batch().unwrap();
         let gathering = append(&mut pending);
@@ -233,5 +233,24 @@ mod tests {
         assert!(pending.may_linger());
         assert!(pending.hurry_for(gathering));
         assert!(!pending.may_linger());
+        pending.take_batch().unwrap();
+        append(&mut pending);
+        pending.is_writer_lingering = true;
+        assert!(pending.may_linger(), "the next one is not waited for");
+    }
+
+    #[test]
+    fn what_is_left_after_the_end_of_a_file_still_hurries() {
+        let mut pending = pending();
+        while pending.sealed.is_empty() {
+            append(&mut pending);
+        }
+        let last = pending.last_lsn();
+        pending.hurry_for(last);
+        pending.take_batch().unwrap();
+        assert!(pending.open.is_some() && !pending.may_linger());
+        pending.take_batch().unwrap();
+        append(&mut pending);
+        assert!(pending.may_linger());
     }
 }

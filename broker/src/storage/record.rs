@@ -140,9 +140,18 @@ impl<'a> Record<'a> {
 
     /// What it takes as part of a transaction, bytes.
     pub(super) fn part_size(&self) -> usize {
-        let mut front = Vec::new();
-        let message = self.encode(&mut front);
-        PART_HEAD_SIZE + front.len() + message.len()
+        let body_size = match self {
+            Record::Publish { places, message } => {
+                let arrival_size = if message.arrived_at().is_some() { 8 } else { 0 };
+                PLACES_COUNT_AT + 4 + places.len() * PLACE_SIZE + arrival_size + message.bytes().len()
+            }
+            _ => {
+                let mut front = Vec::new();
+                self.encode(&mut front);
+                front.len()
+            }
+        };
+        PART_HEAD_SIZE + body_size
     }
 
     /// Appends everything but the message, which is returned.
