@@ -19,6 +19,8 @@ const DECLARING: u32 = 16;
 /// What they may take to be there, unless told otherwise: so long, and so long for each.
 const PATIENCE: Duration = Duration::from_secs(4);
 const PATIENCE_EACH: Duration = Duration::from_millis(50);
+/// What they may take at least to be gone.
+const GOING: Duration = Duration::from_secs(10);
 /// Memory has settled when it changed by less than a hundredth in this time.
 const SETTLE_STEP: Duration = Duration::from_millis(300);
 const SETTLE_STEPS_MAX: u32 = 20;
@@ -29,7 +31,7 @@ pub struct Idle {
     pub what: Idling,
     pub count: u32,
     pub hold: Duration,
-    /// Until they are there; twice as long until they are gone.
+    /// Until they are there; twice as long until they are gone, and 10 s at least.
     pub patience: Duration,
 }
 
@@ -190,7 +192,7 @@ impl Ballast {
     /// Closes the connections, deletes the queues.
     pub fn drop_overboard(self, target: &Target) -> Result<(), PerfError> {
         // Not to be left there matters more than time.
-        let patience = 2 * self.patience;
+        let patience = (2 * self.patience).max(GOING);
         let deadline = now().plus(patience);
         // What they cost has been measured; with one that does not answer, the rest is dropped.
         close_all(self.connections, deadline);

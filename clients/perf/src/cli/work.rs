@@ -56,7 +56,7 @@ pub struct IdleArgs {
     /// Seconds for which the broker's CPU time is watched meanwhile
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
     pub hold: Duration,
-    /// Seconds in which they must be there; twice as many in which they must be gone again [default: 4, and 0.05 for each]
+    /// Seconds in which they must be there; twice as many, and 10 at least, in which they must be gone again [default: 4, and 0.05 for each]
     #[arg(long, value_name = "SECONDS", value_parser = parse_span)]
     pub patience: Option<Duration>,
 }
