@@ -66,7 +66,7 @@ impl Deed {
     fn changed_user(self, request: &Request, name: &str) -> Vec<String> {
         let Some(user) = request.broker().access().user(name).cloned() else { return Vec::new() };
         let name = quoted(&user.name);
-        let tags = shown(&user.tags.join(", "));
+        let tags = tag_list(&user.tags);
         let Some(before) = self.users.first() else {
             return vec![format!("Created user {name} with tags [{tags}]")];
         };
@@ -85,16 +85,28 @@ impl Deed {
     }
 }
 
-/// A name or pattern as it stands in a line of the log: it stays one line, of bounded length.
+/// A name or pattern as it stands in a line of the log: on one line, of bounded length, and it ends where it ends.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", shown(text))
 }
 
-/// A text as one line.
+/// A text as one line that reads from left to right.
 pub(super) fn one_line(text: &str) -> String {
+    escaped(text, bends_line)
+}
+
+fn shown(text: &str) -> String {
+    let is_special = |letter| bends_line(letter) || matches!(letter, '\'' | '\\');
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", escaped(&text[..end], is_special)),
+        None => escaped(text, is_special),
+    }
+}
+
+fn escaped(text: &str, is_special: impl Fn(char) -> bool) -> String {
     let mut line = String::with_capacity(text.len());
     for letter in text.chars() {
-        match letter.is_control() {
+        match is_special(letter) {
             true => line.extend(letter.escape_default()),
             false => line.push(letter),
         }
@@ -102,11 +114,18 @@ pub(super) fn one_line(text: &str) -> String {
     line
 }
 
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}…", one_line(&text[..end])),
-        None => one_line(text),
-    }
+/// Whether a letter ends the line, or changes how those around it are shown: U+2028 and U+2029 separate lines, the others
+/// turn the direction of writing.
+fn bends_line(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Tags as a line shows them. What could be taken for more than one tag stands in quotes.
+fn tag_list(tags: &[String]) -> String {
+    let is_plain =
+        |tag: &str| !tag.is_empty() && tag.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+    let tag = |tag: &String| if is_plain(tag) { shown(tag) } else { quoted(tag) };
+    tags.iter().map(tag).collect::<Vec<_>>().join(", ")
 }
 
 /// What a request that was answered like this did.
@@ -163,7 +182,7 @@ fn set_vhost(request: &Request, name: &str, is_new: bool) -> String {
         "{verb} vhost {} (description: {}, tags: [{}])",
         quoted(name),
         quoted(&vhost.description),
-        shown(&vhost.tags.join(", "))
+        tag_list(&vhost.tags)
     );
     if let Some(user) = request.caller.user().filter(|_| is_new) {
         // Writing to a string can't fail.

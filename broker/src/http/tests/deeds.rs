@@ -139,6 +139,23 @@ async fn changes_of_vhosts_and_what_counts_in_them_are_told() {
 }
 
 #[tokio::test]
+async fn no_name_passes_for_more_of_its_line() {
+    let bench = Bench::new().await;
+    check(
+        &bench,
+        r#"
+        guest PUT /vhosts/a'%20(by%20user%20'root' {"tags":["b] (by 'root'"],"description":"it's c:\\d"}
+        guest PUT /vhosts/x%5C%E2%80%A8y%E2%80%A9z {"description":"\u202aa\u202eb\u2066c\u2069\u2070"}
+        "#,
+        &expect![[r#"
+            INFO Added vhost 'a\' (by user \'root\'' (description: 'it\'s c:\\d', tags: ['b] (by \'root\'']) and set permissions for 'guest' in it to '.*', '.*', '.*' (by user 'guest' from 127.0.0.1:40000)
+            INFO Added vhost 'x\\\u{2028}y\u{2029}z' (description: '\u{202a}a\u{202e}b\u{2066}c\u{2069}⁰', tags: []) and set permissions for 'guest' in it to '.*', '.*', '.*' (by user 'guest' from 127.0.0.1:40000)
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn closed_connections_are_told() {
     let bench = Bench::new().await;
     let _clients = [1, 2].map(|port| Client::connect(&bench, port, "manager"));
