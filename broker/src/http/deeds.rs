@@ -2,7 +2,8 @@
 //! words of RabbitMQ's log where it has some.
 //!
 //! No line has a password, its hash, or a parameter's value in it. What applications do, too (queues, exchanges, bindings,
-//! messages), is not told. Definitions tell of their imports themselves, `own` and `own_node` of changes of the node.
+//! messages), is not told. Definitions tell of their imports themselves, `own` and `own_node` of changes of the node, and
+//! `users` of each of many that are deleted at once.
 
 use std::fmt::Write;
 
@@ -21,53 +22,37 @@ const SHOWN_MAX: usize = 300;
 /// A change that is asked for.
 #[derive(Debug)]
 pub(super) struct Deed {
-    /// Those whom it is about, as they were before it.
-    users: Vec<User>,
+    /// The user whom it is about, as it was before.
+    user: Option<User>,
 }
 
 impl Deed {
     /// Before the change.
     pub(super) fn begin(request: &Request, names: &[&str]) -> Self {
-        let access = request.broker().access();
-        let find = |name: &str| access.user(name).cloned();
-        Self {
-            users: match (names, &request.method) {
-                (["users", "bulk-delete"], &Method::POST) => {
-                    let fields = request.fields().unwrap_or_default();
-                    let listed = fields.value("users").and_then(Value::as_array);
-                    listed.into_iter().flatten().filter_map(Value::as_str).filter_map(find).collect()
-                }
-                (["users", user], &Method::PUT) => find(user).into_iter().collect(),
-                _ => Vec::new(),
-            },
-        }
+        let user = match (names, &request.method) {
+            (["users", user], &Method::PUT) => request.broker().access().user(user).cloned(),
+            _ => None,
+        };
+        Self { user }
     }
 
     /// After it.
     pub(super) fn log(self, request: &Request, names: &[&str], answered: &Answered) {
-        let lines = match (names, answered) {
-            // Those before the one that is not there are gone.
-            (["users", "bulk-delete"], _) => self.deleted_users(request),
-            (["users", user], Ok(_)) if request.method == Method::PUT => self.changed_user(request, user),
-            (_, Ok(answer)) => line(request, names, answer).into_iter().collect(),
-            (_, Err(_)) => Vec::new(),
+        let Ok(answer) = answered else { return };
+        let lines = match names {
+            ["users", user] if request.method == Method::PUT => self.changed_user(request, user),
+            _ => line(request, names, answer).into_iter().collect(),
         };
         for line in lines {
-            tracing::info!("{line} (by {})", request.asker());
+            log_line(request, &line);
         }
-    }
-
-    fn deleted_users(self, request: &Request) -> Vec<String> {
-        let access = request.broker().access();
-        let gone = self.users.iter().filter(|user| access.user(&user.name).is_none());
-        gone.map(|user| format!("Deleted user {}", quoted(&user.name))).collect()
     }
 
     fn changed_user(self, request: &Request, name: &str) -> Vec<String> {
         let Some(user) = request.broker().access().user(name).cloned() else { return Vec::new() };
         let name = quoted(&user.name);
         let tags = tag_list(&user.tags);
-        let Some(before) = self.users.first() else {
+        let Some(before) = self.user else {
             return vec![format!("Created user {name} with tags [{tags}]")];
         };
         let mut lines = Vec::new();
@@ -85,6 +70,11 @@ impl Deed {
     }
 }
 
+/// That one of many users is deleted, whatever becomes of the others.
+pub(super) fn log_deleted_user(request: &Request, name: &str) {
+    log_line(request, &deleted_user(name));
+}
+
 /// A name or pattern as it stands in a line of the log: on one line, of bounded length, and it ends where it ends.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", shown(text))
@@ -93,6 +83,10 @@ pub(super) fn quoted(text: &str) -> String {
 /// A text as one line that reads from left to right.
 pub(super) fn one_line(text: &str) -> String {
     escaped(text, bends_line)
+}
+
+fn log_line(request: &Request, line: &str) {
+    tracing::info!("{line} (by {})", request.asker());
 }
 
 fn shown(text: &str) -> String {
@@ -193,7 +187,7 @@ fn set_vhost(request: &Request, name: &str, is_new: bool) -> String {
 
 fn cleared(names: &[&str]) -> Option<String> {
     Some(match names {
-        ["users", user] => format!("Deleted user {}", quoted(user)),
+        ["users", user] => deleted_user(user),
         ["vhosts", vhost] => format!("Deleted vhost {}", quoted(vhost)),
         ["vhosts", vhost, "deletion", "protection"] => {
             format!("Lifted the protection of vhost {} from deletion", quoted(vhost))
@@ -225,6 +219,10 @@ fn cleared(names: &[&str]) -> Option<String> {
         ["connections", connection] => format!("Closed connection {}", quoted(connection)),
         _ => return None,
     })
+}
+
+fn deleted_user(name: &str) -> String {
+    format!("Deleted user {}", quoted(name))
 }
 
 fn pair(name: &str, vhost: &str) -> String {

@@ -69,7 +69,9 @@ async fn changes_of_users_are_told_without_their_secrets() {
         guest DELETE /users/ana
         guest DELETE /users/ana
         guest PUT /users/b%0Ac {"password":"x","tags":""}
-        guest POST /users/bulk-delete {"users":["b\nc","nope","watcher"]}
+        manager POST /users/bulk-delete {"users":["b\nc"]}
+        guest POST /users/bulk-delete {"users":["b\nc","b\nc","watcher"]}
+        guest POST /users/bulk-delete {"users":["nope"]}
         guest GET /users
         "#,
         &expect![[r#"
