@@ -29,6 +29,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
+    deeds::one_line,
     request::Request,
 };
 use crate::{
@@ -317,7 +318,7 @@ impl ImportError {
     fn line(&self) -> String {
         match self {
             Self::NotDefinitions(reason) => reason.clone(),
-            Self::NotStored { place, error } => format!("{place} is not stored: {error}"),
+            Self::NotStored { place, error } => one_line(&format!("{place} is not stored: {error}")),
             Self::Refused { place, reason } | Self::Unsupported { place, reason } => {
                 let text = match (reason.as_str(), reason[0].as_str(), reason[1].as_str()) {
                     (Some(text), ..) => text.replace("\n\n", ": ").replace('\n', " "),
@@ -328,7 +329,7 @@ impl ImportError {
                 // Where the reason is ours it says so itself.
                 let place =
                     if text.starts_with(place.as_str()) { String::new() } else { format!("{place}: ") };
-                format!("{place}{}", text.trim())
+                one_line(&format!("{place}{}", text.trim()))
             }
             Self::Several(errors) => {
                 let mut lines: Vec<String> = errors.iter().take(SHOWN_MAX).map(Self::line).collect();

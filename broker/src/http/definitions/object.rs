@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::ImportError;
 use crate::{
-    http::{HttpError, body::RequestBody},
+    http::{HttpError, body::RequestBody, deeds::quoted},
     model::{arguments::Arguments, name::Name},
 };
 
@@ -108,8 +108,8 @@ impl fmt::Display for Object {
         write!(f, "{}[{}]", self.category, self.index)?;
         let name = ["name", "user", "source"].into_iter().find_map(text);
         match (name, text("vhost")) {
-            (Some(name), Some(vhost)) => write!(f, " ('{name}' in vhost '{vhost}')"),
-            (Some(name), None) => write!(f, " ('{name}')"),
+            (Some(name), Some(vhost)) => write!(f, " ({} in vhost {})", quoted(name), quoted(vhost)),
+            (Some(name), None) => write!(f, " ({})", quoted(name)),
             (None, _) => Ok(()),
         }
     }

@@ -199,3 +199,37 @@ async fn imports_are_told_with_what_they_left_as_it_was() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn imported_names_make_no_lines_of_their_own() {
+    let bench = Bench::new().await;
+    check(
+        &bench,
+        r#"
+        guest POST /definitions {"queues":[{"name":"x\nINFO Deleted user 'root'","vhost":"/","durable":1,"auto_delete":false}]}
+        guest POST /definitions {"queues":[{"name":"q","vhost":"/\nv","durable":true,"auto_delete":false}]}
+        guest POST /definitions {"users":[{"name":"a\nb","tags":["a"],"password_hash":"","hashing_algorithm":"c\n\u2028d"}]}
+        guest POST /definitions {"vhosts":[{"name":"a\nb"}],"parameters":[{"component":"shovel","vhost":"a\nb","name":"c\nd","value":{}}]}
+        guest POST /definitions {"exchanges":[{"name":"amq.\n","vhost":"a\nb","type":"direct","durable":true,"auto_delete":false}]}
+        guest POST /definitions {"queues":[{"name":"amq.\n","vhost":"a\nb","durable":true,"auto_delete":false}]}
+        guest POST /definitions {"rabbit_version":"3.10.8","bindings":[{"source":"c\nd","vhost":"a\nb","destination":"e\nf","destination_type":"queue"}]}
+        guest POST /definitions {"parameters":[{"component":"operator_policy","vhost":"a\nb","name":"c\nd","value":{"pattern":".*","definition":{"ha-\n":1}}}]}
+        "#,
+        &expect![[r#"
+            ERROR definitions not imported: queues[0] ('x\nINFO Deleted user \'root\'' in vhost '/'): ["not_boolean",1] (by user 'guest' from 127.0.0.1:40000)
+            ERROR definitions not imported: queues[0] ('q' in vhost '/\nv'): there is no vhost '/\nv' (by user 'guest' from 127.0.0.1:40000)
+            ERROR definitions not imported: users[0] ('a\nb'): unknown hashing algorithm 'c \u{2028}d' (by user 'guest' from 127.0.0.1:40000)
+            WARN parameter 'c\nd' of component 'shovel' in vhost 'a\nb': kept and shown, without effect here
+            INFO imported definitions (vhosts: 1, parameters: 1) (by user 'guest' from 127.0.0.1:40000)
+            WARN exchanges[0] ('amq.\n' in vhost 'a\nb') is not imported: its name is the broker's
+            INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
+            WARN queues[0] ('amq.\n' in vhost 'a\nb') is not imported: the broker chose its name
+            INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
+            WARN bindings[0] ('c\nd' in vhost 'a\nb') is not imported: there is no 'c\nd' in vhost 'a\nb'
+            INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
+            WARN parameters[0] ('c\nd' in vhost 'a\nb') is imported without ha-\n: there are no mirrored queues
+            INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
+        "#]],
+    )
+    .await;
+}
