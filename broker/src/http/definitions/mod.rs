@@ -90,6 +90,13 @@ pub enum ImportError {
         /// RabbitMQ's reason: a text, or JSON such as `["no_such_vhost","v"]`.
         reason: Value,
     },
+    /// Something in it refers to something that is neither in it nor here.
+    Dangling {
+        /// As in [`ImportError::Refused`].
+        place: String,
+        /// What is missing.
+        reason: Value,
+    },
     /// Something in it is of a kind that this broker does not have.
     Unsupported {
         /// As in [`ImportError::Refused`].
@@ -319,7 +326,9 @@ impl ImportError {
         match self {
             Self::NotDefinitions(reason) => reason.clone(),
             Self::NotStored { place, error } => one_line(&format!("{place} is not stored: {error}")),
-            Self::Refused { place, reason } | Self::Unsupported { place, reason } => {
+            Self::Refused { place, reason }
+            | Self::Dangling { place, reason }
+            | Self::Unsupported { place, reason } => {
                 let text = match (reason.as_str(), reason[0].as_str(), reason[1].as_str()) {
                     (Some(text), ..) => text.replace("\n\n", ": ").replace('\n', " "),
                     (None, Some("no_such_vhost"), Some(vhost)) => format!("there is no vhost '{vhost}'"),

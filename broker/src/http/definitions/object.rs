@@ -47,6 +47,11 @@ impl Object {
         ImportError::Refused { place: self.to_string(), reason: reason.into() }
     }
 
+    /// That it refers to something that is neither in the file nor here.
+    pub(super) fn dangle(&self, reason: impl Into<Value>) -> ImportError {
+        ImportError::Dangling { place: self.to_string(), reason: reason.into() }
+    }
+
     /// That it is of a kind that is not here.
     pub(super) fn lack(&self, reason: impl Into<Value>) -> ImportError {
         ImportError::Unsupported { place: self.to_string(), reason: reason.into() }

@@ -249,6 +249,9 @@ impl Checking<'_> {
                     quoted(&vhost)
                 );
             }
+            Err(error @ (BindError::NoQueue(_) | BindError::NoExchange(_))) => {
+                return Err(object.dangle(error.text(&vhost)));
+            }
             Err(error) => return Err(object.fail(error.text(&vhost))),
         }
         Ok(())
