@@ -2,7 +2,8 @@
 //! words of RabbitMQ's log where it has some.
 //!
 //! No line has a password, its hash, or a parameter's value in it. What applications do, too (queues, exchanges, bindings,
-//! messages), is not told. Definitions tell of their imports themselves, `own` and `own_node` of changes of the node.
+//! messages), is not told. Definitions tell of their imports themselves, `own` and `own_node` of changes of the node, and
+//! `users` of each of many that are deleted at once.
 
 use std::fmt::Write;
 
@@ -21,53 +22,37 @@ const SHOWN_MAX: usize = 300;
 /// A change that is asked for.
 #[derive(Debug)]
 pub(super) struct Deed {
-    /// Those whom it is about, as they were before it.
-    users: Vec<User>,
+    /// The user whom it is about, as it was before.
+    user: Option<User>,
 }
 
 impl Deed {
     /// Before the change.
     pub(super) fn begin(request: &Request, names: &[&str]) -> Self {
-        let access = request.broker().access();
-        let find = |name: &str| access.user(name).cloned();
-        Self {
-            users: match (names, &request.method) {
-                (["users", "bulk-delete"], &Method::POST) => {
-                    let fields = request.fields().unwrap_or_default();
-                    let listed = fields.value("users").and_then(Value::as_array);
-                    listed.into_iter().flatten().filter_map(Value::as_str).filter_map(find).collect()
-                }
-                (["users", user], &Method::PUT) => find(user).into_iter().collect(),
-                _ => Vec::new(),
-            },
-        }
+        let user = match (names, &request.method) {
+            (["users", user], &Method::PUT) => request.broker().access().user(user).cloned(),
+            _ => None,
+        };
+        Self { user }
     }
 
     /// After it.
     pub(super) fn log(self, request: &Request, names: &[&str], answered: &Answered) {
-        let lines = match (names, answered) {
-            // Those before the one that is not there are gone.
-            (["users", "bulk-delete"], _) => self.deleted_users(request),
-            (["users", user], Ok(_)) if request.method == Method::PUT => self.changed_user(request, user),
-            (_, Ok(answer)) => line(request, names, answer).into_iter().collect(),
-            (_, Err(_)) => Vec::new(),
+        let Ok(answer) = answered else { return };
+        let lines = match names {
+            ["users", user] if request.method == Method::PUT => self.changed_user(request, user),
+            _ => line(request, names, answer).into_iter().collect(),
         };
         for line in lines {
-            tracing::info!("{line} (by {})", request.asker());
+            log_line(request, &line);
         }
-    }
-
-    fn deleted_users(self, request: &Request) -> Vec<String> {
-        let access = request.broker().access();
-        let gone = self.users.iter().filter(|user| access.user(&user.name).is_none());
-        gone.map(|user| format!("Deleted user {}", quoted(&user.name))).collect()
     }
 
     fn changed_user(self, request: &Request, name: &str) -> Vec<String> {
         let Some(user) = request.broker().access().user(name).cloned() else { return Vec::new() };
         let name = quoted(&user.name);
-        let tags = shown(&user.tags.join(", "));
-        let Some(before) = self.users.first() else {
+        let tags = tag_list(&user.tags);
+        let Some(before) = self.user else {
             return vec![format!("Created user {name} with tags [{tags}]")];
         };
         let mut lines = Vec::new();
@@ -85,16 +70,37 @@ impl Deed {
     }
 }
 
-/// A name or pattern as it stands in a line of the log: it stays one line, of bounded length.
+/// That one of many users is deleted, whatever becomes of the others.
+pub(super) fn log_deleted_user(request: &Request, name: &str) {
+    log_line(request, &deleted_user(name));
+}
+
+/// A name or pattern as it stands in a line of the log: on one line, of bounded length, and it ends where it ends.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", shown(text))
 }
 
-/// A text as one line.
+/// A text as one line that reads from left to right.
 pub(super) fn one_line(text: &str) -> String {
+    escaped(text, bends_line)
+}
+
+fn log_line(request: &Request, line: &str) {
+    tracing::info!("{line} (by {})", request.asker());
+}
+
+fn shown(text: &str) -> String {
+    let is_special = |letter| bends_line(letter) || matches!(letter, '\'' | '\\');
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", escaped(&text[..end], is_special)),
+        None => escaped(text, is_special),
+    }
+}
+
+fn escaped(text: &str, is_special: impl Fn(char) -> bool) -> String {
     let mut line = String::with_capacity(text.len());
     for letter in text.chars() {
-        match letter.is_control() {
+        match is_special(letter) {
             true => line.extend(letter.escape_default()),
             false => line.push(letter),
         }
@@ -102,11 +108,18 @@ pub(super) fn one_line(text: &str) -> String {
     line
 }
 
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}…", one_line(&text[..end])),
-        None => one_line(text),
-    }
+/// Whether a letter ends the line, or changes how those around it are shown: U+2028 and U+2029 separate lines, the others
+/// turn the direction of writing.
+fn bends_line(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Tags as a line shows them. What could be taken for more than one tag stands in quotes.
+fn tag_list(tags: &[String]) -> String {
+    let is_plain =
+        |tag: &str| !tag.is_empty() && tag.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+    let tag = |tag: &String| if is_plain(tag) { shown(tag) } else { quoted(tag) };
+    tags.iter().map(tag).collect::<Vec<_>>().join(", ")
 }
 
 /// What a request that was answered like this did.
@@ -163,7 +176,7 @@ fn set_vhost(request: &Request, name: &str, is_new: bool) -> String {
         "{verb} vhost {} (description: {}, tags: [{}])",
         quoted(name),
         quoted(&vhost.description),
-        shown(&vhost.tags.join(", "))
+        tag_list(&vhost.tags)
     );
     if let Some(user) = request.caller.user().filter(|_| is_new) {
         // Writing to a string can't fail.
@@ -174,7 +187,7 @@ fn set_vhost(request: &Request, name: &str, is_new: bool) -> String {
 
 fn cleared(names: &[&str]) -> Option<String> {
     Some(match names {
-        ["users", user] => format!("Deleted user {}", quoted(user)),
+        ["users", user] => deleted_user(user),
         ["vhosts", vhost] => format!("Deleted vhost {}", quoted(vhost)),
         ["vhosts", vhost, "deletion", "protection"] => {
             format!("Lifted the protection of vhost {} from deletion", quoted(vhost))
@@ -206,6 +219,10 @@ fn cleared(names: &[&str]) -> Option<String> {
         ["connections", connection] => format!("Closed connection {}", quoted(connection)),
         _ => return None,
     })
+}
+
+fn deleted_user(name: &str) -> String {
+    format!("Deleted user {}", quoted(name))
 }
 
 fn pair(name: &str, vhost: &str) -> String {

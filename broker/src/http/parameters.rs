@@ -14,6 +14,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     body::RequestBody,
+    deeds::quoted,
     definitions,
     json::arguments_to_json,
     limits, policies,
@@ -160,10 +161,10 @@ impl CheckedParameter {
             Self::OperatorPolicy(policy) => Some(vhost.put_policy(PolicyKind::Operator, policy)),
             Self::Kept(parameter) => {
                 tracing::warn!(
-                    "parameter '{}' of component '{}' in vhost '{}': kept and shown, without effect here",
-                    parameter.name,
-                    parameter.component,
-                    vhost.name()
+                    "parameter {} of component {} in vhost {}: kept and shown, without effect here",
+                    quoted(&parameter.name),
+                    quoted(&parameter.component),
+                    quoted(vhost.name())
                 );
                 broker.put_parameter(vhost.name(), parameter).ok()
             }

@@ -8,7 +8,7 @@ use super::{
     answer::{Answer, Answered},
     auth::Right,
     body::RequestBody,
-    limits, permissions,
+    deeds, limits, permissions,
     query::ListQuery,
     request::{Request, durable, new_name, words},
     topic_permissions,
@@ -85,10 +85,12 @@ async fn delete_many(request: &Request) -> Answered {
     let users = value.as_array().ok_or_else(|| HttpError::bad_value("not_a_list", value))?;
     for user in users {
         let missing = || HttpError::bad_value("no_such_user", user);
-        delete(request, user.as_str().ok_or_else(missing)?).await.map_err(|error| match error {
+        let name = user.as_str().ok_or_else(missing)?;
+        delete(request, name).await.map_err(|error| match error {
             HttpError::ObjectNotFound => missing(),
             other => other,
         })?;
+        deeds::log_deleted_user(request, name);
     }
     Ok(Answer::Done)
 }

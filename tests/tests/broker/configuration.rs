@@ -22,10 +22,16 @@ const DEFINITIONS: &str = r#"{
 
 /// What the broker says of a configuration, in a directory without data.
 fn check(file: &Path, variables: &[(&str, &str)], options: &[&str]) -> Output {
+    check_at(Path::new("/nowhere"), file, variables, options)
+}
+
+fn check_at(data_dir: &Path, file: &Path, variables: &[(&str, &str)], options: &[&str]) -> Output {
     Command::new(binary("liebre", "liebre"))
         .arg("--config")
         .arg(file)
-        .args(["--data-dir", "/nowhere", "--check-config"])
+        .arg("--data-dir")
+        .arg(data_dir)
+        .arg("--check-config")
         .args(options)
         .envs(variables.iter().copied())
         .output()
@@ -142,16 +148,54 @@ fn definitions_are_tried_by_the_check() {
     );
     fs::write(&definitions, DEFINITIONS).unwrap();
     assert!(check(&file, &[], &[]).status.success());
-    // Where there was a start, the user may be there.
-    fs::write(&definitions, user).unwrap();
+}
+
+/// Where there was a start, what the file refers to may be there; what no start takes is a mistake all the same.
+#[test]
+fn definitions_may_refer_to_what_an_earlier_start_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, definitions) = (dir.path().join("rabbitmq.conf"), dir.path().join("d.json"));
     let data_dir = dir.path().join("data");
     fs::create_dir_all(data_dir.join("messages")).unwrap();
-    fs::write(&file, format!("load_definitions = {place}\ndata_dir = {}\n", data_dir.display())).unwrap();
-    let output =
-        Command::new(binary("liebre", "liebre")).arg("--config").arg(&file).arg("--check-config").output();
-    let output = output.expect("the broker runs");
-    let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && shown.contains("unless the data directory has it"), "{shown}");
+    fs::write(&file, format!("load_definitions = {}\n", definitions.display())).unwrap();
+    let vhosts = r#""vhosts":[{"name":"v"}]"#;
+    let binding = r#""vhost":"v","source":"amq.direct","destination":"q""#;
+    for (text, missing) in [
+        (r#"{"permissions":[{"user":"ana","vhost":"/","configure":"","write":"","read":""}]}"#, "user 'ana'"),
+        (r#"{"queues":[{"name":"q","vhost":"w","durable":true,"auto_delete":false}]}"#, "vhost 'w'"),
+        (&format!(r#"{{{vhosts},"bindings":[{{{binding},"destination_type":"queue"}}]}}"#), "queue 'q'"),
+        (
+            &format!(r#"{{{vhosts},"bindings":[{{{binding},"destination_type":"exchange"}}]}}"#),
+            "exchange 'q'",
+        ),
+    ] {
+        fs::write(&definitions, text).unwrap();
+        let output = check_at(&data_dir, &file, &[], &[]);
+        let shown = String::from_utf8(output.stdout).unwrap();
+        let notes: Vec<&str> =
+            shown.lines().filter(|line| line.ends_with("unless the data directory has it")).collect();
+        assert!(output.status.success() && matches!(notes[..], [note] if note.contains(missing)), "{shown}");
+    }
+    for (text, mistake) in [
+        (
+            &format!(r#"{{{vhosts},"bindings":[{{{binding}}}]}}"#)[..],
+            "the field 'destination_type' is missing",
+        ),
+        (
+            &format!(r#"{{{vhosts},"bindings":[{{{binding},"destination_type":"x"}}]}}"#),
+            "unknown destination type 'x'",
+        ),
+        (
+            &format!(r#"{{{vhosts},"bindings":[{{{binding},"destination_type":"queue","arguments":5}}]}}"#),
+            "5",
+        ),
+        (r#"{"queues":[{"name":"q","durable":true,"auto_delete":false}]}"#, "no vhost 'undefined'"),
+    ] {
+        fs::write(&definitions, text).unwrap();
+        let output = check_at(&data_dir, &file, &[], &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains(mistake), "{text}: {said}");
+    }
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl Checking<'_> {
         if self.topologies.contains_key(&vhost) || self.broker.vhost(&vhost).is_some() {
             return Ok(vhost);
         }
-        Err(object.fail(json!(["no_such_vhost", vhost.as_str()])))
+        Err(object.dangle(json!(["no_such_vhost", vhost.as_str()])))
     }
 
     fn existing_user(&self, object: &Object) -> Result<Name, ImportError> {
@@ -205,7 +205,7 @@ impl Checking<'_> {
         if self.users.contains(&user) || self.broker.access().user(&user).is_some() {
             return Ok(user);
         }
-        Err(object.fail(json!(["no_such_user", user.as_str()])))
+        Err(object.dangle(json!(["no_such_user", user.as_str()])))
     }
 
     /// What is in a vhost, to try changes on.

@@ -29,6 +29,7 @@ use super::{
     HttpError,
     answer::{Answer, Answered},
     auth::Right,
+    deeds::one_line,
     request::Request,
 };
 use crate::{
@@ -87,6 +88,13 @@ pub enum ImportError {
         /// Such as `queues[3] ('orders' in vhost '/')`.
         place: String,
         /// RabbitMQ's reason: a text, or JSON such as `["no_such_vhost","v"]`.
+        reason: Value,
+    },
+    /// Something in it refers to something that is neither in it nor here.
+    Dangling {
+        /// As in [`ImportError::Refused`].
+        place: String,
+        /// What is missing.
         reason: Value,
     },
     /// Something in it is of a kind that this broker does not have.
@@ -317,8 +325,10 @@ impl ImportError {
     fn line(&self) -> String {
         match self {
             Self::NotDefinitions(reason) => reason.clone(),
-            Self::NotStored { place, error } => format!("{place} is not stored: {error}"),
-            Self::Refused { place, reason } | Self::Unsupported { place, reason } => {
+            Self::NotStored { place, error } => one_line(&format!("{place} is not stored: {error}")),
+            Self::Refused { place, reason }
+            | Self::Dangling { place, reason }
+            | Self::Unsupported { place, reason } => {
                 let text = match (reason.as_str(), reason[0].as_str(), reason[1].as_str()) {
                     (Some(text), ..) => text.replace("\n\n", ": ").replace('\n', " "),
                     (None, Some("no_such_vhost"), Some(vhost)) => format!("there is no vhost '{vhost}'"),
@@ -328,7 +338,7 @@ impl ImportError {
                 // Where the reason is ours it says so itself.
                 let place =
                     if text.starts_with(place.as_str()) { String::new() } else { format!("{place}: ") };
-                format!("{place}{}", text.trim())
+                one_line(&format!("{place}{}", text.trim()))
             }
             Self::Several(errors) => {
                 let mut lines: Vec<String> = errors.iter().take(SHOWN_MAX).map(Self::line).collect();

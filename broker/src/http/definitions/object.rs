@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::ImportError;
 use crate::{
-    http::{HttpError, body::RequestBody},
+    http::{HttpError, body::RequestBody, deeds::quoted},
     model::{arguments::Arguments, name::Name},
 };
 
@@ -45,6 +45,11 @@ impl Object {
     /// That something is wrong with it.
     pub(super) fn fail(&self, reason: impl Into<Value>) -> ImportError {
         ImportError::Refused { place: self.to_string(), reason: reason.into() }
+    }
+
+    /// That it refers to something that is neither in the file nor here.
+    pub(super) fn dangle(&self, reason: impl Into<Value>) -> ImportError {
+        ImportError::Dangling { place: self.to_string(), reason: reason.into() }
     }
 
     /// That it is of a kind that is not here.
@@ -108,8 +113,8 @@ impl fmt::Display for Object {
         write!(f, "{}[{}]", self.category, self.index)?;
         let name = ["name", "user", "source"].into_iter().find_map(text);
         match (name, text("vhost")) {
-            (Some(name), Some(vhost)) => write!(f, " ('{name}' in vhost '{vhost}')"),
-            (Some(name), None) => write!(f, " ('{name}')"),
+            (Some(name), Some(vhost)) => write!(f, " ({} in vhost {})", quoted(name), quoted(vhost)),
+            (Some(name), None) => write!(f, " ({})", quoted(name)),
             (None, _) => Ok(()),
         }
     }

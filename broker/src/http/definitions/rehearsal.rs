@@ -25,8 +25,9 @@ pub async fn rehearse(settings: &Settings) -> Result<Vec<String>, Vec<String>> {
             Ok(Imported::Unchanged) => continue,
             Err(error) => error,
         };
-        let refers = |part: &&ImportError| !is_first_start(settings) && part.refers_to_others();
-        let (open, wrong): (Vec<_>, Vec<_>) = error.parts().iter().partition(refers);
+        let may_be_there =
+            |part: &&ImportError| !is_first_start(settings) && matches!(part, ImportError::Dangling { .. });
+        let (open, wrong): (Vec<_>, Vec<_>) = error.parts().iter().partition(may_be_there);
         notes.extend(open.iter().map(|part| format!("{path}: {part}, unless the data directory has it")));
         match open.is_empty() {
             true => mistakes.push(format!("{path}: {}", error.with_advice(ADVICE_AT_START))),
@@ -41,17 +42,6 @@ impl ImportError {
         match self {
             Self::Several(parts) => parts,
             one => std::slice::from_ref(one),
-        }
-    }
-
-    /// Whether all that is missing is something that the file does not have itself.
-    fn refers_to_others(&self) -> bool {
-        match self {
-            Self::Refused { place, reason } => {
-                matches!(reason[0].as_str(), Some("no_such_vhost" | "no_such_user"))
-                    || place.starts_with("bindings[")
-            }
-            _ => false,
         }
     }
 }

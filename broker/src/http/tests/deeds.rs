@@ -69,7 +69,9 @@ async fn changes_of_users_are_told_without_their_secrets() {
         guest DELETE /users/ana
         guest DELETE /users/ana
         guest PUT /users/b%0Ac {"password":"x","tags":""}
-        guest POST /users/bulk-delete {"users":["b\nc","nope","watcher"]}
+        manager POST /users/bulk-delete {"users":["b\nc"]}
+        guest POST /users/bulk-delete {"users":["b\nc","b\nc","watcher"]}
+        guest POST /users/bulk-delete {"users":["nope"]}
         guest GET /users
         "#,
         &expect![[r#"
@@ -139,6 +141,23 @@ async fn changes_of_vhosts_and_what_counts_in_them_are_told() {
 }
 
 #[tokio::test]
+async fn no_name_passes_for_more_of_its_line() {
+    let bench = Bench::new().await;
+    check(
+        &bench,
+        r#"
+        guest PUT /vhosts/a'%20(by%20user%20'root' {"tags":["b] (by 'root'"],"description":"it's c:\\d"}
+        guest PUT /vhosts/x%5C%E2%80%A8y%E2%80%A9z {"description":"\u202aa\u202eb\u2066c\u2069\u2070"}
+        "#,
+        &expect![[r#"
+            INFO Added vhost 'a\' (by user \'root\'' (description: 'it\'s c:\\d', tags: ['b] (by \'root\'']) and set permissions for 'guest' in it to '.*', '.*', '.*' (by user 'guest' from 127.0.0.1:40000)
+            INFO Added vhost 'x\\\u{2028}y\u{2029}z' (description: '\u{202a}a\u{202e}b\u{2066}c\u{2069}⁰', tags: []) and set permissions for 'guest' in it to '.*', '.*', '.*' (by user 'guest' from 127.0.0.1:40000)
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn closed_connections_are_told() {
     let bench = Bench::new().await;
     let _clients = [1, 2].map(|port| Client::connect(&bench, port, "manager"));
@@ -176,6 +195,40 @@ async fn imports_are_told_with_what_they_left_as_it_was() {
             INFO imported definitions (queues: 1) (by user 'guest' from 127.0.0.1:40000)
             INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
             ERROR definitions not imported: users[0] ('ana'): tags_not_present (by user 'guest' from 127.0.0.1:40000)
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn imported_names_make_no_lines_of_their_own() {
+    let bench = Bench::new().await;
+    check(
+        &bench,
+        r#"
+        guest POST /definitions {"queues":[{"name":"x\nINFO Deleted user 'root'","vhost":"/","durable":1,"auto_delete":false}]}
+        guest POST /definitions {"queues":[{"name":"q","vhost":"/\nv","durable":true,"auto_delete":false}]}
+        guest POST /definitions {"users":[{"name":"a\nb","tags":["a"],"password_hash":"","hashing_algorithm":"c\n\u2028d"}]}
+        guest POST /definitions {"vhosts":[{"name":"a\nb"}],"parameters":[{"component":"shovel","vhost":"a\nb","name":"c\nd","value":{}}]}
+        guest POST /definitions {"exchanges":[{"name":"amq.\n","vhost":"a\nb","type":"direct","durable":true,"auto_delete":false}]}
+        guest POST /definitions {"queues":[{"name":"amq.\n","vhost":"a\nb","durable":true,"auto_delete":false}]}
+        guest POST /definitions {"rabbit_version":"3.10.8","bindings":[{"source":"c\nd","vhost":"a\nb","destination":"e\nf","destination_type":"queue"}]}
+        guest POST /definitions {"parameters":[{"component":"operator_policy","vhost":"a\nb","name":"c\nd","value":{"pattern":".*","definition":{"ha-\n":1}}}]}
+        "#,
+        &expect![[r#"
+            ERROR definitions not imported: queues[0] ('x\nINFO Deleted user \'root\'' in vhost '/'): ["not_boolean",1] (by user 'guest' from 127.0.0.1:40000)
+            ERROR definitions not imported: queues[0] ('q' in vhost '/\nv'): there is no vhost '/\nv' (by user 'guest' from 127.0.0.1:40000)
+            ERROR definitions not imported: users[0] ('a\nb'): unknown hashing algorithm 'c \u{2028}d' (by user 'guest' from 127.0.0.1:40000)
+            WARN parameter 'c\nd' of component 'shovel' in vhost 'a\nb': kept and shown, without effect here
+            INFO imported definitions (vhosts: 1, parameters: 1) (by user 'guest' from 127.0.0.1:40000)
+            WARN exchanges[0] ('amq.\n' in vhost 'a\nb') is not imported: its name is the broker's
+            INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
+            WARN queues[0] ('amq.\n' in vhost 'a\nb') is not imported: the broker chose its name
+            INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
+            WARN bindings[0] ('c\nd' in vhost 'a\nb') is not imported: there is no 'c\nd' in vhost 'a\nb'
+            INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
+            WARN parameters[0] ('c\nd' in vhost 'a\nb') is imported without ha-\n: there are no mirrored queues
+            INFO imported definitions (nothing in them) (by user 'guest' from 127.0.0.1:40000)
         "#]],
     )
     .await;

@@ -7,6 +7,7 @@ use crate::{
     http::{
         HttpError,
         body::RequestBody,
+        deeds::{one_line, quoted},
         definitions::{
             object::Object,
             unsupported::{
@@ -159,7 +160,7 @@ impl Checking<'_> {
         if &*component == OPERATOR_POLICY {
             let (fields, foreign) = without_mirroring(value.as_object().unwrap_or(&Map::new()));
             if !foreign.is_empty() {
-                let without = foreign.join(", ");
+                let without = one_line(&foreign.join(", "));
                 tracing::warn!("{object} is imported without {without}: there are no mirrored queues");
                 if is_empty_policy(&fields) {
                     return Ok(());
@@ -242,7 +243,14 @@ impl Checking<'_> {
             Err(BindError::NoQueue(name) | BindError::NoExchange(name))
                 if self.is_rabbitmqs || name.is_reserved() =>
             {
-                tracing::warn!("{object} is not imported: there is no '{name}' in vhost '{vhost}'");
+                tracing::warn!(
+                    "{object} is not imported: there is no {} in vhost {}",
+                    quoted(&name),
+                    quoted(&vhost)
+                );
+            }
+            Err(error @ (BindError::NoQueue(_) | BindError::NoExchange(_))) => {
+                return Err(object.dangle(error.text(&vhost)));
             }
             Err(error) => return Err(object.fail(error.text(&vhost))),
         }
