@@ -6,12 +6,11 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, LazyLock, atomic::Ordering::Relaxed},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use tokio::{
-    io::{AsyncRead, ReadBuf},
     net::TcpStream,
     time::{Sleep, sleep_until, timeout},
 };
@@ -66,6 +65,19 @@ pub(super) struct Socket {
 
 pub(super) type Stored = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
+/// What ended a wait: several things may at once.
+#[derive(Default)]
+struct Happened {
+    /// The peer sent something, or is gone.
+    is_readable: bool,
+    /// The socket takes more.
+    is_writable: bool,
+    /// The outbox rang.
+    is_rung: bool,
+    stored: Option<Result<(), StoreError>>,
+    is_time: bool,
+}
+
 impl Socket {
     pub(super) fn new(
         stream: TcpStream,
@@ -114,46 +126,56 @@ impl Socket {
                 tokio::task::yield_now().await;
                 continue;
             }
+            let happened = poll_fn(|context| self.poll_happened(context)).await?;
+            let is_readable = happened.is_readable;
+            self.apply_happened(happened);
             // A busy publisher would keep its thread to itself, and with it the consumers' tasks
             // that it woke and that no other thread may take over.
-            if poll_fn(|context| self.poll_turn(context)).await? > LONG_READ {
+            // What is held comes first: the next turn reads it.
+            if is_readable && !self.is_held && self.may_read() && self.receive()? > LONG_READ {
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Lets the connection decide about whatever happened; ready once something did, with the bytes that were read.
-    ///
-    /// One task waits for a socket's room and for its bytes, so tokio's own futures for that, which any number of tasks
-    /// may have, would be memory for nothing.
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut is_idle = true;
-        if self.bell.poll_rung(context).is_ready() {
-            is_idle = false;
-            self.apply(Event::Woken);
+    /// What happened, once something did. One task waits for a socket's room and for its bytes, so tokio's own futures
+    /// for that, which any number of tasks may have, would be memory for nothing.
+    fn poll_happened(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Happened>> {
+        let mut happened = Happened::default();
+        if self.may_read()
+            && let Poll::Ready(ready) = self.stream.poll_read_ready(context)
+        {
+            ready?;
+            happened.is_readable = true;
         }
+        if !self.sending.is_empty()
+            && let Poll::Ready(ready) = self.stream.poll_write_ready(context)
+        {
+            ready?;
+            happened.is_writable = true;
+        }
+        happened.is_rung = self.bell.poll_rung(context).is_ready();
         if let Some(stored) = &mut self.stored
             && let Poll::Ready(result) = stored.as_mut().poll(context)
         {
-            is_idle = false;
+            happened.stored = Some(result);
+        }
+        happened.is_time = self.timer.as_mut().poll(context).is_ready();
+        if happened.is_nothing() { Poll::Pending } else { Poll::Ready(Ok(happened)) }
+    }
+
+    /// Lets the connection decide, but for what the peer sent.
+    fn apply_happened(&mut self, happened: Happened) {
+        if happened.is_rung {
+            self.apply(Event::Woken);
+        }
+        if let Some(result) = happened.stored {
             self.stored = None;
             self.apply(Event::Stored(result));
             self.read_partial();
         }
-        if self.timer.as_mut().poll(context).is_ready() {
-            is_idle = false;
+        if happened.is_time {
             self.apply_tick();
-        }
-        // Room to send: the next turn does.
-        if !self.sending.is_empty() {
-            is_idle &= self.stream.poll_write_ready(context)?.is_pending();
-        }
-        // What is held comes first: the next turn reads it.
-        let may_read = self.may_read() && !self.is_held;
-        match may_read.then(|| self.poll_receive(context)) {
-            Some(Poll::Ready(count)) => Poll::Ready(count),
-            _ if is_idle => Poll::Pending,
-            _ => Poll::Ready(Ok(0)),
         }
     }
 
@@ -167,22 +189,21 @@ impl Socket {
             && !self.connection.is_throttled()
     }
 
-    /// Reads what is there and lets the connection decide; says how much that was. A read that does not fill its buffer
-    /// is known to be the last for now, without another one that would find nothing.
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads what is there and lets the connection decide; says how much that was.
+    fn receive(&mut self) -> io::Result<usize> {
         SCRATCH.with_borrow_mut(|scratch| {
             let kept = self.partial.len();
             scratch.input[..kept].copy_from_slice(&self.partial);
-            let mut buffer = ReadBuf::new(&mut scratch.input[kept..]);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
-            let count = buffer.filled().len();
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
+            let count = match self.stream.try_read(&mut scratch.input[kept..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                Err(error) => return Err(error),
+            };
             self.info.traffic.received_bytes.fetch_add(count as u64, Relaxed);
             self.info.traffic.receives.fetch_add(1, Relaxed);
             self.read(scratch, kept + count);
-            Poll::Ready(Ok(count))
+            Ok(count)
         })
     }
 
@@ -315,6 +336,13 @@ impl Socket {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Happened {
+    fn is_nothing(&self) -> bool {
+        let Self { is_readable, is_writable, is_rung, stored, is_time } = self;
+        !(*is_readable || *is_writable || *is_rung || *is_time || stored.is_some())
     }
 }
 
